@@ -16,7 +16,7 @@ static const struct sc_field artifact_fields[] = {
     SC_FIELD_MAX(struct sc_artifact, ext, SC_F_TEXT, 24),
     SC_FIELD(struct sc_artifact, files, SC_F_U64),
     SC_FIELD(struct sc_artifact, has_inline, SC_F_BOOL),
-    {"inline", SC_F_BIN, offsetof(struct sc_artifact, inline_bytes), NULL, SC_LIMIT_INLINE_BYTES},
+    {"inline", SC_F_BIN, offsetof(struct sc_artifact, inline_bytes), NULL, SC_LIMIT_LOG_INLINE_BYTES},
     SC_FIELD_MAX(struct sc_artifact, kind, SC_F_ENUM, SC_ARTIFACT_LIST),
     SC_FIELD(struct sc_artifact, metadata, SC_F_TEXT),
     SC_FIELD_SUB(struct sc_artifact, packs, SC_F_LIST, &pack_schema, 10000),

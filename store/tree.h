@@ -1,0 +1,44 @@
+// A folder as a Merkle tree (3-FORMATS, Digests). A node is ["dir/1", [[name, kind, ref, bytes] …]], entries sorted by
+// name bytes. The tree object holds the encodings of all nodes, parents before children, each once, compressed:
+// zstd of ["stepcache.tree/1", [node bytes as bin …]]; every node is checked against the digest by which it is reached.
+#pragma once
+
+#include "base/artifact.h"
+
+enum sc_entry_kind { SC_ENTRY_FILE = 'f', SC_ENTRY_EXEC = 'x', SC_ENTRY_DIR = 'd', SC_ENTRY_LINK = 'l' };
+
+struct sc_tree_entry {
+    struct sc_slice name;
+    enum sc_entry_kind kind;
+    struct sc_digest digest; // of a file or folder
+    struct sc_slice target;  // of a link
+    uint64_t bytes;
+};
+
+struct sc_tree_node {
+    struct sc_digest digest;
+    struct sc_slice encoding;
+    SC_LIST(struct sc_tree_entry, entries);
+};
+
+// Nodes, the root first. Lies in an arena.
+struct sc_tree {
+    SC_LIST(struct sc_tree_node, nodes);
+    uint64_t files, bytes; // of all files; a file that stands in two places counts twice
+};
+
+// Encodes sorted entries and tells their digest; the encoding is appended to out.
+struct sc_digest sc_tree_node_encode(const struct sc_tree_entry *entries, uint32_t count, struct sc_buf *out);
+// Decodes and checks one node: names, order, kinds, links that stay inside are the caller's to judge (depth unknown here).
+SC_MUST_USE enum sc_rc sc_tree_node_decode(struct sc_slice encoding, struct sc_arena *arena, struct sc_tree_node *ret_node, struct sc_error *err);
+void sc_tree_encode(const struct sc_tree *tree, struct sc_buf *out);
+// Checks all nodes from the root digest downwards, bounds depth, entries and links (a link must be relative and must not
+// leave the tree). SC_CORRUPT when a node's digest is wrong or missing.
+SC_MUST_USE enum sc_rc sc_tree_decode(struct sc_slice compressed, const struct sc_digest *root, struct sc_arena *arena, struct sc_tree *ret_tree,
+                                      struct sc_error *err);
+const struct sc_tree_node *sc_tree_find(const struct sc_tree *tree, const struct sc_digest *digest);
+// True when a link's target, seen from a folder `depth` levels below the root, stays inside the tree.
+bool sc_tree_link_stays(struct sc_slice target, uint32_t depth);
+// Calls `report` for every path that differs: '+' only in b, '-' only in a, '~' other content or kind.
+typedef void (*sc_tree_diff_fn)(void *context, char change, struct sc_slice path);
+void sc_tree_diff(const struct sc_tree *a, const struct sc_tree *b, sc_tree_diff_fn report, void *context);
