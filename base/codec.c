@@ -6,9 +6,11 @@
 static const struct sc_field text_fields[] = {{"text", SC_F_TEXT, 0, NULL, 0}};
 static const struct sc_field digest_fields[] = {{"digest", SC_F_DIGEST, 0, NULL, 0}};
 static const struct sc_field u32_fields[] = {{"u32", SC_F_U32, 0, NULL, 0}};
+static const struct sc_field u64_fields[] = {{"u64", SC_F_U64, 0, NULL, 0}};
 const struct sc_schema sc_schema_text = {"text", text_fields, 1, sizeof(struct sc_slice), true, true};
 const struct sc_schema sc_schema_digest = {"digest", digest_fields, 1, sizeof(struct sc_digest), true, true};
 const struct sc_schema sc_schema_u32 = {"u32", u32_fields, 1, sizeof(uint32_t), true, true};
+const struct sc_schema sc_schema_u64 = {"u64", u64_fields, 1, sizeof(uint64_t), true, true};
 
 struct list {
     uint8_t *items;

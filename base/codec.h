@@ -76,6 +76,7 @@ struct sc_schema {
 extern const struct sc_schema sc_schema_text;   // struct sc_slice
 extern const struct sc_schema sc_schema_digest; // struct sc_digest
 extern const struct sc_schema sc_schema_u32;    // uint32_t
+extern const struct sc_schema sc_schema_u64;    // uint64_t
 typedef struct {
     struct sc_slice *items;
     uint32_t count;

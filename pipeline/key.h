@@ -2,6 +2,7 @@
 // Pure. One builder is used for many keys: it keeps its buffer.
 #pragma once
 
+#include "base/environment.h"
 #include "pipeline/plan.h"
 
 enum sc_key_input_kind { SC_KEY_INPUT_FILE, SC_KEY_INPUT_DIR, SC_KEY_INPUT_VALUE };
@@ -15,17 +16,6 @@ struct sc_key_input {
     struct sc_slice text;     // of a value
     struct sc_slice metadata; // JSON text; not keyed when empty
 };
-
-// What an agent told of an environment: parts without the "environment." prefix, sorted by name. host: arch, gpu (when
-// asked), libc, os, packages, path, python; any: arch; probe: probe.0 …. A value is its MessagePack encoding: a str, or
-// for packages an array of str "name==version", sorted.
-struct sc_environment_part {
-    struct sc_slice name, value;
-};
-struct sc_environment {
-    SC_LIST(struct sc_environment_part, parts);
-};
-extern const struct sc_schema sc_schema_environment;
 
 struct sc_key {
     struct sc_digest digest;

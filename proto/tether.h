@@ -1,0 +1,9 @@
+// A tether: a plain local stream socket that is open as long as its client lives, and says nothing. The server learns the
+// instant a client is gone, however it went, which a message socket cannot tell. The client's first 32 bytes are its
+// routing id, padded with zeros.
+#pragma once
+
+#include "proto/bus.h"
+
+SC_MUST_USE enum sc_rc sc_tether_listen(const char *path, int *ret_fd, struct sc_error *err); // non-blocking
+SC_MUST_USE enum sc_rc sc_tether_connect(const char *path, const struct sc_peer_id *self, int *ret_fd, struct sc_error *err);
