@@ -21,8 +21,8 @@ enum sc_segment_kind {
 
 struct sc_segment {
     enum sc_segment_kind kind;
+    uint32_t index; // of SC_SEGMENT_MATRIX
     struct sc_slice text;
-    uint32_t index;
 };
 
 // One argument, one environment value, or the whole script. Neighbouring texts are one segment.

@@ -235,6 +235,7 @@ struct sc_assignment {
     uint64_t timeout_ms;               // 0: none
     bool force_upload;                 // what seems to be in the store is written anyway (healing)
     bool listened;                     // somebody watches its log
+    bool unrecorded;                   // the cache is off: logs go under run/… since no record will hold them
 };
 struct sc_msg_assign {
     SC_LIST(struct sc_assignment, assignments);

@@ -98,7 +98,7 @@ struct sc_event {
         } closed_out;
         uint64_t journaled_seq;     // JOURNALED: durable to here
         struct {                    // RESTORE_ROW, in order of seq
-            uint64_t seq;
+            uint64_t seq;           // RESTORE_END: the largest seq that was ever used
             struct sc_slice fact;
             struct sc_loaded_plan *plan; // with a fact of kind RUN: its plan (taken over), NULL when it could not be loaded
         } restore;
@@ -119,7 +119,7 @@ enum sc_effect_kind {
     SC_EFFECT_DROP_AGENT,    // forget the connection (a second hello under its name came by another)
     SC_EFFECT_REPLY,         // a message to a client
     SC_EFFECT_NOTIFY,        // an event for the run's watchers (clients[])
-    SC_EFFECT_RUN_CLOSED,    // its facts may be compacted once durable to after_seq; its summary is written
+    SC_EFFECT_RUN_CLOSED,    // the run is final; facts may be compacted once durable to after_seq
     SC_EFFECT_TRACE,         // one English line of a decision, for the log and the tests
 };
 
@@ -144,6 +144,7 @@ struct sc_effect {
         struct {
             uint64_t seq;
             struct sc_slice fact;   // encoded struct sc_fact
+            struct sc_slice slot;   // not empty: replaces the earlier fact of this slot, and is never compacted
             bool lazy;              // need not wake the journal: goes with the next one
         } journal;
         struct sc_digest load_plan;
@@ -182,7 +183,10 @@ struct sc_effect {
             uint32_t client_count;
             const struct sc_event_body *event;
         } notify;
-        struct sc_slice run_closed; // the run's id
+        struct {
+            struct sc_slice run;
+            uint64_t keep_from;     // facts without a slot below this seq are not needed any more
+        } run_closed;
         struct sc_slice trace;
     } u;
 };
@@ -226,6 +230,8 @@ void sc_core_free(struct sc_core *core);
 bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_effects **ret_effects);
 // When to send SC_EVENT_DEADLINE at the latest, on the mono clock; INT64_MAX for never.
 int64_t sc_core_next_deadline(const struct sc_core *core);
+// The digest of the plan that a RUN fact names, so that the shell loads it before the RESTORE_ROW; false for other facts.
+bool sc_core_fact_plan(struct sc_slice fact, struct sc_digest *ret_plan);
 // Runs that are open: a private coordinator leaves when there is none and no client.
 uint32_t sc_core_open_runs(const struct sc_core *core);
 // Attempts whose agents still hold them.
