@@ -202,7 +202,8 @@ struct sc_close_out {
     enum sc_end_state state;
     SC_LIST(struct sc_digest, keys);          // every key hit or made: for the segment
     SC_LIST(struct sc_publish_item, publish);
-    SC_LIST(struct sc_event_body, events);    // the summary: what a watcher of the whole run would have seen, in order
+    // The summary is what sc_core_visit_events tells of the run while this effect is handled; its last event, run.finished,
+    // gets the published outputs from the shell.
     SC_LIST(struct sc_plan_label, params);
 };
 
@@ -238,6 +239,11 @@ uint32_t sc_core_open_runs(const struct sc_core *core);
 uint32_t sc_core_live_attempts(const struct sc_core *core);
 // Asserts every invariant that is cheap enough; tests call it after every event.
 void sc_core_check(const struct sc_core *core);
+// What a watcher of the whole run would have seen so far, in order (progress and log lines apart): run.started, then each
+// step's verdict and end; and run.finished when it is closing. False when no such run is open. The event is borrowed for the
+// call. For summaries, explain and show; a watcher itself is served by SC_EVENT_WATCH, in bounded pieces.
+bool sc_core_visit_events(const struct sc_core *core, struct sc_slice run, void (*visit)(void *context, const struct sc_event_body *event),
+                          void *context);
 // Agents alive, for `list agents`: calls visit for each.
 struct sc_core_agent_view {
     struct sc_slice name, assurance, software;
