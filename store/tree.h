@@ -4,16 +4,7 @@
 #pragma once
 
 #include "base/artifact.h"
-
-enum sc_entry_kind { SC_ENTRY_FILE = 'f', SC_ENTRY_EXEC = 'x', SC_ENTRY_DIR = 'd', SC_ENTRY_LINK = 'l' };
-
-struct sc_tree_entry {
-    struct sc_slice name;
-    enum sc_entry_kind kind;
-    struct sc_digest digest; // of a file or folder
-    struct sc_slice target;  // of a link
-    uint64_t bytes;
-};
+#include "base/node.h" // struct sc_tree_entry, sc_tree_node_encode
 
 struct sc_tree_node {
     struct sc_digest digest;
@@ -27,8 +18,6 @@ struct sc_tree {
     uint64_t files, bytes; // of all files; a file that stands in two places counts twice
 };
 
-// Encodes sorted entries and tells their digest; the encoding is appended to out.
-struct sc_digest sc_tree_node_encode(const struct sc_tree_entry *entries, uint32_t count, struct sc_buf *out);
 // Decodes and checks one node: names, order, kinds, links that stay inside are the caller's to judge (depth unknown here).
 SC_MUST_USE enum sc_rc sc_tree_node_decode(struct sc_slice encoding, struct sc_arena *arena, struct sc_tree_node *ret_node, struct sc_error *err);
 void sc_tree_encode(const struct sc_tree *tree, struct sc_buf *out);
