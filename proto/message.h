@@ -421,3 +421,5 @@ void sc_message_encode(const struct sc_message *message, struct sc_buf *out);
 // Bounded by max_bytes (SC_LIMIT_MESSAGE_…). SC_MALFORMED, SC_VERSION (an unknown version or type, named), SC_LIMIT.
 SC_MUST_USE enum sc_rc sc_message_decode(struct sc_slice frame, size_t max_bytes, struct sc_arena *arena, struct sc_message *ret_message,
                                          struct sc_error *err);
+// The id of a frame that could not be decoded, for the error that answers it; 0 when there is none to be read.
+uint64_t sc_message_peek_id(struct sc_slice frame);
