@@ -1,0 +1,476 @@
+"""What every end-to-end test stands on: homes of their own, witnesses, gates, and the real programs.
+
+A test never asks Stepcache what ran: its steps append to a witness outside the project and the store. Nothing here
+waits by sleeping: steps block on named pipes that the test opens, and the test blocks on pipes, on the programs' own
+JSON lines, or on the end of a process (pidfd). Every wait has a deadline, which is a failure and not a measurement.
+
+Environment: STEPCACHE_BUILD is the build folder (default: build beside the tests' project).
+"""
+import hashlib
+import json
+import os
+import queue
+import re
+import select
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("STEPCACHE_BUILD") or os.path.join(SOURCE, "build"))
+SLOWER = {"asan": 4, "tsan": 8}.get(os.environ.get("STEPCACHE_SANITIZER", ""), 1)
+DEADLINE = float(os.environ.get("STEPCACHE_TEST_DEADLINE", "60")) * SLOWER
+PATH = "/usr/local/bin:/usr/bin:/bin"
+PROGRAMS = ("stepctl", "step-coordinator", "step-agent", "step-runner")
+
+
+def program(name):
+    """The path of one of our programs in the build folder."""
+    for folder in ("stepctl", "coordinator/shell", "coordinator", "agent/shell", "agent/runner", "agent", "."):
+        path = os.path.join(BUILD, folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise unittest.SkipTest(f"{name} is not built in {BUILD}")
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise unittest.SkipTest("needs root")
+
+
+def need_program(name):
+    if shutil.which(name, path=PATH + ":/usr/sbin:/sbin") is None:
+        raise unittest.SkipTest(f"needs {name}")
+
+
+class Timeout(AssertionError):
+    pass
+
+
+class Clock:
+    """What is left of a deadline."""
+
+    def __init__(self, seconds=None):
+        self.end = time.monotonic() + (seconds or DEADLINE)
+
+    def left(self, what):
+        rest = self.end - time.monotonic()
+        if rest <= 0:
+            raise Timeout(f"waited in vain for {what}")
+        return rest
+
+
+class Pipe:
+    """A named pipe that this test holds open at both ends, so that no side ever sees an end or blocks in open().
+
+    As a gate, a step blocks in `read line < gate` until the test lets it through; as a bell, a step writes a line and
+    the test waits for it."""
+
+    def __init__(self, path):
+        self.path = path
+        os.mkfifo(path)
+        os.chmod(path, 0o666)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.rest = b""
+
+    def let(self, count=1):
+        os.write(self.fd, b"go\n" * count)
+
+    def wait(self, what="a line from a step", seconds=None):
+        clock = Clock(seconds)
+        while b"\n" not in self.rest:
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            if poll.poll(clock.left(what) * 1000):
+                self.rest += os.read(self.fd, 65536)
+        line, _, self.rest = self.rest.partition(b"\n")
+        return line.decode()
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Result:
+    """How a stepctl ended and what it said."""
+
+    def __init__(self, args, code, out, err):
+        self.args, self.code, self.raw, self.err = args, code, out, err.decode("utf-8", "replace")
+        self.out = out.decode("utf-8", "replace")
+        self.events = []
+        if "--json" in args:
+            for line in self.out.splitlines():
+                self.events.append(json.loads(line))
+
+    def of(self, kind):
+        return [event for event in self.events if event["event"] == kind]
+
+    @property
+    def verdicts(self):
+        """The newest verdict of each step, as its event."""
+        return {event["step"]: event for event in self.of("step.verdict")}
+
+    @property
+    def says(self):
+        """{step: "hit"} or {step: "miss changed"}."""
+        return {step: "hit" if event["verdict"] == "hit" else event["verdict"] + " " + event["reason"] for step, event in self.verdicts.items()}
+
+    @property
+    def started(self):
+        return sorted(event["step"] for event in self.of("step.started"))
+
+    @property
+    def finished(self):
+        return {event["step"]: event for event in self.of("step.finished")}
+
+    @property
+    def run(self):
+        """The run.finished event."""
+        ends = self.of("run.finished")
+        assert len(ends) == 1, f"one run.finished, not {len(ends)}\n{self}"
+        return ends[0]
+
+    @property
+    def id(self):
+        return self.of("run.started")[0]["run"]
+
+    def __str__(self):
+        def cut(text):
+            return text if len(text) < 6000 else text[:3000] + "\n…\n" + text[-3000:]
+        return f"stepctl {' '.join(self.args)}: exit {self.code}\n--- stdout\n{cut(self.out)}\n--- stderr\n{cut(self.err)}"
+
+
+class Live:
+    """A stepctl (or a server) that runs."""
+
+    def __init__(self, args, **options):
+        self.args = args
+        self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        self.lines = queue.Queue()
+        self.out, self.err, self.seen = [], [], []
+        self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.out, True), daemon=True),
+                        threading.Thread(target=self._read, args=(self.process.stderr, self.err, False), daemon=True)]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self, stream, into, announce):
+        for line in stream:
+            into.append(line)
+            if announce:
+                self.lines.put(line)
+        if announce:
+            self.lines.put(None)
+
+    def event(self, kind, seconds=None, **fields):
+        """Waits for the next event of a kind whose fields have these values; events in between are passed over."""
+        clock, what = Clock(seconds), f"{kind} {fields} of {' '.join(self.args[1:])}"
+        while True:
+            try:
+                line = self.lines.get(timeout=clock.left(what))
+            except queue.Empty:
+                raise Timeout(f"waited in vain for {what}\n{self.story()}") from None
+            if line is None:
+                raise AssertionError(f"ended before {what}\n{self.story()}")
+            event = json.loads(line)
+            self.seen.append(event)
+            if event["event"] == kind and all(event.get(name) == value for name, value in fields.items()):
+                return event
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def story(self):
+        return f"--- stdout\n{b''.join(self.out).decode('utf-8', 'replace')[-4000:]}\n--- stderr\n{b''.join(self.err).decode('utf-8', 'replace')[-4000:]}"
+
+    def wait(self, seconds=None):
+        """Waits until it has ended; returns the Result."""
+        try:
+            self.process.wait(seconds or DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise Timeout(f"{' '.join(self.args[1:])} did not end\n{self.story()}") from None
+        for thread in self.threads:
+            thread.join(DEADLINE)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return Result(self.args[1:], self.process.returncode, b"".join(self.out), b"".join(self.err))
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        if not self.process.stdout.closed:
+            self.wait()
+
+
+class Home:
+    """A user of their own: HOME, XDG folders, a witness, gates; everything below one temporary folder, whose path is
+    the token by which every process that belongs to it is known (in its environment or its arguments)."""
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(prefix="stepcache-e2e.", dir="/tmp")
+        os.chmod(self.root, 0o755)
+        for name in ("home", "run", "state", "cache", "config", "witness"):
+            os.mkdir(os.path.join(self.root, name), 0o700 if name == "run" else 0o755)
+        self.env = {"PATH": PATH, "HOME": self.path("home"), "LANG": "C.UTF-8", "XDG_RUNTIME_DIR": self.path("run"),
+                    "XDG_STATE_HOME": self.path("state"), "XDG_CACHE_HOME": self.path("cache"), "XDG_CONFIG_HOME": self.path("config")}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "STEPCACHE_RUNNER_FORCE"):
+            if name in os.environ:
+                self.env[name] = os.environ[name]
+        self.witness_path = self.path("witness/log")
+        self.pipes, self.lives = {}, []
+        self.seen = 0
+
+    def path(self, *parts):
+        return os.path.join(self.root, *parts)
+
+    # ---- steps
+
+    def pipe(self, name):
+        if name not in self.pipes:
+            self.pipes[name] = Pipe(self.path("witness", name))
+        return self.pipes[name]
+
+    def step(self, run=None, **fields):
+        """A step whose script first bears witness: its text is what `says` holds, else the step's own name."""
+        env = dict(fields.pop("env", {}))
+        env["W"] = self.path("witness")
+        says = fields.pop("says", None)
+        result = dict(fields)
+        if run is not None:
+            result["run"] = (f'echo "{says}" >> "$W/log"\n' if says else "") + run
+        result["env"] = env
+        return result
+
+    def doc(self, steps, **top):
+        document = {"stepcache": 1, "name": top.pop("name", "e2e"), **top}
+        document["steps"] = {name: self.step(says=step.pop("says", name), **step) if "run" in step else self.step(**step)
+                             for name, step in ((name, dict(step)) for name, step in steps.items())}
+        return document
+
+    def witness(self):
+        """What ran, in order, since the last call."""
+        try:
+            with open(self.witness_path, encoding="utf-8") as lines:
+                rows = lines.read().splitlines()
+        except FileNotFoundError:
+            rows = []
+        rows, self.seen = rows[self.seen:], len(rows)
+        return rows
+
+    # ---- programs
+
+    def stepctl(self, *args, cwd=None, env=None, code=None, seconds=None, preexec=None, input=None, user=None):
+        """Runs stepctl to its end. `code`: what it must exit with."""
+        command = [program("stepctl"), *args]
+        try:
+            done = subprocess.run(command, cwd=cwd or self.path("home"), env={**self.env, **(env or {})}, capture_output=True, check=False,
+                                  timeout=(seconds or DEADLINE), preexec_fn=preexec, user=user,
+                                  **({"input": input} if input is not None else {"stdin": subprocess.DEVNULL}))
+        except subprocess.TimeoutExpired as late:
+            raise Timeout(f"stepctl {' '.join(args)} did not end\n{(late.stdout or b'')[-3000:].decode('utf-8', 'replace')}\n"
+                          f"{(late.stderr or b'')[-3000:].decode('utf-8', 'replace')}") from None
+        result = Result(args, done.returncode, done.stdout, done.stderr)
+        if code is not None and result.code != code:
+            raise AssertionError(f"exit {result.code}, not {code}\n{result}")
+        return result
+
+    def start(self, *args, cwd=None, env=None, name="stepctl", **options):
+        live = Live([program(name), *args], cwd=cwd or self.path("home"), env={**self.env, **(env or {})}, **options)
+        self.lives.append(live)
+        return live
+
+    # ---- processes
+
+    def processes(self, name=None):
+        """{pid: command line} of everything that carries this home's token; of one of our programs by name."""
+        token, found = self.root.encode(), {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    environ = file.read()
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    cmdline = file.read()
+                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
+                    comm = file.read().strip()
+            except OSError:
+                continue
+            if token not in environ and token not in cmdline:
+                continue
+            first = os.path.basename(cmdline.split(b"\0")[0].decode("utf-8", "replace"))
+            if name is None or name[:15] == comm or first == name:
+                found[int(entry)] = cmdline.replace(b"\0", b" ").decode("utf-8", "replace") or comm
+        return found
+
+    def the(self, name):
+        """The pid of the one process of ours with this name."""
+        found = self.processes(name)
+        assert len(found) == 1, f"one {name}, not {found}"
+        return next(iter(found))
+
+    def kill(self, name):
+        """kill -9, and waits until it is gone."""
+        pid = self.the(name)
+        fd = os.pidfd_open(pid)
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        wait_pidfd(fd, f"the end of {name}")
+
+    def wait_gone(self, seconds=None, but=()):
+        """Waits until nothing of this home runs any more. Returns what is left at the deadline."""
+        clock = Clock(seconds or 30 * SLOWER)
+        while True:
+            left = {pid: line for pid, line in self.processes().items() if pid not in but}
+            if not left:
+                return {}
+            for pid in left:
+                try:
+                    fd = os.pidfd_open(pid)
+                except ProcessLookupError:
+                    continue
+                try:
+                    wait_pidfd(fd, "the end of everything", clock)
+                except Timeout:
+                    return {pid: line for pid, line in self.processes().items() if pid not in but}
+
+    # ---- the store, without asking Stepcache
+
+    @property
+    def store(self):
+        return self.path("cache/stepcache/store/v1/main")
+
+    def objects(self):
+        """{sha256: path} of everything below cas/."""
+        found = {}
+        for folder, _, names in os.walk(os.path.join(self.store, "cas")):
+            for name in names:
+                if re.fullmatch("[0-9a-f]{64}", name):
+                    found[name] = os.path.join(folder, name)
+        return found
+
+    def rotten(self):
+        """Objects whose bytes are not what their names say."""
+        return [name for name, path in self.objects().items() if sha256(path) != name]
+
+    def close(self):
+        for live in self.lives:
+            live.end()
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.wait_gone(20)
+        for pipe in self.pipes.values():
+            pipe.close()
+        remove(self.root)
+
+
+class Project:
+    """A folder with a document and what lies beside it."""
+
+    def __init__(self, home, name="project", document=None):
+        self.home, self.root = home, home.path(name)
+        os.makedirs(self.root)
+        if document is not None:
+            self.doc(document)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def write(self, name, data, mode=None):
+        path = self.path(name) if isinstance(name, str) else os.path.join(self.root.encode(), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        if mode is not None:
+            os.chmod(path, mode)
+        return path
+
+    def doc(self, document):
+        """JSON is YAML; a text is written as it is."""
+        self.write("pipeline.yaml", document if isinstance(document, str) else json.dumps(document, indent=1, ensure_ascii=False))
+
+    def run(self, *args, code=0, **options):
+        return self.home.stepctl("run", "--json", "pipeline.yaml", *args, cwd=self.root, code=code, **options)
+
+    def plan(self, *args, code=0, **options):
+        return self.home.stepctl("plan", "--json", "pipeline.yaml", *args, cwd=self.root, code=code, **options)
+
+    def start(self, *args, **options):
+        return self.home.start("run", "--json", "pipeline.yaml", *args, cwd=self.root, **options)
+
+    def get(self, what, run="latest"):
+        """The bytes of an output that is a file."""
+        dest = os.path.join(tempfile.mkdtemp(dir=self.home.root), "got")
+        self.home.stepctl("get", run, what, dest, cwd=self.root, code=0)
+        with open(dest, "rb") as file:
+            return file.read()
+
+
+class Case(unittest.TestCase):
+    """A test with a home. When it ends nothing of it may still run, and every object in the store is what its name says."""
+
+    check_objects = True
+    maxDiff = None
+
+    def setUp(self):
+        program("stepctl")
+        self.home = Home()
+        self.addCleanup(self.home.close)
+
+    def project(self, document=None, name="project"):
+        return Project(self.home, name, document)
+
+    def assert_witness(self, *rows):
+        self.assertEqual(sorted(self.home.witness()), sorted(rows))
+
+    def assert_says(self, result, **steps):
+        self.assertEqual(result.says, steps, str(result))
+
+    def tearDown(self):
+        for live in self.home.lives:
+            live.end()
+        left = self.home.wait_gone()
+        self.assertEqual(left, {}, "processes left behind")
+        if self.check_objects:
+            self.assertEqual(self.home.rotten(), [], "objects whose bytes are not what their names say")
+
+
+def wait_pidfd(fd, what, clock=None):
+    clock = clock or Clock()
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(clock.left(what) * 1000):
+            raise Timeout(f"waited in vain for {what}")
+    finally:
+        os.close(fd)
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def remove(root):
+    """Removes a tree, whatever the modes in it and whatever names."""
+    def fix(function, path, _):
+        try:
+            os.chmod(os.path.dirname(path), stat.S_IRWXU)
+            os.chmod(path, stat.S_IRWXU)
+            function(path)
+        except OSError:
+            pass
+    shutil.rmtree(root, onerror=fix)
+
+
+def main():
+    unittest.main(verbosity=2 if "-v" in sys.argv else 1)
