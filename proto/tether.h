@@ -5,5 +5,11 @@
 
 #include "proto/bus.h"
 
+enum { SC_TETHER_BYTES = 32 };
+
 SC_MUST_USE enum sc_rc sc_tether_listen(const char *path, int *ret_fd, struct sc_error *err); // non-blocking
-SC_MUST_USE enum sc_rc sc_tether_connect(const char *path, const struct sc_peer_id *self, int *ret_fd, struct sc_error *err);
+// SC_UNREACHABLE when nobody listens.
+SC_MUST_USE enum sc_rc sc_tether_connect(const char *path, const struct sc_peer_id *self, int *ret_fd,
+                                         struct sc_error *err);
+// The routing id in a client's first bytes; false when they are none.
+bool sc_tether_peer(const uint8_t first[SC_TETHER_BYTES], struct sc_peer_id *ret_peer);

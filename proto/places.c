@@ -1,0 +1,124 @@
+#include "proto/places.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/memory.h"
+#include "base/os/file.h"
+
+enum { SOCKET_PATH_BYTES = 100, LONGEST_SOCKET_NAME = sizeof "/client.sock" - 1 };
+
+static char *join(struct sc_arena *arena, const char *folder, const char *name)
+{
+    size_t len = strlen(folder), more = strlen(name);
+    char *path = sc_arena_alloc(arena, len + more + 1);
+    memcpy(path, folder, len);
+    memcpy(path + len, name, more);
+    return path;
+}
+
+// A folder of the environment counts only when it is absolute (XDG Base Directory Specification, "Environment variables").
+static const char *absolute_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0] == '/' ? value : NULL;
+}
+
+static enum sc_rc home_folder(struct sc_arena *arena, char **ret_home, struct sc_error *err)
+{
+    const char *home = absolute_env("HOME");
+    if (home) {
+        *ret_home = sc_arena_cstr(arena, sc_slice_str(home));
+        return SC_OK;
+    }
+    struct passwd entry, *found = NULL;
+    char text[4096];
+    if (getpwuid_r(geteuid(), &entry, text, sizeof text, &found) == 0 && found && found->pw_dir[0] == '/') {
+        *ret_home = sc_arena_cstr(arena, sc_slice_str(found->pw_dir));
+        return SC_OK;
+    }
+    enum sc_rc rc = sc_error_set(err, SC_INVALID, "HOME is not set to an absolute path");
+    sc_error_hint(err, "set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME");
+    return rc;
+}
+
+static enum sc_rc below_home(struct sc_arena *arena, const char *variable, const char *usual,
+                             char **ret_folder, struct sc_error *err)
+{
+    const char *set = absolute_env(variable);
+    if (set) {
+        *ret_folder = join(arena, set, "/stepcache");
+        return SC_OK;
+    }
+    char *home;
+    enum sc_rc rc = home_folder(arena, &home, err);
+    if (rc == SC_OK)
+        *ret_folder = join(arena, home, usual);
+    return rc;
+}
+
+// $XDG_RUNTIME_DIR where it is there and ours: after sudo it may still name another user's, whose folder is not to be
+// filled with files of root. Else /tmp/stepcache-<uid>; with a hash of the name where that name is too long for a socket.
+static char *runtime_folder(struct sc_arena *arena)
+{
+    const char *set = absolute_env("XDG_RUNTIME_DIR");
+    struct stat st;
+    if (!set || stat(set, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return sc_arena_cstr(arena, sc_arena_printf(arena, "/tmp/stepcache-%u", (unsigned)geteuid()));
+    char *folder = join(arena, set, "/stepcache");
+    if (strlen(folder) + LONGEST_SOCKET_NAME <= SOCKET_PATH_BYTES)
+        return folder;
+    struct sc_digest digest = sc_digest_of(sc_slice_str(folder));
+    char hex[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(&digest, hex);
+    return sc_arena_cstr(arena, sc_arena_printf(arena, "/tmp/stepcache-%u-%.16s", (unsigned)geteuid(), hex));
+}
+
+static enum sc_rc check_runtime(const char *folder, struct sc_error *err)
+{
+    struct stat st;
+    if (strlen(folder) + LONGEST_SOCKET_NAME > SOCKET_PATH_BYTES)
+        return sc_error_set(err, SC_LIMIT, "%s: too long for sockets in it", folder);
+    if (lstat(folder, &st))
+        return sc_error_errno(err, errno, "the runtime folder %s", folder);
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 07777) == 0700)
+        return SC_OK;
+    enum sc_rc rc;
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid()) {
+        rc =
+            sc_error_set(err, SC_DENIED, "%s: the runtime folder is not a folder of this user's own", folder);
+        sc_error_hint(err, "set XDG_RUNTIME_DIR to a folder that is yours alone");
+    } else {
+        rc = sc_error_set(err, SC_DENIED, "%s: the runtime folder is open to others (mode %03o, not 700)",
+                          folder, (unsigned)(st.st_mode & 07777));
+        sc_error_hint(err, "look who made it so, then: chmod 700 %s", folder);
+    }
+    return rc;
+}
+
+enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, struct sc_error *err)
+{
+    struct sc_places places = {.runtime = runtime_folder(arena)};
+    enum sc_rc rc = below_home(arena, "XDG_STATE_HOME", "/.local/state/stepcache", &places.state, err);
+    if (rc == SC_OK)
+        rc = below_home(arena, "XDG_CACHE_HOME", "/.cache/stepcache", &places.cache, err);
+    if (rc != SC_OK)
+        return rc;
+    places.store = join(arena, places.cache, "/store");
+    places.client_endpoint = join(arena, "ipc://", join(arena, places.runtime, "/client.sock"));
+    places.agent_endpoint = join(arena, "ipc://", join(arena, places.runtime, "/agent.sock"));
+    places.tether = join(arena, places.runtime, "/tether.sock");
+    places.coordinator_state = join(arena, places.state, "/coordinator");
+    places.agent_state = join(arena, places.cache, "/agent");
+    const char *folders[] = {places.runtime, places.coordinator_state, places.store, places.agent_state};
+    for (size_t i = 0; rc == SC_OK && i < SC_COUNT(folders); i++)
+        rc = sc_dir_make(folders[i], 0700, err);
+    if (rc == SC_OK)
+        rc = check_runtime(places.runtime, err);
+    if (rc == SC_OK)
+        *ret_places = places;
+    return rc;
+}
