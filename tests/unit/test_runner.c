@@ -1,0 +1,464 @@
+// The runner as its agent sees it: how steps start, end, are stopped and leave nothing behind. Every test but those
+// that say so holds with and without namespaces, and is run both ways.
+#include "tests/lib/runner_fixture.h"
+
+#include "base/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+// A step that stays until it is killed, after it said so on standard output.
+#define STAY "echo here; exec tail -f /dev/null"
+
+static bool is_plain;
+
+static int setup(void **state)
+{
+    struct runner_fixture *f = sc_calloc(1, sizeof *f);
+    fixture_make(f);
+    fixture_start(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct runner_fixture *f = *state;
+    fixture_done(f);
+    free(f);
+    return 0;
+}
+
+static int group_plain(void **state)
+{
+    (void)state;
+    is_plain = true;
+    return setenv(SC_RUNNER_FORCE_ENV, "plain", 1);
+}
+
+static int group_plain_done(void **state)
+{
+    (void)state;
+    is_plain = false;
+    return unsetenv(SC_RUNNER_FORCE_ENV);
+}
+
+static bool has_view(const struct runner_fixture *f)
+{
+    return f->capabilities.assurance == SC_RUNNER_ASSURANCE_NAMESPACES;
+}
+
+static void skip_for(const char *why)
+{
+    print_message("skipped: %s\n", why);
+    skip();
+}
+
+static void test_capabilities_say_what_holds(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (is_plain) {
+        assert_false(has_view(f));
+        assert_non_null(strstr(f->reason, SC_RUNNER_FORCE_ENV));
+    }
+    assert_int_equal(f->capabilities.binds_inputs, has_view(f));
+    assert_int_equal(f->reason[0] == 0, has_view(f));
+}
+
+static void test_exit_code_is_told(void **state)
+{
+    struct outcome o;
+    fixture_sh(*state, "exit 42", &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
+    assert_true(o.started);
+    assert_int_equal(o.event.exit_code, 42);
+    assert_int_equal(o.event.signal, 0);
+    assert_false(o.event.oom);
+    assert_true(o.event.max_rss_bytes > 0);
+    assert_true(o.event.ended_ms >= o.event.started_ms);
+}
+
+static void test_abort_shows_as_its_signal(void **state)
+{
+    struct outcome o;
+    fixture_sh(*state, "ulimit -c 0; kill -ABRT $$; exit 1", &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
+    assert_int_equal(o.event.signal, SIGABRT);
+}
+
+static void test_exec_failure_names_command_and_reason(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, "");
+    struct sc_slice argv[] = {SC_SLICE_LIT("python4")};
+    launch.argv.items = argv;
+    launch.argv.count = 1;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_FAILED);
+    assert_int_equal(o.event.sys_errno, ENOENT);
+    assert_string_equal(o.text, "exec python4: No such file or directory");
+    assert_false(o.started);
+}
+
+static void test_work_is_current_folder_and_home(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct outcome o;
+    fixture_sh(f, "pwd; echo $HOME; echo made > made", &o);
+    SC_AUTO_FREE char *real = realpath(f->work, NULL);
+    SC_AUTO_FREE char *expected =
+        has_view(f) ? sc_strdup("/work\n/work\n") : sc_asprintf("%s\n%s\n", real, f->work);
+    assert_string_equal(o.out, expected);
+    SC_AUTO_FREE char *made = sc_asprintf("%s/made", f->work);
+    assert_int_equal(access(made, F_OK), 0);
+}
+
+static void test_environment_is_exactly_what_was_given(void **state)
+{
+    struct runner_fixture *f = *state;
+    setenv("LEAK", "from the agent", 1);
+    struct sc_launch launch = fixture_launch(f, "");
+    struct sc_slice argv[] = {SC_SLICE_LIT("env")};
+    struct sc_slice env[] = {SC_SLICE_LIT("B=2"), SC_SLICE_LIT("HOME=/x"), SC_SLICE_LIT("A=\xff bytes"),
+                             SC_SLICE_LIT("PATH=/usr/bin:/bin")};
+    launch.argv.items = argv;
+    launch.argv.count = 1;
+    launch.env.items = env;
+    launch.env.count = SC_COUNT(env);
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_string_equal(o.out, "B=2\nHOME=/x\nA=\xff bytes\nPATH=/usr/bin:/bin\n");
+}
+
+static void test_step_starts_bare(void **state)
+{
+    struct outcome o;
+    // umask, nothing on standard input, descriptors 0 to 2 only (ls has its own as 3), no signal ignored or blocked.
+    fixture_sh(*state,
+               "umask; cat; ls /proc/self/fd | tr '\\n' ' '; echo; grep -E 'Sig(Blk|Ign)' /proc/self/status;"
+               "grep NoNewPrivs /proc/self/status; echo error >&2",
+               &o);
+    assert_string_equal(
+        o.out, "0022\n0 1 2 3 \nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n");
+    assert_string_equal(o.err, "error\n");
+}
+
+static void test_long_command_lines_arrive_whole(void **state)
+{
+    struct runner_fixture *f = *state;
+    enum { WORDS = 1024, WORD_BYTES = 2000 };
+    struct sc_launch launch = fixture_launch(f, "echo $#");
+    SC_AUTO_FREE struct sc_slice *argv = sc_calloc(WORDS + 4, sizeof *argv);
+    SC_AUTO_FREE char *word = sc_calloc(WORD_BYTES, 1);
+    memset(word, 'x', WORD_BYTES);
+    for (size_t i = 0; i < WORDS + 4; i++)
+        argv[i] = i < 3 ? launch.argv.items[i] : sc_slice(word, i == 3 ? 1 : WORD_BYTES);
+    launch.argv.items = argv;
+    launch.argv.count = WORDS + 4;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_string_equal(o.out, "1024\n");
+}
+
+static void expect_refusal(struct runner_fixture *f, const struct sc_launch *launch, const char *words)
+{
+    struct outcome o;
+    fixture_run(f, launch, &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_FAILED);
+    if (!strstr(o.text, words))
+        print_message("%s\n", o.text);
+    assert_non_null(strstr(o.text, words));
+}
+
+static void test_invalid_launches_are_refused_by_name(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, "true");
+    launch.network = SC_RUNNER_NETWORK_NONE;
+    expect_refusal(f, &launch, "network none is not supported");
+    launch = fixture_launch(f, "true");
+    launch.work = sc_slice_str("work");
+    expect_refusal(f, &launch, "not an absolute path");
+    launch = fixture_launch(f, "true");
+    launch.argv.count = 0;
+    expect_refusal(f, &launch, "no command");
+    launch = fixture_launch(f, "true");
+    launch.work = sc_slice_str("/does/not/exist");
+    expect_refusal(f, &launch, "/does/not/exist: No such file or directory");
+    launch = fixture_launch(f, "true");
+    struct sc_runner_input input = {sc_slice_str("x/y"), sc_slice_str("/etc")};
+    launch.inputs.items = &input;
+    launch.inputs.count = 1;
+    expect_refusal(f, &launch, has_view(f) ? "not one path component" : "to be copied");
+    input.name = sc_slice_str("gone");
+    input.source = sc_slice_str("/does/not/exist");
+    expect_refusal(f, &launch,
+                   has_view(f) ? "bind input gone: /does/not/exist: No such file" : "to be copied");
+    struct outcome o;
+    fixture_sh(f, "exit 3", &o); // and it goes on
+    assert_int_equal(o.event.exit_code, 3);
+}
+
+static void test_inputs_are_at_their_names(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!has_view(f))
+        skip_for("inputs are bound with namespaces only");
+    struct outcome o;
+    fixture_sh(f, "cat in/data in/tree/leaf; ls -A in", &o);
+    assert_string_equal(o.out, "cached\ncached\ndata\ntree\n");
+    fixture_sh(f, "cat in/data", &o); // in the same folder: the mount points are there already
+    assert_string_equal(o.out, "cached\n");
+}
+
+// A child in a session of its own, a daemonised grandchild, both with standard output open.
+#define LEAVE                                                                                                \
+    "setsid sh -c 'echo child; exec tail -f /dev/null' &"                                                    \
+    "(setsid sh -c 'trap \"\" TERM HUP; echo grandchild; (exec tail -f /dev/null)' &) ; "
+
+static void test_nothing_of_a_step_outlives_its_end(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, "mkfifo f; " LEAVE "exec sh -c 'read x < f'");
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char line[64];
+    fixture_line(out, line, sizeof line); // both are up, in either order
+    fixture_line(out, line, sizeof line);
+    SC_AUTO_FREE char *fifo = sc_asprintf("%s/f", f->work);
+    close(open(fifo, O_WRONLY | O_CLOEXEC)); // lets the step end
+    struct sc_runner_event event;
+    assert_int_equal(fixture_event(f, &event), SC_OK);
+    assert_int_equal(event.kind, SC_RUNNER_ENDED);
+    assert_int_equal(event.signal, 0);
+    assert_true(fixture_is_at_end(out));
+}
+
+static void test_term_reaches_every_process_and_kill_ends_all(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch =
+        fixture_launch(f, "(trap 'echo child; exit' TERM; echo up; while :; do read x < /dev/null || wait; "
+                          "tail -f /dev/null & wait; done) &"
+                          "trap 'echo step' TERM; echo up; while :; do tail -f /dev/null & wait $!; done");
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char lines[2][64];
+    fixture_line(out, lines[0], sizeof lines[0]);
+    fixture_line(out, lines[0], sizeof lines[0]);
+    assert_int_equal(sc_runner_signal(f->runner, launch.task, SIGTERM, NULL), SC_OK);
+    fixture_line(out, lines[0], sizeof lines[0]);
+    fixture_line(out, lines[1], sizeof lines[1]);
+    assert_true(strcmp(lines[0], lines[1]) != 0); // "child" and "step"
+    assert_int_equal(sc_runner_signal(f->runner, launch.task, SIGKILL, NULL), SC_OK);
+    struct sc_runner_event event;
+    assert_int_equal(fixture_event(f, &event), SC_OK);
+    assert_int_equal(event.kind, SC_RUNNER_ENDED);
+    assert_int_equal(event.signal, SIGKILL);
+    assert_true(fixture_is_at_end(out));
+    // A task that is no more is passed over.
+    assert_int_equal(sc_runner_signal(f->runner, launch.task, SIGTERM, NULL), SC_OK);
+    struct outcome o;
+    fixture_sh(f, "exit 5", &o);
+    assert_int_equal(o.event.exit_code, 5);
+}
+
+static void test_memory_limit_is_told_as_oom(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!f->capabilities.limits_memory)
+        skip_for("no memory control group is to be had");
+    struct sc_launch launch = fixture_launch(f, "exec tail /dev/zero"); // keeps all of a line that never ends
+    launch.limits.memory_bytes = 64 << 20;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
+    assert_int_equal(o.event.signal, SIGKILL);
+    assert_true(o.event.oom);
+    assert_true(o.event.max_rss_bytes > 32 << 20);
+    // 137 alone is no OOM.
+    launch = fixture_launch(f, "kill -KILL $$");
+    launch.limits.memory_bytes = 64 << 20;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(o.event.signal, SIGKILL);
+    assert_false(o.event.oom);
+}
+
+static void test_process_limit_holds(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!f->capabilities.limits_processes)
+        skip_for("no pids control group is to be had");
+    struct sc_launch launch =
+        fixture_launch(f, "for i in 1 2 3 4 5 6 7 8; do tail -f /dev/null & done; echo not reached");
+    launch.limits.processes = 4;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
+    assert_string_equal(o.out, "");
+    assert_true(o.event.exit_code != 0);
+}
+
+static void test_open_files_limit_holds(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, "ulimit -n; ulimit -Hn");
+    launch.limits.open_files = 77;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_string_equal(o.out, "77\n77\n");
+}
+
+static void test_twenty_steps_at_once(void **state)
+{
+    struct runner_fixture *f = *state;
+    enum { STEPS = 20 };
+    int outs[STEPS];
+    uint64_t first = f->task + 1;
+    for (int i = 0; i < STEPS; i++) {
+        struct sc_launch launch = fixture_launch(f, STAY);
+        outs[i] = fixture_begin(f, &launch);
+    }
+    for (int i = 0; i < STEPS; i++) { // all of them run now
+        char line[64];
+        fixture_line(outs[i], line, sizeof line);
+        assert_string_equal(line, "here");
+    }
+    for (int i = 0; i < STEPS; i++)
+        assert_int_equal(sc_runner_signal(f->runner, first + (uint64_t)i, SIGTERM, NULL), SC_OK);
+    uint64_t sum = 0;
+    for (int i = 0; i < STEPS; i++) {
+        struct sc_runner_event event;
+        assert_int_equal(fixture_event(f, &event), SC_OK);
+        assert_int_equal(event.kind, SC_RUNNER_ENDED);
+        assert_int_equal(event.signal, SIGTERM);
+        sum += event.task - first;
+    }
+    assert_int_equal(sum, STEPS * (STEPS - 1) / 2);
+    for (int i = 0; i < STEPS; i++)
+        close(outs[i]);
+}
+
+static void test_steps_die_with_a_killed_runner_and_the_client_says_closed(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, LEAVE STAY);
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char line[64];
+    for (int i = 0; i < 3; i++)
+        fixture_line(out, line, sizeof line);
+    kill(sc_runner_pid(f->runner), SIGKILL);
+    fixture_until_end(out);
+    struct sc_runner_event event;
+    assert_int_equal(fixture_event(f, &event), SC_CLOSED);
+    assert_int_equal(sc_runner_launch(f->runner, &launch, out, out, NULL), SC_CLOSED);
+    sc_runner_free(f->runner);
+    fixture_start(f); // another can be started
+    struct outcome o;
+    fixture_sh(f, "exit 6", &o);
+    assert_int_equal(o.event.exit_code, 6);
+}
+
+static void test_steps_die_with_the_client(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_launch launch = fixture_launch(f, LEAVE STAY);
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char line[64];
+    for (int i = 0; i < 3; i++)
+        fixture_line(out, line, sizeof line);
+    sc_runner_free(f->runner);
+    f->runner = NULL;
+    assert_true(fixture_is_at_end(out));
+}
+
+static void test_steps_die_with_a_killed_agent(void **state)
+{
+    struct runner_fixture *f = *state;
+    int up[2], out[2];
+    assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pid_t agent = fork();
+    if (agent == 0) {
+        struct runner_fixture own = *f;
+        fixture_start(&own);
+        struct sc_launch launch = fixture_launch(&own, LEAVE STAY);
+        if (sc_runner_launch(own.runner, &launch, out[1], out[1], NULL) != SC_OK)
+            _exit(1);
+        close(out[1]);
+        for (;;)
+            pause();
+    }
+    close(up[0]);
+    close(up[1]);
+    close(out[1]);
+    char line[64];
+    for (int i = 0; i < 3; i++)
+        fixture_line(out[0], line, sizeof line);
+    kill(agent, SIGKILL);
+    waitpid(agent, NULL, 0);
+    fixture_until_end(out[0]);
+    close(out[0]);
+}
+
+static void test_missing_hidden_folder_is_an_error(void **state)
+{
+    struct runner_fixture *f = *state;
+    struct sc_slice hidden = SC_SLICE_LIT("/does/not/exist");
+    struct sc_runner_config config = {.hidden = {&hidden, 1}};
+    struct runner_fixture other = {0};
+    assert_int_equal(sc_runner_start(fixture_program(), &config, &other.runner, NULL), SC_OK);
+    struct sc_runner_event event;
+    assert_int_equal(fixture_event(&other, &event), SC_CLOSED);
+    sc_runner_free(other.runner);
+    (void)f;
+}
+
+static void test_schemas_are_valid(void **state)
+{
+    (void)state;
+    assert_true(sc_schema_is_valid(&sc_schema_runner_config));
+    assert_true(sc_schema_is_valid(&sc_schema_runner_launch));
+    assert_true(sc_schema_is_valid(&sc_schema_runner_signal));
+    assert_true(sc_schema_is_valid(&sc_schema_runner_event));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_capabilities_say_what_holds),
+        TEST(test_exit_code_is_told),
+        TEST(test_abort_shows_as_its_signal),
+        TEST(test_exec_failure_names_command_and_reason),
+        TEST(test_work_is_current_folder_and_home),
+        TEST(test_environment_is_exactly_what_was_given),
+        TEST(test_step_starts_bare),
+        TEST(test_long_command_lines_arrive_whole),
+        TEST(test_invalid_launches_are_refused_by_name),
+        TEST(test_inputs_are_at_their_names),
+        TEST(test_nothing_of_a_step_outlives_its_end),
+        TEST(test_term_reaches_every_process_and_kill_ends_all),
+        TEST(test_memory_limit_is_told_as_oom),
+        TEST(test_process_limit_holds),
+        TEST(test_open_files_limit_holds),
+        TEST(test_twenty_steps_at_once),
+        TEST(test_steps_die_with_a_killed_runner_and_the_client_says_closed),
+        TEST(test_steps_die_with_the_client),
+        TEST(test_steps_die_with_a_killed_agent),
+        TEST(test_missing_hidden_folder_is_an_error),
+        cmocka_unit_test(test_schemas_are_valid),
+    };
+    int failed = cmocka_run_group_tests_name("runner", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("runner, without namespaces", tests, group_plain, group_plain_done);
+    return failed;
+}
