@@ -1,0 +1,208 @@
+"""kill -9 of every program in mid-run, then on; interrupts; nothing left behind."""
+import os
+import signal
+
+import lib
+
+
+class Crash(lib.Case):
+    """Two steps: `first` ends at once, `second` waits at a gate. What was committed must not run again."""
+
+    def begin(self, *args, **second):
+        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
+        steps = {"first": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+                 "second": {"run": 'cat "${inputs.i}"; echo here > "$W/bell"; read go < "$W/gate"; cat "${inputs.i}" > "${outputs.o}"',
+                            "inputs": {"i": "first.o"}, "outputs": {"o": "o"}, **second},
+                 "third": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "second.o"}, "outputs": {"o": "o"}}}
+        project = self.project(self.home.doc(steps, defaults={"retry": {"max_attempts": 3, "on": ["agent-lost"], "backoff": "PT0.1S"}}))
+        live = project.start(*args)
+        self.bell.wait("second at the gate")
+        return project, live
+
+    def finish(self, project):
+        """A new run that must find what was committed."""
+        self.gate.let(3)
+        result = project.run()
+        self.assertEqual(result.verdicts["first"]["verdict"], "hit", str(result))
+        self.assertEqual(result.run["state"], "done")
+        self.assertEqual(project.get("third.o"), b"1\n")
+        return result
+
+    def test_killed_agent_is_replaced_and_the_run_goes_on(self):
+        project, live = self.begin()
+        self.home.kill("step-agent")
+        self.bell.wait("second again")
+        self.gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(result.of("step.retry")[0]["outcome"], "agent-lost", str(result))
+        self.assert_witness("first", "second", "second", "third")
+        self.assertEqual(project.get("third.o"), b"1\n")
+
+    def test_killed_agent_leaves_no_step_behind(self):
+        project, live = self.begin(retry={"max_attempts": 1})
+        steps = [pid for pid, line in self.home.processes().items() if "read go" in line or "/bin/sh" in line]
+        self.assertTrue(steps)
+        self.home.kill("step-agent")
+        result = live.wait()
+        self.assertEqual(result.code, 1, str(result))
+        self.assertEqual(result.finished["second"]["outcome"], "agent-lost", str(result))
+        self.assertEqual(self.home.wait_gone(), {})
+        self.finish(project)
+
+    def test_killed_runner_ends_its_steps_and_the_run_goes_on(self):
+        project, live = self.begin()
+        self.home.kill("step-runner")
+        self.bell.wait("second again")
+        self.gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(project.get("third.o"), b"1\n")
+
+    def test_killed_coordinator_loses_nothing_and_repeats_nothing_committed(self):
+        project, live = self.begin()
+        self.home.kill("step-coordinator")
+        self.gate.let(3)
+        result = live.wait()
+        self.assertIn(result.code, (0, 3), str(result))
+        if result.code != 0:
+            result = self.finish(project)
+        self.assertEqual(self.home.witness().count("first"), 1, "first was committed: it must not run again")
+        self.assertEqual(project.get("third.o"), b"1\n")
+
+    def test_killed_coordinator_and_agent_together(self):
+        project, live = self.begin()
+        self.home.kill("step-coordinator")
+        for pid in self.home.processes("step-agent"):
+            os.kill(pid, signal.SIGKILL)
+        self.gate.let(3)
+        result = live.wait()
+        self.assertIn(result.code, (0, 3), str(result))
+        self.finish(project)
+        self.assertEqual(self.home.witness().count("first"), 1)
+
+    def test_killed_stepctl_leaves_nothing_and_the_next_run_goes_on(self):
+        project, live = self.begin()
+        live.signal(signal.SIGKILL)
+        live.wait()
+        self.assertEqual(self.home.wait_gone(), {})
+        self.finish(project)
+        self.assertEqual(self.home.witness(), ["first", "second", "second", "third"])
+
+    def test_ctrl_c_once_cancels_in_order(self):
+        project, live = self.begin()
+        live.signal(signal.SIGINT)
+        result = live.wait()
+        self.assertIn(result.code, (4, 130), str(result))
+        self.assertEqual(result.finished["second"]["state"], "cancelled", str(result))
+        self.assertEqual(result.run["state"], "cancelled")
+        self.assertEqual(self.home.wait_gone(), {})
+        self.finish(project)
+
+    def test_ctrl_c_once_lets_a_step_clean_up(self):
+        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'trap \'echo cleaned >> "$W/log"; exit 9\' TERM; echo here > "$W/bell"; read go < "$W/gate" & wait'}}))
+        live = project.start()
+        self.bell.wait()
+        live.signal(signal.SIGINT)
+        live.wait()
+        self.assertEqual(self.home.witness(), ["a", "cleaned"])
+
+    def test_ctrl_c_twice_leaves_at_once_though_a_step_ignores_term(self):
+        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'trap "" TERM; echo here > "$W/bell"; while :; do read go < "$W/gate"; done'}}))
+        live = project.start()
+        self.bell.wait()
+        live.signal(signal.SIGINT)
+        live.signal(signal.SIGINT)
+        result = live.wait()
+        self.assertEqual(result.code, 130, str(result))
+        self.assertEqual(self.home.wait_gone(), {})
+
+    def test_term_and_hangup_cancel_as_an_interrupt_does(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(number):
+                self.home.close()
+                self.home = lib.Home()
+                self.addCleanup(self.home.close)
+                project, live = self.begin()
+                live.signal(number)
+                result = live.wait()
+                self.assertNotEqual(result.code, 0, str(result))
+                self.assertEqual(self.home.wait_gone(), {})
+                self.finish(project)
+
+    def test_closed_output_ends_the_run_and_leaves_nothing(self):
+        project, live = self.begin()
+        live.process.stdout.close()
+        self.gate.let(3)
+        live.process.wait(lib.DEADLINE)
+        self.assertEqual(self.home.wait_gone(), {})
+
+    def test_leftovers_of_a_killed_life_are_swept(self):
+        project, live = self.begin()
+        for name in ("step-coordinator", "step-agent", "stepctl"):
+            for pid in self.home.processes(name):
+                os.kill(pid, signal.SIGKILL)
+        live.wait()
+        self.assertEqual(self.home.wait_gone(), {}, "the runner ends its steps when its agent dies")
+        self.finish(project)
+        work = self.home.path("cache/stepcache/agent/work")
+        if os.path.isdir(work):
+            self.assertEqual(os.listdir(work), [], "work folders of an earlier life")
+
+
+class Together(lib.Case):
+    def test_two_runs_at_once_run_each_step_once(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({
+            "a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+            "b": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "a.o"}, "outputs": {"o": "o"}}}))
+        one = project.start()
+        bell.wait()
+        two = project.start()
+        self.assertEqual(two.event("step.verdict", step="a")["verdict"], "join")
+        gate.let()
+        first, second = one.wait(), two.wait()
+        self.assertEqual((first.code, second.code), (0, 0), f"{first}\n{second}")
+        self.assert_witness("a", "b")
+        self.assertEqual(second.run["joined"] >= 1, True, str(second))
+
+    def test_a_cancelled_run_does_not_take_the_joiner_along(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        one = project.start()
+        bell.wait()
+        two = project.start()
+        two.event("step.verdict", step="a", verdict="join")
+        one.signal(signal.SIGINT)
+        one.wait()
+        gate.let(2)
+        result = two.wait()
+        self.assertEqual(result.code, 0, str(result))
+
+    def test_a_killed_client_does_not_take_the_other_run_along(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        one = project.start()
+        bell.wait()
+        two = project.start()
+        two.event("step.verdict", step="a", verdict="join")
+        one.signal(signal.SIGKILL)
+        one.wait()
+        gate.let(2)
+        result = two.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(self.home.witness().count("a"), 1, "the flight goes on for its other waiter")
+
+    def test_many_clients_at_once_share_one_coordinator(self):
+        project = self.project(self.home.doc({"a": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        lives = [project.start() for _ in range(8)]
+        for live in lives:
+            result = live.wait()
+            self.assertEqual(result.code, 0, str(result))
+        self.assert_witness("a")
+
+
+if __name__ == "__main__":
+    lib.main()
