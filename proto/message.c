@@ -1,3 +1,4 @@
+#include "proto/message.h"
 #include "proto/message_schema.h"
 
 #include "base/memory.h"
