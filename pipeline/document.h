@@ -6,8 +6,8 @@
 #include "pipeline/plan.h"
 
 struct sc_diagnostic {
-    uint32_t line, column; // from 1; 0: the whole file
-    enum sc_rc rc;         // SC_DOCUMENT, SC_LIMIT, SC_UNSUPPORTED
+    uint32_t line, column;   // from 1; 0: the whole file
+    enum sc_rc rc;           // SC_DOCUMENT, SC_LIMIT, SC_UNSUPPORTED
     struct sc_slice message; // what is wrong
     struct sc_slice hint;    // what would be right, or empty
 };
@@ -24,8 +24,9 @@ struct sc_param_override {
 
 // Compiles the document. On SC_OK the plan is complete but for code digests and local sources' artifacts. On any other
 // rc nothing is returned and `ret_diagnostics` holds at least one entry, in the arena, sorted by place.
-SC_MUST_USE enum sc_rc sc_document_compile(struct sc_slice text, const struct sc_param_override *params, uint32_t param_count,
-                                           struct sc_arena *arena, struct sc_plan **ret_plan, struct sc_diagnostics *ret_diagnostics);
+SC_MUST_USE enum sc_rc sc_document_compile(struct sc_slice text, const struct sc_param_override *params,
+                                           uint32_t param_count, struct sc_arena *arena,
+                                           struct sc_plan **ret_plan, struct sc_diagnostics *ret_diagnostics);
 
 // Whether a file is code, by the step's patterns in their order: the last pattern that matches decides, "!" excludes,
 // a trailing slash means the folder and all below, * and ? stay within a name, ** crosses folders. `.git`,

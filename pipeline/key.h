@@ -25,13 +25,14 @@ struct sc_key {
 void sc_key_init(struct sc_key *key);
 void sc_key_done(struct sc_key *key);
 // inputs[i] belongs to step->inputs.items[i]. Asserts that nothing in the step is unresolved.
-void sc_key_build(struct sc_key *key, const struct sc_plan_step *step, uint32_t instance, const struct sc_key_input *inputs,
-                  const struct sc_environment *environment);
+void sc_key_build(struct sc_key *key, const struct sc_plan_step *step, uint32_t instance,
+                  const struct sc_key_input *inputs, const struct sc_environment *environment);
 
 // The labelled fields of an encoding, in order.
 struct sc_key_field {
     struct sc_slice label;
-    struct sc_slice value; // its MessagePack encoding; in records, one longer than SC_LIMIT_FIELD_INLINE_BYTES is replaced by its digest (bin)
+    struct sc_slice
+        value; // its MessagePack encoding; in records, one longer than SC_LIMIT_FIELD_INLINE_BYTES is replaced by its digest (bin)
 };
 struct sc_mp_reader sc_key_fields_begin(struct sc_slice encoding);
 bool sc_key_fields_next(struct sc_mp_reader *reader, struct sc_key_field *ret_field); // false at the end

@@ -86,37 +86,38 @@ enum sc_retry_on {
 
 struct sc_plan_step {
     struct sc_slice name;
-    bool script;                         // `run`: command holds one word, for /bin/sh -eu; else an argv
+    bool script; // `run`: command holds one word, for /bin/sh -eu; else an argv
     SC_LIST(struct sc_word, command);
-    struct sc_digest code;               // root digest of the code files under their relative paths; zero: no code
-    SC_LIST(struct sc_plan_input, inputs);   // sorted by name, as are the next three and the matrix
+    struct sc_digest code; // root digest of the code files under their relative paths; zero: no code
+    SC_LIST(struct sc_plan_input, inputs); // sorted by name, as are the next three and the matrix
     SC_LIST(struct sc_plan_output, outputs);
     SC_LIST(struct sc_plan_value, values);
     SC_LIST(struct sc_plan_env, env);
     SC_LIST(struct sc_plan_axis, matrix);
     enum sc_environment_kind environment;
-    sc_text_list probes;                 // commands of a probe environment, in order
+    sc_text_list probes; // commands of a probe environment, in order
     struct sc_slice salt;
-    sc_text_list ignored;                // sorted names, as written in key.ignore
+    sc_text_list ignored; // sorted names, as written in key.ignore
     bool cache_disabled;
-    bool refresh;                        // cache.refresh: run again, replace
+    bool refresh; // cache.refresh: run again, replace
     bool expires;
-    int64_t expire_after_ms;             // when expires; 0: never valid
-    uint32_t cpus_milli;                 // 1000 is one; at least 1
-    uint64_t memory_bytes, disk_bytes;   // 0: not declared
+    int64_t expire_after_ms;           // when expires; 0: never valid
+    uint32_t cpus_milli;               // 1000 is one; at least 1
+    uint64_t memory_bytes, disk_bytes; // 0: not declared
     uint32_t gpus;
     SC_LIST(struct sc_plan_label, labels);
     bool resources_keyed;
-    uint32_t retry_attempts;             // in all, the first included; 1: no retry
+    uint32_t retry_attempts; // in all, the first included; 1: no retry
     uint32_t retry_on;
-    int64_t retry_backoff_ms;            // of the first retry; doubles
-    int64_t timeout_ms;                  // 0: none
-    SC_LIST(uint32_t, after);            // step indexes: order alone
+    int64_t retry_backoff_ms; // of the first retry; doubles
+    int64_t timeout_ms;       // 0: none
+    SC_LIST(uint32_t, after); // step indexes: order alone
     enum sc_sandbox sandbox;
     enum sc_network network;
-    SC_LIST(struct sc_plan_label, uses); // {"params.max_depth", "5"}: what was filled in, for explain; in no key
-    sc_text_list code_patterns;          // for the client that resolves `code`; not encoded
-    uint32_t line;                       // of the document; not encoded
+    SC_LIST(struct sc_plan_label,
+            uses);              // {"params.max_depth", "5"}: what was filled in, for explain; in no key
+    sc_text_list code_patterns; // for the client that resolves `code`; not encoded
+    uint32_t line;              // of the document; not encoded
 };
 
 enum sc_source_kind { SC_SOURCE_LOCAL, SC_SOURCE_FILE };
@@ -124,8 +125,8 @@ enum sc_source_kind { SC_SOURCE_LOCAL, SC_SOURCE_FILE };
 struct sc_plan_source {
     struct sc_slice name;
     enum sc_source_kind kind;
-    struct sc_slice path;        // LOCAL: relative to the document's folder; FILE: absolute, seen by all agents
-    bool dir;                    // written with a trailing slash
+    struct sc_slice path; // LOCAL: relative to the document's folder; FILE: absolute, seen by all agents
+    bool dir;             // written with a trailing slash
     struct sc_artifact artifact; // LOCAL: by the client before the plan is stored; FILE: zero, an agent tells
     uint32_t line;               // not encoded
 };
@@ -138,10 +139,11 @@ struct sc_plan_publish {
 struct sc_plan {
     uint32_t version; // 1
     struct sc_slice name;
-    struct sc_slice namespace_; // "default" when the document has none
+    struct sc_slice namespace_;            // "default" when the document has none
     SC_LIST(struct sc_plan_label, params); // every parameter and its value's text, sorted; for show and diff
     SC_LIST(struct sc_plan_source, sources);
-    SC_LIST(struct sc_plan_step, steps); // in topological order of the document: a step's needs have lower indexes
+    SC_LIST(struct sc_plan_step,
+            steps); // in topological order of the document: a step's needs have lower indexes
     SC_LIST(struct sc_plan_publish, outputs);
 };
 
@@ -150,7 +152,8 @@ extern const struct sc_schema sc_schema_word; // for assignments
 
 void sc_plan_encode(const struct sc_plan *plan, struct sc_buf *out);
 // Strict; checks everything sc_plan_is_valid checks. The bytes must outlive the plan.
-SC_MUST_USE enum sc_rc sc_plan_decode(struct sc_slice bytes, struct sc_arena *arena, struct sc_plan **ret_plan, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_plan_decode(struct sc_slice bytes, struct sc_arena *arena,
+                                      struct sc_plan **ret_plan, struct sc_error *err);
 // Indexes in range, needs before their users, names well-formed and sorted, limits kept.
 SC_MUST_USE enum sc_rc sc_plan_check(const struct sc_plan *plan, struct sc_error *err);
 
@@ -163,7 +166,8 @@ void sc_plan_instance_label(const struct sc_plan_step *step, uint32_t instance, 
 // "train" or "train[depth=3,lr=0.1]".
 void sc_plan_instance_name(const struct sc_plan_step *step, uint32_t instance, struct sc_buf *out);
 // The inverse: finds a step, or an instance of it; `*ret_all` tells that the name is a bare step's with a matrix.
-bool sc_plan_find(const struct sc_plan *plan, struct sc_slice name, uint32_t *ret_step, uint32_t *ret_instance, bool *ret_all);
+bool sc_plan_find(const struct sc_plan *plan, struct sc_slice name, uint32_t *ret_step,
+                  uint32_t *ret_instance, bool *ret_all);
 // The digest of the plan's shape: steps, edges, commands' symbolic form, matrix axes, output paths, without names of
 // pipeline, namespace and parameters, without parameter values, code and source digests. Segments are filed under it.
 struct sc_digest sc_plan_template(const struct sc_plan *plan);
