@@ -4,15 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+enum { NOBODY = 65534 };
 static struct sc_slice shell_argv[3] = {SC_SLICE_LIT("/bin/sh"), SC_SLICE_LIT("-c"), {NULL, 0}};
 static struct sc_slice shell_env[1] = {SC_SLICE_LIT("PATH=/usr/bin:/bin:/usr/sbin:/sbin")};
 
@@ -212,4 +215,20 @@ bool fixture_is_at_end(int fd)
         if (n <= 0)
             return n == 0;
     }
+}
+
+int fixture_as_ordinary_user(const char *name)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
+            _exit(1);
+        execl("/proc/self/exe", name, "user", NULL);
+        if (errno == EACCES)
+            print_message("skipped as an ordinary user: the build is out of its reach\n");
+        _exit(errno == EACCES ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    return status != 0;
 }

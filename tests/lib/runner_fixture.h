@@ -50,3 +50,5 @@ void fixture_line(int fd, char *ret_line, size_t size);
 void fixture_until_end(int fd);
 // Whether the other end of the pipe is closed by all, now.
 bool fixture_is_at_end(int fd);
+// Runs this program once more as an ordinary user, with the argument "user"; 0 when it ended with 0.
+int fixture_as_ordinary_user(const char *name);

@@ -1,5 +1,5 @@
 // The runner as its agent sees it: how steps start, end, are stopped and leave nothing behind. Every test but those
-// that say so holds with and without namespaces, and is run both ways.
+// that say so holds with and without namespaces, for root and for an ordinary user, and is run in all four ways.
 #include "tests/lib/runner_fixture.h"
 
 #include "base/os/file.h"
@@ -433,7 +433,7 @@ static void test_schemas_are_valid(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_capabilities_say_what_holds),
@@ -460,5 +460,5 @@ int main(void)
     };
     int failed = cmocka_run_group_tests_name("runner", tests, NULL, NULL);
     failed += cmocka_run_group_tests_name("runner, without namespaces", tests, group_plain, group_plain_done);
-    return failed;
+    return failed + (argc == 1 && geteuid() == 0 ? fixture_as_ordinary_user(argv[0]) : 0);
 }
