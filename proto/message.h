@@ -291,6 +291,7 @@ struct sc_msg_show { // a run's state: its events as they stand, in event messag
 struct sc_msg_watch { // show, and what comes until the run ends, then done
     struct sc_slice run;
     bool logs;
+    bool own; // of an attached run: this client owns it now (it came back after the coordinator's restart)
 };
 struct sc_msg_logs { // one step's log, in event messages of kind step.log, then done
     struct sc_slice run, step;

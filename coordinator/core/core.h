@@ -18,8 +18,8 @@
 struct sc_core_record {
     struct sc_digest key;
     uint64_t generation;
-    SC_LIST(struct sc_key_field, fields);        // as in the record: long values as digests
-    SC_LIST(struct sc_named_artifact, outputs);  // sorted by name
+    SC_LIST(struct sc_key_field, fields);       // as in the record: long values as digests
+    SC_LIST(struct sc_named_artifact, outputs); // sorted by name
     SC_LIST(struct sc_named_text, values);
     struct sc_artifact stdout_, stderr_;
     int64_t ended_at;
@@ -31,12 +31,31 @@ struct sc_core_record {
 // ---- events
 
 enum sc_event_kind {
-    SC_EVENT_SUBMIT, SC_EVENT_PLAN_LOADED, SC_EVENT_CANCEL, SC_EVENT_WATCH, SC_EVENT_UNWATCH, SC_EVENT_CLIENT_GONE,
-    SC_EVENT_HELLO, SC_EVENT_RENEW, SC_EVENT_AGENT_GONE,
-    SC_EVENT_ACCEPTED, SC_EVENT_REJECTED, SC_EVENT_PROGRESS, SC_EVENT_LOG, SC_EVENT_REPORTED, SC_EVENT_ENDED, SC_EVENT_PROBED,
-    SC_EVENT_LOOKED_UP, SC_EVENT_PRESENCE, SC_EVENT_RECORDED, SC_EVENT_CLOSED_OUT,
-    SC_EVENT_JOURNALED, SC_EVENT_DEADLINE, SC_EVENT_CONTINUE,
-    SC_EVENT_RESTORE_ROW, SC_EVENT_RESTORE_END,
+    SC_EVENT_SUBMIT,
+    SC_EVENT_PLAN_LOADED,
+    SC_EVENT_CANCEL,
+    SC_EVENT_WATCH,
+    SC_EVENT_UNWATCH,
+    SC_EVENT_CLIENT_GONE,
+    SC_EVENT_HELLO,
+    SC_EVENT_RENEW,
+    SC_EVENT_AGENT_GONE,
+    SC_EVENT_ACCEPTED,
+    SC_EVENT_REJECTED,
+    SC_EVENT_PROGRESS,
+    SC_EVENT_LOG,
+    SC_EVENT_REPORTED,
+    SC_EVENT_ENDED,
+    SC_EVENT_PROBED,
+    SC_EVENT_LOOKED_UP,
+    SC_EVENT_PRESENCE,
+    SC_EVENT_RECORDED,
+    SC_EVENT_CLOSED_OUT,
+    SC_EVENT_JOURNALED,
+    SC_EVENT_DEADLINE,
+    SC_EVENT_CONTINUE,
+    SC_EVENT_RESTORE_ROW,
+    SC_EVENT_RESTORE_END,
 };
 
 // A plan with its memory. Made by the shell (store thread); the core takes it over and frees it when no run or flight needs it.
@@ -48,25 +67,32 @@ struct sc_loaded_plan {
 };
 void sc_loaded_plan_free(struct sc_loaded_plan *plan);
 
-enum sc_found { SC_FOUND, SC_FOUND_ABSENT, SC_FOUND_UNTRUSTED, SC_FOUND_CORRUPT, SC_FOUND_VOIDED, SC_FOUND_ERROR };
+enum sc_found {
+    SC_FOUND,
+    SC_FOUND_ABSENT,
+    SC_FOUND_UNTRUSTED,
+    SC_FOUND_CORRUPT,
+    SC_FOUND_VOIDED,
+    SC_FOUND_ERROR
+};
 struct sc_looked_up {
     enum sc_found found;
-    bool objects_lost;               // FOUND, but an object that it names is not in the store
-    const struct sc_core_record *record;   // FOUND
+    bool objects_lost;                   // FOUND, but an object that it names is not in the store
+    const struct sc_core_record *record; // FOUND
     // Not found: the newest earlier record of the same step of the same pipeline, else of the same command; or NULL.
     const struct sc_core_record *previous;
-    struct sc_slice message;         // CORRUPT, ERROR
+    struct sc_slice message; // CORRUPT, ERROR
 };
 
 struct sc_event {
     enum sc_event_kind kind;
     int64_t mono_ms, wall_ms;
-    uint64_t req;     // of an answer to an effect
-    enum sc_rc rc;    // of an answer; SC_OK
+    uint64_t req;            // of an answer to an effect
+    enum sc_rc rc;           // of an answer; SC_OK
     struct sc_slice message; // of a failed answer
-    uint64_t client;  // the shell's number for a client: SUBMIT, CANCEL, WATCH, UNWATCH, CLIENT_GONE
-    uint64_t client_req; // the client's message id
-    uint64_t agent;   // the shell's number for an agent's connection: HELLO … PROBED
+    uint64_t client;         // the shell's number for a client: SUBMIT, CANCEL, WATCH, UNWATCH, CLIENT_GONE
+    uint64_t client_req;     // the client's message id
+    uint64_t agent;          // the shell's number for an agent's connection: HELLO … PROBED
     union {
         const struct sc_msg_submit *submit;
         struct sc_loaded_plan *plan_loaded; // NULL when rc is not SC_OK
@@ -92,15 +118,16 @@ struct sc_event {
         struct {
             enum { SC_RECORDED_WON, SC_RECORDED_SAME, SC_RECORDED_LOST } put;
         } recorded;
-        struct {                    // CLOSED_OUT: published, segment and summary written
+        struct { // CLOSED_OUT: published, segment and summary written
             const struct sc_published *outputs;
             uint32_t count;
         } closed_out;
-        uint64_t journaled_seq;     // JOURNALED: durable to here
-        struct {                    // RESTORE_ROW, in order of seq
-            uint64_t seq;           // RESTORE_END: the largest seq that was ever used
+        uint64_t journaled_seq; // JOURNALED: durable to here
+        struct {                // RESTORE_ROW, in order of seq
+            uint64_t seq;       // RESTORE_END: the largest seq that was ever used
             struct sc_slice fact;
-            struct sc_loaded_plan *plan; // with a fact of kind RUN: its plan (taken over), NULL when it could not be loaded
+            struct sc_loaded_plan
+                *plan; // with a fact of kind RUN: its plan (taken over), NULL when it could not be loaded
         } restore;
     } u;
 };
@@ -108,19 +135,19 @@ struct sc_event {
 // ---- effects
 
 enum sc_effect_kind {
-    SC_EFFECT_JOURNAL,       // append a fact
-    SC_EFFECT_LOAD_PLAN,     // -> PLAN_LOADED
-    SC_EFFECT_LOOK_UP,       // -> LOOKED_UP
-    SC_EFFECT_PRESENCE,      // -> PRESENCE: really look, believe nothing remembered
-    SC_EFFECT_WRITE_RECORD,  // -> RECORDED. Inline outputs are put as objects first; all that it names is durable before it is visible
-    SC_EFFECT_WRITE_VOID,    // drop the record of a key from store and index; no answer
-    SC_EFFECT_CLOSE_OUT,     // -> CLOSED_OUT: publish outputs, write the segment and the summary of a run
-    SC_EFFECT_SEND_AGENT,    // a message to an agent's connection
-    SC_EFFECT_DROP_AGENT,    // forget the connection (a second hello under its name came by another)
-    SC_EFFECT_REPLY,         // a message to a client
-    SC_EFFECT_NOTIFY,        // an event for the run's watchers (clients[])
-    SC_EFFECT_RUN_CLOSED,    // the run is final; facts may be compacted once durable to after_seq
-    SC_EFFECT_TRACE,         // one English line of a decision, for the log and the tests
+    SC_EFFECT_JOURNAL,   // append a fact
+    SC_EFFECT_LOAD_PLAN, // -> PLAN_LOADED
+    SC_EFFECT_LOOK_UP,   // -> LOOKED_UP
+    SC_EFFECT_PRESENCE,  // -> PRESENCE: really look, believe nothing remembered
+    SC_EFFECT_WRITE_RECORD, // -> RECORDED. Inline outputs are put as objects first; all that it names is durable before it is visible
+    SC_EFFECT_WRITE_VOID, // drop the record of a key from store and index; no answer
+    SC_EFFECT_CLOSE_OUT,  // -> CLOSED_OUT: publish outputs, write the segment and the summary of a run
+    SC_EFFECT_SEND_AGENT, // a message to an agent's connection
+    SC_EFFECT_DROP_AGENT, // forget the connection (a second hello under its name came by another)
+    SC_EFFECT_REPLY,      // a message to a client
+    SC_EFFECT_NOTIFY,     // an event for the run's watchers
+    SC_EFFECT_RUN_CLOSED, // the run is final; facts may be compacted once durable to after_seq
+    SC_EFFECT_TRACE,      // one English line of a decision, for the log and the tests
 };
 
 struct sc_record_from { // where an input came from
@@ -128,13 +155,17 @@ struct sc_record_from { // where an input came from
     struct sc_digest key;
 };
 
+struct sc_watching { // a client and the request that it watches by: the id of the event and done messages
+    uint64_t client, client_req;
+};
+
 enum sc_write_mode { SC_WRITE_IF_ABSENT, SC_WRITE_REPLACE };
 struct sc_lookup_item {
-    struct sc_digest key;           // zero with by_step
-    bool by_step;                   // --from: the newest record of this step of this pipeline, whatever its key
-    bool want_previous;             // for `changed`, when absent
+    struct sc_digest key; // zero with by_step
+    bool by_step;         // --from: the newest record of this step of this pipeline, whatever its key
+    bool want_previous;   // for `changed`, when absent
     struct sc_slice namespace_, pipeline, step;
-    struct sc_digest command;       // digest of the command field's encoding: "the same command"
+    struct sc_digest command; // digest of the command field's encoding: "the same command"
 };
 struct sc_effect {
     enum sc_effect_kind kind;
@@ -143,14 +174,14 @@ struct sc_effect {
     union {
         struct {
             uint64_t seq;
-            struct sc_slice fact;   // encoded struct sc_fact
-            struct sc_slice slot;   // not empty: replaces the earlier fact of this slot, and is never compacted
-            bool lazy;              // need not wake the journal: goes with the next one
+            struct sc_slice fact; // encoded struct sc_fact
+            struct sc_slice slot; // not empty: replaces the earlier fact of this slot, and is never compacted
+            bool lazy;            // need not wake the journal: goes with the next one
         } journal;
         struct sc_digest load_plan;
         struct {
             const struct sc_lookup_item *items;
-            uint32_t count;         // at most SC_LIMIT_BATCH_KEYS
+            uint32_t count; // at most SC_LIMIT_BATCH_KEYS
         } look_up;
         struct {
             const struct sc_artifact *items;
@@ -159,10 +190,10 @@ struct sc_effect {
         struct {
             enum sc_write_mode mode;
             const struct sc_core_record *record;
-            struct sc_slice key_encoding;   // the whole key: long fields are stored as objects for explain
+            struct sc_slice key_encoding; // the whole key: long fields are stored as objects for explain
             struct sc_slice sandbox, network;
             SC_LIST(struct sc_record_from, inputs_from);
-            struct sc_digest command;       // as in look-ups: the shell's index remembers it
+            struct sc_digest command; // as in look-ups: the shell's index remembers it
         } write_record;
         struct {
             struct sc_digest key;
@@ -179,13 +210,13 @@ struct sc_effect {
             const struct sc_message *message;
         } reply;
         struct {
-            const uint64_t *clients;
-            uint32_t client_count;
+            const struct sc_watching *to;
+            uint32_t to_count;
             const struct sc_event_body *event;
         } notify;
         struct {
             struct sc_slice run;
-            uint64_t keep_from;     // facts without a slot below this seq are not needed any more
+            uint64_t keep_from; // facts without a slot below this seq are not needed any more
         } run_closed;
         struct sc_slice trace;
     } u;
@@ -200,7 +231,7 @@ struct sc_close_out {
     struct sc_digest plan, template_;
     int64_t started_at, ended_at;
     enum sc_end_state state;
-    SC_LIST(struct sc_digest, keys);          // every key hit or made: for the segment
+    SC_LIST(struct sc_digest, keys); // every key hit or made: for the segment
     SC_LIST(struct sc_publish_item, publish);
     // The summary is what sc_core_visit_events tells of the run while this effect is handled; its last event, run.finished,
     // gets the published outputs from the shell.
@@ -214,14 +245,14 @@ const struct sc_effect *sc_effects_at(const struct sc_effects *effects, uint32_t
 // ---- the core
 
 struct sc_core_config {
-    uint64_t seed;                 // of the generator: random in the programs, fixed in tests
-    struct sc_slice coordinator;   // this coordinator's id: random, kept in its state
+    uint64_t seed;               // of the generator: random in the programs, fixed in tests
+    struct sc_slice coordinator; // this coordinator's id: random, kept in its state
     struct sc_slice domain;
-    int64_t lease_ms;              // an agent that was not heard of for so long is lost (15000)
-    int64_t renew_ms;              // how often agents say renew (3000)
-    int64_t agent_wait_ms;         // with no agent alive, remembered classes serve after so long (10000)
-    int64_t store_patience_ms;     // PT5M
-    int64_t grace_ms;              // between TERM and KILL (5000)
+    int64_t lease_ms;          // an agent that was not heard of for so long is lost (15000)
+    int64_t renew_ms;          // how often agents say renew (3000)
+    int64_t agent_wait_ms;     // with no agent alive, remembered classes serve after so long (10000)
+    int64_t store_patience_ms; // PT5M
+    int64_t grace_ms;          // between TERM and KILL (5000)
 };
 
 struct sc_core;
@@ -242,8 +273,8 @@ void sc_core_check(const struct sc_core *core);
 // What a watcher of the whole run would have seen so far, in order (progress and log lines apart): run.started, then each
 // step's verdict and end; and run.finished when it is closing. False when no such run is open. The event is borrowed for the
 // call. For summaries, explain and show; a watcher itself is served by SC_EVENT_WATCH, in bounded pieces.
-bool sc_core_visit_events(const struct sc_core *core, struct sc_slice run, void (*visit)(void *context, const struct sc_event_body *event),
-                          void *context);
+bool sc_core_visit_events(const struct sc_core *core, struct sc_slice run,
+                          void (*visit)(void *context, const struct sc_event_body *event), void *context);
 // Agents alive, for `list agents`: calls visit for each.
 struct sc_core_agent_view {
     struct sc_slice name, assurance, software;
@@ -251,4 +282,5 @@ struct sc_core_agent_view {
     uint64_t memory_bytes;
     int64_t heard_ms;
 };
-void sc_core_agents(const struct sc_core *core, void (*visit)(void *context, const struct sc_core_agent_view *agent), void *context);
+void sc_core_agents(const struct sc_core *core,
+                    void (*visit)(void *context, const struct sc_core_agent_view *agent), void *context);

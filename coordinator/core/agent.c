@@ -1,0 +1,489 @@
+// Agents, their attempts and leases, and which flight goes to which agent.
+#include "coordinator/core/state.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+enum {
+    SCAN_MOST = 256, // flights looked at that fit nowhere, before the turn gives up
+    SHORT_MS = 200,  // attempts shorter than this are worth a long backlog at the agent
+    MEDIUM_MS = 2000,
+};
+
+static const uint16_t moves[ATTEMPT_STATES] = {
+    [ATTEMPT_OFFERED] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_REJECTED | 1 << ATTEMPT_LOST |
+                        1 << ATTEMPT_REVOKING | 1 << ATTEMPT_REPORTED,
+    [ATTEMPT_LIVE] = 1 << ATTEMPT_REPORTED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REVOKING,
+    [ATTEMPT_REVOKING] = 1 << ATTEMPT_ENDED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REPORTED,
+    [ATTEMPT_LOST] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_ENDED | 1 << ATTEMPT_REVOKING,
+};
+
+void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to)
+{
+    (void)core;
+    if (attempt->state == to)
+        return;
+    SC_ASSERT(moves[attempt->state] & 1 << to);
+    attempt->state = to;
+}
+
+struct attempt *attempt_find(struct sc_core *core, uint64_t id)
+{
+    struct attempt *attempt;
+    HASH_FIND(hh, core->attempts, &id, sizeof id, attempt);
+    return attempt;
+}
+
+struct agent *agent_by_number(struct sc_core *core, uint64_t number)
+{
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (number && agent->number == number)
+        return agent;
+    return NULL;
+}
+
+struct agent *agent_by_name(struct sc_core *core, struct sc_slice name)
+{
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (sc_slice_eq(agent->name, name))
+        return agent;
+    return NULL;
+}
+
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name)
+{
+    struct attempt *attempt = sc_calloc(1, sizeof *attempt);
+    attempt->id = id;
+    sc_arena_init(&attempt->arena);
+    attempt->agent_name = sc_arena_copy(&attempt->arena, agent_name);
+    HASH_ADD(hh, core->attempts, id, sizeof attempt->id, attempt);
+    return attempt;
+}
+
+static void charge(struct agent *agent, struct attempt *attempt)
+{
+    attempt->agent = agent;
+    DL_APPEND(agent->attempts, attempt);
+    agent->used_cpus_milli += attempt->cpus_milli;
+    agent->used_gpus += attempt->gpus;
+    agent->used_memory_bytes += attempt->memory_bytes;
+    agent->attempt_count++;
+}
+
+void attempt_release(struct sc_core *core, struct attempt *attempt)
+{
+    SC_ASSERT(!attempt->flight);
+    struct agent *agent = attempt->agent;
+    if (agent) {
+        SC_ASSERT(agent->attempt_count > 0 && agent->used_cpus_milli >= attempt->cpus_milli);
+        DL_DELETE(agent->attempts, attempt);
+        agent->used_cpus_milli -= attempt->cpus_milli;
+        agent->used_gpus -= attempt->gpus;
+        agent->used_memory_bytes -= attempt->memory_bytes;
+        agent->attempt_count--;
+    }
+    HASH_DEL(core->attempts, attempt);
+    sc_arena_done(&attempt->arena);
+    free(attempt);
+}
+
+void attempt_revoke(struct sc_core *core, struct attempt *attempt)
+{
+    if (attempt->state == ATTEMPT_REVOKING)
+        return;
+    attempt_move(core, attempt, ATTEMPT_REVOKING);
+    if (!attempt->agent)
+        return;
+    struct sc_message *message = core_message(core, SC_MESSAGE_REVOKE);
+    uint64_t *ids = SC_NEW(&core->effects.arena, uint64_t);
+    *ids = attempt->id;
+    message->body.revoke.attempts.items = ids;
+    message->body.revoke.attempts.count = 1;
+    message->body.revoke.grace_ms = (uint64_t)core->config.grace_ms;
+    core_send_agent(core, attempt->agent, message, core->last_seq);
+}
+
+void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on)
+{
+    attempt->listening = on;
+    if (!attempt->agent)
+        return;
+    struct sc_message *message = core_message(core, SC_MESSAGE_LISTEN);
+    message->body.listen = (struct sc_msg_listen){.attempt = attempt->id, .stop = !on};
+    core_send_agent(core, attempt->agent, message, 0);
+}
+
+// ---- hello, renew, gone
+
+static void forget(struct sc_core *core, struct agent *agent, const char *why)
+{
+    struct attempt *attempt, *next;
+    DL_FOREACH_SAFE(agent->attempts, attempt, next)
+    {
+        if (attempt->flight)
+            flight_attempt_lost(core, attempt, why);
+        attempt->flight = NULL;
+        attempt_release(core, attempt);
+    }
+}
+
+static void describe(struct agent *agent, const struct sc_event *event)
+{
+    const struct sc_msg_hello *hello = event->u.hello;
+    struct sc_slice name = agent->name;
+    struct sc_arena arena;
+    sc_arena_init(&arena);
+    agent->name = sc_arena_copy(&arena, name);
+    agent->assurance = sc_arena_copy(&arena, hello->assurance);
+    agent->software = sc_arena_copy(&arena, hello->software);
+    agent->path = sc_arena_copy(&arena, hello->path);
+    agent->labels.items = SC_NEW_ARRAY(&arena, hello->labels.count, struct sc_named_text);
+    agent->labels.count = hello->labels.count;
+    for (uint32_t i = 0; i < hello->labels.count; i++)
+        agent->labels.items[i] = (struct sc_named_text){sc_arena_copy(&arena, hello->labels.items[i].name),
+                                                        sc_arena_copy(&arena, hello->labels.items[i].text)};
+    sc_arena_done(&agent->arena);
+    agent->arena = arena;
+    agent->number = event->agent;
+    agent->incarnation = hello->incarnation;
+    agent->cpus_milli = hello->cpus_milli;
+    agent->gpus = hello->gpus;
+    agent->memory_bytes = hello->memory_bytes;
+    agent->disk_bytes = hello->disk_bytes;
+}
+
+static bool holds(const struct sc_msg_hello *hello, uint64_t attempt)
+{
+    for (uint32_t i = 0; i < hello->held.count; i++)
+        if (hello->held.items[i] == attempt)
+            return true;
+    return false;
+}
+
+// Attempts that the agent does not hold any more are lost; their slots are free, since it said hello without them.
+static void settle_missing(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello)
+{
+    struct attempt *attempt, *next;
+    HASH_ITER (hh, core->attempts, attempt, next) {
+        if (!sc_slice_eq(attempt->agent_name, agent->name) || holds(hello, attempt->id))
+            continue;
+        if (attempt->flight)
+            flight_attempt_lost(core, attempt, "it came back without this attempt");
+        attempt->flight = NULL;
+        attempt_release(core, attempt);
+    }
+}
+
+static void welcome(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello)
+{
+    struct sc_message *message = core_message(core, SC_MESSAGE_WELCOME);
+    struct sc_msg_welcome *body = &message->body.welcome;
+    body->coordinator = core->config.coordinator;
+    body->domain = core->config.domain;
+    body->lease_ms = (uint64_t)core->config.lease_ms;
+    body->renew_ms = (uint64_t)core->config.renew_ms;
+    body->drop.items = SC_NEW_ARRAY(&core->effects.arena, hello->held.count, uint64_t);
+    body->keep.items = SC_NEW_ARRAY(&core->effects.arena, hello->held.count, uint64_t);
+    bool ours = hello->coordinator.len == 0 || sc_slice_eq(hello->coordinator, core->config.coordinator);
+    for (uint32_t i = 0; i < hello->held.count; i++) {
+        struct attempt *attempt = ours ? attempt_find(core, hello->held.items[i]) : NULL;
+        if (!attempt || !attempt->flight || !sc_slice_eq(attempt->agent_name, agent->name)) {
+            body->drop.items[body->drop.count++] = hello->held.items[i];
+            continue;
+        }
+        body->keep.items[body->keep.count++] = attempt->id;
+        if (!attempt->agent)
+            charge(agent, attempt);
+        attempt_move(core, attempt, ATTEMPT_LIVE);
+        attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
+        core_trace(core, "attempt %llu: adopted from agent " SC_SLICE_FMT, (unsigned long long)attempt->id,
+                   SC_SLICE_ARG(agent->name));
+    }
+    core_send_agent(core, agent, message, core->last_seq);
+}
+
+void agent_hello(struct sc_core *core, const struct sc_event *event)
+{
+    const struct sc_msg_hello *hello = event->u.hello;
+    struct agent *agent = agent_by_name(core, hello->agent);
+    if (!agent) {
+        agent = sc_calloc(1, sizeof *agent);
+        sc_arena_init(&agent->arena);
+        agent->name = sc_arena_copy(&agent->arena, hello->agent);
+        DL_APPEND(core->agents, agent);
+    } else if (agent->number && agent->number != event->agent) {
+        core_effect(core, SC_EFFECT_DROP_AGENT)->u.drop_agent = agent->number;
+    }
+    describe(agent, event);
+    agent->heard_ms = core->mono_ms;
+    core_trace(core, "agent " SC_SLICE_FMT ": hello, %u attempts held", SC_SLICE_ARG(agent->name),
+               hello->held.count);
+    settle_missing(core, agent, hello);
+    welcome(core, agent, hello);
+    need_hello(core, agent, hello);
+}
+
+void agent_renew(struct sc_core *core, const struct sc_event *event)
+{
+    struct agent *agent = agent_by_number(core, event->agent);
+    if (!agent)
+        return;
+    agent->heard_ms = core->mono_ms;
+    struct attempt *attempt;
+    DL_FOREACH(agent->attempts, attempt) attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
+}
+
+void agent_gone(struct sc_core *core, const struct sc_event *event)
+{
+    struct agent *agent = agent_by_number(core, event->agent);
+    if (!agent)
+        return;
+    core_trace(core, "agent " SC_SLICE_FMT ": gone", SC_SLICE_ARG(agent->name));
+    agent->number = 0;
+    need_agent_gone(core, agent->name);
+    forget(core, agent, "it has left");
+    need_wake(core);
+}
+
+void agent_deadlines(struct sc_core *core)
+{
+    struct attempt *attempt, *next;
+    HASH_ITER (hh, core->attempts, attempt, next) {
+        if (attempt->deadline_ms > core->mono_ms || attempt->state == ATTEMPT_LOST)
+            continue;
+        if (attempt->flight) {
+            flight_attempt_lost(core, attempt, "not heard of in time");
+            attempt->flight = NULL;
+        } else {
+            attempt_move(core, attempt, ATTEMPT_LOST);
+        }
+        if (!attempt->agent)
+            attempt_release(core, attempt); // restored, and its agent never came: nothing is charged
+    }
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (agent->number && core->mono_ms - agent->heard_ms > core->config.lease_ms) {
+        core_trace(core, "agent " SC_SLICE_FMT ": not heard of for %lld ms", SC_SLICE_ARG(agent->name),
+                   (long long)(core->mono_ms - agent->heard_ms));
+        agent->number = 0;
+        need_agent_gone(core, agent->name);
+    }
+}
+
+// ---- placement
+
+static bool has_labels(const struct agent *agent, const struct sc_plan_step *step)
+{
+    for (uint32_t i = 0; i < step->labels.count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < agent->labels.count && !found; k++)
+            found = sc_slice_eq(agent->labels.items[k].name, step->labels.items[i].name) &&
+                    sc_slice_eq(agent->labels.items[k].text, step->labels.items[i].value);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+// Whether the agent, empty, could run it.
+static bool could_run(const struct agent *agent, const struct flight *flight, const struct sc_plan_step *step)
+{
+    return agent->number && step->cpus_milli <= agent->cpus_milli && step->gpus <= agent->gpus &&
+           (agent->memory_bytes == 0 || step->memory_bytes <= agent->memory_bytes) &&
+           has_labels(agent, step) && need_agent_has(flight->need, agent, flight->environment);
+}
+
+// Short attempts wait at the agent, so that the next starts the instant a slot frees; long ones wait here, where another
+// agent may take them.
+static uint32_t room_milli(const struct agent *agent)
+{
+    uint32_t backlog = agent->mean_count == 0            ? agent->cpus_milli / 2
+                       : agent->mean_wall_ms < SHORT_MS  ? agent->cpus_milli * 4
+                       : agent->mean_wall_ms < MEDIUM_MS ? agent->cpus_milli
+                                                         : 0;
+    uint32_t most = agent->cpus_milli + backlog;
+    return agent->used_cpus_milli < most ? most - agent->used_cpus_milli : 0;
+}
+
+static bool fits_now(const struct agent *agent, const struct sc_plan_step *step)
+{
+    return step->cpus_milli <= room_milli(agent) && step->gpus <= agent->gpus - agent->used_gpus &&
+           (agent->memory_bytes == 0 || step->memory_bytes <= agent->memory_bytes - agent->used_memory_bytes);
+}
+
+static void grant(struct sc_core *core, struct flight *flight, struct agent *agent)
+{
+    struct step *owner = flight->waiters;
+    const struct sc_plan_step *plan_step = step_plan(owner);
+    flight->tries++;
+    struct sc_fact fact = {
+        .kind = SC_FACT_GRANT,
+        .attempt = core->last_seq + 1,
+        .run = flight->made_by_run,
+        .group = owner->group,
+        .instance = owner->instance,
+        .key = flight->key,
+        .agent = agent->name,
+        .number = flight->tries,
+    };
+    uint64_t seq = core_journal(core, &fact, false);
+    struct attempt *attempt = attempt_new(core, seq, agent->name);
+    attempt->cpus_milli = plan_step->cpus_milli;
+    attempt->gpus = plan_step->gpus;
+    attempt->memory_bytes = plan_step->memory_bytes;
+    attempt->number = flight->tries;
+    attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
+    attempt->flight = flight;
+    flight->attempt = attempt;
+    charge(agent, attempt);
+    DL_DELETE2(core->queue, flight, qprev, qnext);
+    flight->queued = false;
+    flight_move(core, flight, FLIGHT_ASSIGNED);
+    struct step *step;
+    DL_FOREACH2(flight->waiters, step, wait_next) step->number = flight->tries;
+    if (!agent->outbox.items)
+        agent->outbox.items = SC_NEW_ARRAY(&core->effects.arena, SC_LIMIT_BATCH_ASSIGN, struct sc_assignment);
+    struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
+    input_assign(core, owner, &core->effects.arena, assignment);
+    assignment->attempt = attempt->id;
+    assignment->number = flight->tries;
+    assignment->force_upload = flight->force_upload;
+    assignment->unrecorded = flight->unrecorded;
+    assignment->listened = attempt->listening = watch_wants_log(flight);
+    agent->outbox_seq = seq;
+    core_trace(core, "attempt %llu: " SC_SLICE_FMT " to agent " SC_SLICE_FMT, (unsigned long long)attempt->id,
+               SC_SLICE_ARG(assignment->step), SC_SLICE_ARG(agent->name));
+    if (agent->outbox.count == SC_LIMIT_BATCH_ASSIGN)
+        agent_flush(core);
+}
+
+static struct agent *choose(struct sc_core *core, const struct flight *flight, bool *ret_could)
+{
+    const struct sc_plan_step *plan_step = step_plan(flight->waiters);
+    struct agent *agent, *best = NULL;
+    *ret_could = false;
+    DL_FOREACH(core->agents, agent)
+    {
+        if (!could_run(agent, flight, plan_step))
+            continue;
+        *ret_could = true;
+        if (fits_now(agent, plan_step) && (!best || room_milli(agent) > room_milli(best)))
+            best = agent;
+    }
+    return best;
+}
+
+static void fail_unplaceable(struct sc_core *core, struct flight *flight)
+{
+    const struct sc_plan_step *step = step_plan(flight->waiters);
+    struct agent *agent;
+    uint32_t cpus = 0, gpus = 0;
+    uint64_t memory = 0;
+    DL_FOREACH(core->agents, agent)
+    {
+        cpus = agent->cpus_milli > cpus ? agent->cpus_milli : cpus;
+        gpus = agent->gpus > gpus ? agent->gpus : gpus;
+        memory = agent->memory_bytes > memory ? agent->memory_bytes : memory;
+    }
+    struct sc_result result = {
+        .outcome = SC_OUTCOME_START,
+        .message = sc_arena_printf(&core->effects.arena,
+                                   "no agent can run it: it asks for %.3g cpus, %llu MiB of memory, %u gpus "
+                                   "and %u labels; the largest agent has %.3g cpus, "
+                                   "%llu MiB, %u gpus; lower `resources`, or start a larger agent",
+                                   step->cpus_milli / 1000.0, (unsigned long long)(step->memory_bytes >> 20),
+                                   step->gpus, step->labels.count, cpus / 1000.0,
+                                   (unsigned long long)(memory >> 20), gpus),
+    };
+    DL_DELETE2(core->queue, flight, qprev, qnext);
+    flight->queued = false;
+    flight_fail(core, flight, &result, 0);
+}
+
+void agent_place(struct sc_core *core)
+{
+    bool room = false;
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent) room |= agent->number && room_milli(agent) > 0;
+    uint32_t unplaced = 0;
+    struct flight *flight, *next;
+    DL_FOREACH_SAFE2(core->queue, flight, next, qnext)
+    {
+        if (unplaced >= SCAN_MOST)
+            return;
+        bool could = true;
+        if (!room && flight->unplaceable_since_ms == 0 && unplaced > 0)
+            return; // agents are full; the queue's head is enough to notice what fits nowhere
+        struct agent *best = choose(core, flight, &could);
+        if (best) {
+            grant(core, flight, best);
+            continue;
+        }
+        unplaced++;
+        if (could) {
+            flight->unplaceable_since_ms = 0;
+            continue;
+        }
+        if (flight->unplaceable_since_ms == 0)
+            flight->unplaceable_since_ms = core->mono_ms;
+        else if (core->mono_ms - flight->unplaceable_since_ms >= core->config.agent_wait_ms &&
+                 agent_any_alive(core))
+            fail_unplaceable(core, flight);
+    }
+}
+
+bool agent_any_alive(const struct sc_core *core)
+{
+    const struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (agent->number)
+        return true;
+    return false;
+}
+
+void agent_flush(struct sc_core *core)
+{
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    {
+        if (!agent->outbox.count)
+            continue;
+        struct sc_message *message = core_message(core, SC_MESSAGE_ASSIGN);
+        message->body.assign.assignments.items = agent->outbox.items;
+        message->body.assign.assignments.count = agent->outbox.count;
+        core_send_agent(core, agent, message, agent->outbox_seq);
+        agent->outbox.items = NULL;
+        agent->outbox.count = 0;
+    }
+}
+
+void agent_measure(struct agent *agent, uint64_t wall_ms)
+{
+    uint64_t weight = agent->mean_count < 8 ? ++agent->mean_count : 8;
+    agent->mean_wall_ms = (agent->mean_wall_ms * (weight - 1) + wall_ms) / weight;
+}
+
+void sc_core_agents(const struct sc_core *core,
+                    void (*visit)(void *context, const struct sc_core_agent_view *agent), void *context)
+{
+    const struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    {
+        if (!agent->number)
+            continue;
+        struct sc_core_agent_view view = {
+            .name = agent->name,
+            .assurance = agent->assurance,
+            .software = agent->software,
+            .cpus_milli = agent->cpus_milli,
+            .used_cpus_milli = agent->used_cpus_milli,
+            .attempts = agent->attempt_count,
+            .gpus = agent->gpus,
+            .memory_bytes = agent->memory_bytes,
+            .heard_ms = core->mono_ms - agent->heard_ms,
+        };
+        visit(context, &view);
+    }
+}

@@ -1,0 +1,450 @@
+#include "coordinator/core/state.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+struct sc_core *sc_core_new(const struct sc_core_config *config)
+{
+    struct sc_core *core = sc_calloc(1, sizeof *core);
+    sc_arena_init(&core->arena);
+    sc_arena_init(&core->effects.arena);
+    sc_random_init(&core->random, config->seed);
+    sc_key_init(&core->key);
+    core->config = *config;
+    core->config.coordinator = sc_arena_copy(&core->arena, config->coordinator);
+    core->config.domain = sc_arena_copy(&core->arena, config->domain);
+    return core;
+}
+
+static void free_ended(struct sc_core *core)
+{
+    struct run *run, *next;
+    DL_FOREACH_SAFE(core->ended, run, next)
+    {
+        sc_loaded_plan_free(run->plan);
+        sc_arena_done(&run->arena);
+        free(run);
+    }
+    core->ended = NULL;
+}
+
+void sc_core_free(struct sc_core *core)
+{
+    if (!core)
+        return;
+    struct flight *flight, *fnext;
+    DL_FOREACH_SAFE(core->flights, flight, fnext)
+    {
+        if (flight->attempt)
+            flight->attempt->flight = NULL;
+        flight->attempt = NULL;
+        flight->waiters = NULL;
+        flight_free(core, flight);
+    }
+    struct run *run, *rnext;
+    DL_FOREACH_SAFE(core->runs, run, rnext) run_free(core, run);
+    free_ended(core);
+    struct attempt *attempt, *anext;
+    HASH_ITER (hh, core->attempts, attempt, anext) {
+        attempt->flight = NULL;
+        attempt_release(core, attempt);
+    }
+    struct agent *agent, *gnext;
+    DL_FOREACH_SAFE(core->agents, agent, gnext)
+    {
+        sc_arena_done(&agent->arena);
+        free(agent);
+    }
+    struct environment *environment, *enext;
+    HASH_ITER (hh, core->environments, environment, enext) {
+        HASH_DEL(core->environments, environment);
+        sc_arena_done(&environment->arena);
+        free(environment);
+    }
+    struct need *need, *nnext;
+    HASH_ITER (hh, core->needs, need, nnext) {
+        HASH_DEL(core->needs, need);
+        free(need);
+    }
+    struct request *request, *qnext;
+    HASH_ITER (hh, core->requests, request, qnext) {
+        HASH_DEL(core->requests, request);
+        core_free_request(request);
+    }
+    free(core->look_queue);
+    free(core->effects.items);
+    sc_key_done(&core->key);
+    sc_arena_done(&core->effects.arena);
+    sc_arena_done(&core->arena);
+    free(core);
+}
+
+static void watch_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct run *run = run_find(core, event->u.watch->run);
+    if (!run) {
+        core_reply_error(core, event, SC_NOT_FOUND, "no open run " SC_SLICE_FMT,
+                         SC_SLICE_ARG(event->u.watch->run));
+        return;
+    }
+    watch_add(core, run, event->client, event->client_req, event->u.watch->logs,
+              event->u.watch->own && run->options.attached, false);
+}
+
+static void cancel_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct run *run = run_find(core, event->u.run);
+    if (!run) {
+        core_reply_error(core, event, SC_NOT_FOUND, "no open run " SC_SLICE_FMT, SC_SLICE_ARG(event->u.run));
+        return;
+    }
+    run_cancel(core, run, "asked by a client");
+    struct sc_msg_done done = {.run = sc_arena_copy(&core->effects.arena, event->u.run)};
+    core_reply(core, event->client, event->client_req, SC_MESSAGE_DONE, core->last_seq, &done, sizeof done);
+}
+
+static void progress_event(struct sc_core *core, const struct sc_event *event)
+{
+    const struct sc_msg_progress *progress = event->u.progress;
+    struct attempt *attempt = attempt_find(core, progress->attempt);
+    if (!attempt || !attempt->flight)
+        return;
+    if (attempt->flight->state == FLIGHT_ASSIGNED)
+        flight_move(core, attempt->flight, FLIGHT_RUNNING);
+    if (attempt->state == ATTEMPT_OFFERED)
+        attempt_move(core, attempt, ATTEMPT_LIVE);
+    if (progress->phase >= SC_PHASE_RUNNING)
+        flight_started(core, attempt->flight);
+    struct step *step;
+    DL_FOREACH2(attempt->flight->waiters, step, wait_next)
+    {
+        struct sc_event_body body = {
+            .type = SC_EV_STEP_PROGRESS,
+            .at = core->wall_ms,
+            .run = step->run->id,
+            .step = run_step_name(core, step, &core->effects.arena),
+            .attempt = attempt->number,
+            .phase = progress->phase,
+            .done_bytes = progress->done_bytes,
+            .total_bytes = progress->total_bytes,
+        };
+        watch_tell(core, step->run, step, &body, 0);
+    }
+}
+
+static void log_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct attempt *attempt = attempt_find(core, event->u.log->attempt);
+    if (!attempt || !attempt->flight)
+        return;
+    struct step *step;
+    struct sc_slice text = sc_arena_copy(&core->effects.arena, event->u.log->text);
+    DL_FOREACH2(attempt->flight->waiters, step, wait_next)
+    {
+        struct sc_event_body body = {
+            .type = SC_EV_STEP_LOG,
+            .at = core->wall_ms,
+            .run = step->run->id,
+            .step = run_step_name(core, step, &core->effects.arena),
+            .attempt = attempt->number,
+            .stream = event->u.log->stream,
+            .text = text,
+        };
+        watch_tell(core, step->run, step, &body, 0);
+    }
+}
+
+static void accepted_event(struct sc_core *core, const struct sc_event *event)
+{
+    for (uint32_t i = 0; i < event->u.accepted->attempts.count; i++) {
+        struct attempt *attempt = attempt_find(core, event->u.accepted->attempts.items[i]);
+        if (attempt && attempt->state == ATTEMPT_OFFERED)
+            attempt_move(core, attempt, ATTEMPT_LIVE);
+    }
+}
+
+static void rejected_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct attempt *attempt = attempt_find(core, event->u.rejected->attempt);
+    if (!attempt)
+        return;
+    if (attempt->flight)
+        flight_attempt_lost(core, attempt, "it rejected the attempt");
+    attempt->flight = NULL;
+    attempt_release(core, attempt);
+}
+
+static void reported_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct attempt *attempt = attempt_find(core, event->u.reported->attempt);
+    const struct sc_result *result = &event->u.reported->result;
+    if (!attempt)
+        return; // of a stale lease, or said twice
+    if (attempt->agent)
+        agent_measure(attempt->agent, result->wall_ms);
+    if (attempt->state == ATTEMPT_LOST && !attempt->flight) {
+        attempt_release(core, attempt);
+        return;
+    }
+    struct agent *agent = attempt->agent;
+    flight_reported(core, attempt, result);
+    if (agent)
+        agent->heard_ms = core->mono_ms;
+}
+
+static void ended_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct attempt *attempt = attempt_find(core, event->u.ended->attempt);
+    if (!attempt)
+        return;
+    if (attempt->flight)
+        flight_attempt_lost(core, attempt, "the agent ended it");
+    attempt->flight = NULL;
+    attempt_release(core, attempt);
+}
+
+static void looked_up(struct sc_core *core, struct request *request, const struct sc_event *event)
+{
+    struct run *run = run_by_number(core, request->run);
+    struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message};
+    for (uint32_t i = 0; run && i < request->step_count; i++)
+        step_looked_up(core, &run->steps[request->steps[i]],
+                       event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);
+}
+
+static void answered(struct sc_core *core, const struct sc_event *event)
+{
+    struct request *request = core_take_request(core, event->req);
+    if (!request) {
+        if (event->kind == SC_EVENT_PLAN_LOADED)
+            sc_loaded_plan_free(event->u.plan_loaded);
+        return;
+    }
+    struct run *run = run_by_number(core, request->run);
+    struct flight *flight = flight_find(core, &request->flight);
+    switch (request->kind) {
+    case REQUEST_PLAN:
+        if (run)
+            run_plan_loaded(core, run, event->u.plan_loaded, event->rc, event->message);
+        else
+            sc_loaded_plan_free(event->u.plan_loaded);
+        break;
+    case REQUEST_LOOK_UP:
+        looked_up(core, request, event);
+        break;
+    case REQUEST_PRESENCE:
+        if (flight && flight->state == FLIGHT_CHECKING)
+            heal_presence(core, flight, event);
+        break;
+    case REQUEST_RECORD:
+        flight_recorded(core, flight, request, event);
+        break;
+    case REQUEST_CLOSE:
+        if (run)
+            run_closed_out(core, run, event);
+        break;
+    case REQUEST_PROBE:
+        need_probed(core, request, event->u.probed);
+        break;
+    }
+    core_free_request(request);
+}
+
+static void deadlines(struct sc_core *core)
+{
+    flight_deadlines(core);
+    agent_deadlines(core);
+    struct run *run, *next;
+    DL_FOREACH_SAFE(core->runs, run, next)
+    if (run->orphan_deadline_ms && run->orphan_deadline_ms <= core->mono_ms) {
+        run->orphan_deadline_ms = 0;
+        run_cancel(core, run, "its client did not come back");
+    }
+    if (!agent_any_alive(core))
+        need_wake(core);
+}
+
+static void dispatch(struct sc_core *core, const struct sc_event *event)
+{
+    struct sc_event probed;
+    switch (event->kind) {
+    case SC_EVENT_SUBMIT:
+        run_submit(core, event);
+        return;
+    case SC_EVENT_CANCEL:
+        cancel_event(core, event);
+        return;
+    case SC_EVENT_WATCH:
+        watch_event(core, event);
+        return;
+    case SC_EVENT_UNWATCH: {
+        struct run *run = run_find(core, event->u.run);
+        if (run)
+            watch_unwatch(core, run, event->client);
+        return;
+    }
+    case SC_EVENT_CLIENT_GONE:
+        watch_client_gone(core, event->client);
+        return;
+    case SC_EVENT_HELLO:
+        agent_hello(core, event);
+        return;
+    case SC_EVENT_RENEW:
+        agent_renew(core, event);
+        return;
+    case SC_EVENT_AGENT_GONE:
+        agent_gone(core, event);
+        return;
+    case SC_EVENT_ACCEPTED:
+        accepted_event(core, event);
+        return;
+    case SC_EVENT_REJECTED:
+        rejected_event(core, event);
+        return;
+    case SC_EVENT_PROGRESS:
+        progress_event(core, event);
+        return;
+    case SC_EVENT_LOG:
+        log_event(core, event);
+        return;
+    case SC_EVENT_REPORTED:
+        reported_event(core, event);
+        return;
+    case SC_EVENT_ENDED:
+        ended_event(core, event);
+        return;
+    case SC_EVENT_PROBED:
+        probed = *event;
+        probed.req = event->u.probed->probe;
+        answered(core, &probed);
+        return;
+    case SC_EVENT_PLAN_LOADED:
+    case SC_EVENT_LOOKED_UP:
+    case SC_EVENT_PRESENCE:
+    case SC_EVENT_RECORDED:
+    case SC_EVENT_CLOSED_OUT:
+        answered(core, event);
+        return;
+    case SC_EVENT_JOURNALED:
+        core->durable_seq = event->u.journaled_seq;
+        return;
+    case SC_EVENT_DEADLINE:
+        deadlines(core);
+        return;
+    case SC_EVENT_CONTINUE:
+        return;
+    case SC_EVENT_RESTORE_ROW:
+        restore_row(core, event);
+        return;
+    case SC_EVENT_RESTORE_END:
+        restore_end(core, event);
+        return;
+    }
+}
+
+bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_effects **ret_effects)
+{
+    core->mono_ms = event->mono_ms;
+    core->wall_ms = event->wall_ms;
+    core->more = false;
+    core->effects.count = 0;
+    sc_arena_done(&core->effects.arena);
+    free_ended(core);
+    dispatch(core, event);
+    struct run *run;
+    DL_FOREACH(core->runs, run) watch_go_on(core, run);
+    if (!core->restoring) {
+        agent_place(core);
+        agent_flush(core);
+        core_flush_look_ups(core);
+    }
+    *ret_effects = &core->effects;
+    return core->more;
+}
+
+int64_t sc_core_next_deadline(const struct sc_core *core)
+{
+    int64_t at = INT64_MAX;
+    const struct flight *flight;
+    DL_FOREACH(core->flights, flight)
+    {
+        if (flight->state == FLIGHT_BACKOFF && flight->backoff_ms < at)
+            at = flight->backoff_ms;
+        if (flight->queued && flight->unplaceable_since_ms &&
+            flight->unplaceable_since_ms + core->config.agent_wait_ms < at)
+            at = flight->unplaceable_since_ms + core->config.agent_wait_ms;
+    }
+    for (const struct attempt *a = core->attempts; a; a = a->hh.next)
+        if (a->state != ATTEMPT_LOST && a->deadline_ms < at)
+            at = a->deadline_ms;
+    const struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (agent->number && agent->heard_ms + core->config.lease_ms + 1 < at)
+        at = agent->heard_ms + core->config.lease_ms + 1;
+    bool alive = agent_any_alive(core);
+    const struct run *run;
+    DL_FOREACH(core->runs, run)
+    {
+        if (run->orphan_deadline_ms && run->orphan_deadline_ms < at)
+            at = run->orphan_deadline_ms;
+        int64_t patience = run->started_mono_ms + core->config.agent_wait_ms;
+        if (!alive && run->state == RUN_OPEN && patience > core->mono_ms && patience < at)
+            at = patience;
+    }
+    return at;
+}
+
+uint32_t sc_core_open_runs(const struct sc_core *core)
+{
+    uint32_t count = 0;
+    const struct run *run;
+    DL_FOREACH(core->runs, run) count++;
+    return count;
+}
+
+uint32_t sc_core_live_attempts(const struct sc_core *core)
+{
+    return HASH_COUNT(core->attempts);
+}
+
+static void check_run(const struct run *run)
+{
+    uint32_t unfinished = 0;
+    for (uint32_t i = 0; run->state != RUN_LOADING && i < run->step_count; i++) {
+        const struct step *step = &run->steps[i];
+        bool final = step->state == STEP_DONE || step->state == STEP_FAILED ||
+                     step->state == STEP_CANCELLED || step->state == STEP_SKIPPED;
+        unfinished += !final;
+        SC_ASSERT(step->state != STEP_DONE || step->result);
+        SC_ASSERT((step->state == STEP_WAITING) == (step->flight != NULL));
+        // 3: a step looks or runs only when all its inputs are committed.
+        SC_ASSERT((step->state != STEP_WAITING && step->state != STEP_LOOKING) ||
+                  run->groups[step->group].needs == 0 || step->result);
+    }
+    SC_ASSERT(run->state == RUN_LOADING || unfinished == run->unfinished);
+}
+
+void sc_core_check(const struct sc_core *core)
+{
+    const struct run *run;
+    DL_FOREACH(core->runs, run) check_run(run);
+    const struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    {
+        uint32_t cpus = 0, count = 0;
+        const struct attempt *attempt;
+        DL_FOREACH(agent->attempts, attempt)
+        {
+            cpus += attempt->cpus_milli;
+            count++;
+        }
+        SC_ASSERT(cpus == agent->used_cpus_milli && count == agent->attempt_count);
+    }
+    const struct flight *flight;
+    DL_FOREACH(core->flights, flight)
+    {
+        SC_ASSERT(flight->state != FLIGHT_SETTLED || flight->result);
+        SC_ASSERT(flight->queued == (flight->state == FLIGHT_QUEUED && flight->queued));
+        SC_ASSERT(!flight->attempt || flight->attempt->flight == flight);
+    }
+}

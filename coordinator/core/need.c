@@ -1,0 +1,378 @@
+// What a key needs from agents: environments and the content of file:// sources. A run is served by answers to questions
+// asked after its start, so that an upgrade between two runs is seen; with no agent alive, remembered answers serve.
+#include "coordinator/core/state.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+static struct environment *intern(struct sc_core *core, const struct sc_environment *parts)
+{
+    struct sc_digest digest = sc_environment_digest(parts);
+    struct environment *environment;
+    HASH_FIND(hh, core->environments, &digest, sizeof digest, environment);
+    if (environment)
+        return environment;
+    environment = sc_calloc(1, sizeof *environment);
+    environment->digest = digest;
+    sc_arena_init(&environment->arena);
+    sc_environment_copy(&environment->arena, parts, &environment->parts);
+    HASH_ADD(hh, core->environments, digest, sizeof environment->digest, environment);
+    return environment;
+}
+
+static struct need *intern_need(struct sc_core *core, const struct need *like)
+{
+    SC_AUTO_BUF struct sc_buf buf;
+    sc_buf_init(&buf, 0);
+    sc_mp_put_array(&buf, 4 + like->commands.count);
+    sc_mp_put_uint(&buf, like->kind);
+    sc_mp_put_str(&buf, like->path);
+    sc_mp_put_bool(&buf, like->gpu);
+    sc_mp_put_bool(&buf, like->any);
+    for (uint32_t i = 0; i < like->commands.count; i++)
+        sc_mp_put_str(&buf, like->commands.items[i]);
+    struct sc_digest id = sc_digest_of(sc_buf_slice(&buf));
+    struct need *need;
+    HASH_FIND(hh, core->needs, &id, sizeof id, need);
+    if (need)
+        return need;
+    need = sc_calloc(1, sizeof *need);
+    *need = *like;
+    need->id = id;
+    need->path = sc_arena_copy(&core->arena, like->path);
+    need->commands.items = SC_NEW_ARRAY(&core->arena, like->commands.count, struct sc_slice);
+    for (uint32_t i = 0; i < like->commands.count; i++)
+        need->commands.items[i] = sc_arena_copy(&core->arena, like->commands.items[i]);
+    HASH_ADD(hh, core->needs, id, sizeof need->id, need);
+    return need;
+}
+
+// The PATH that a step declares, or empty for the agent's own.
+static struct sc_slice own_path(const struct step *step, struct sc_arena *arena)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->env.count; i++) {
+        if (!sc_slice_eq_str(plan_step->env.items[i].name, "PATH"))
+            continue;
+        SC_AUTO_BUF struct sc_buf text;
+        sc_buf_init(&text, 0);
+        const struct sc_word *word = &plan_step->env.items[i].value;
+        for (uint32_t k = 0; k < word->segments.count; k++)
+            sc_buf_add_slice(
+                &text, word->segments.items[k].kind == SC_SEGMENT_MATRIX
+                           ? sc_plan_matrix_value(plan_step, step->instance, word->segments.items[k].index)
+                           : word->segments.items[k].text);
+        return sc_arena_copy(arena, sc_buf_slice(&text));
+    }
+    return sc_slice(NULL, 0);
+}
+
+struct need *need_of(struct sc_core *core, const struct step *step)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    struct need like = {.kind = SC_PROBE_CLASS, .path = own_path(step, &core->effects.arena)};
+    switch (plan_step->environment) {
+    case SC_ENVIRONMENT_HOST:
+        like.gpu = plan_step->gpus > 0;
+        break;
+    case SC_ENVIRONMENT_ANY:
+        like.any = true;
+        like.path = sc_slice(NULL, 0);
+        break;
+    case SC_ENVIRONMENT_PROBE:
+        like.kind = SC_PROBE_COMMANDS;
+        like.commands = plan_step->probes;
+        break;
+    }
+    return intern_need(core, &like);
+}
+
+static struct answer *answer_of(const struct need *need, struct sc_slice agent)
+{
+    for (struct answer *a = need->answers; a; a = a->next)
+        if (sc_slice_eq(a->agent, agent))
+            return a;
+    return NULL;
+}
+
+static struct answer *answer_for(struct sc_core *core, struct need *need, struct sc_slice agent)
+{
+    struct answer *a = answer_of(need, agent);
+    if (a)
+        return a;
+    a = SC_NEW(&core->arena, struct answer);
+    a->agent = sc_arena_copy(&core->arena, agent);
+    LL_APPEND(need->answers, a);
+    return a;
+}
+
+static void ask(struct sc_core *core, struct need *need, struct agent *agent, struct answer *answer)
+{
+    struct request *request;
+    struct sc_effect *effect = core_request(core, SC_EFFECT_SEND_AGENT, REQUEST_PROBE, &request);
+    struct sc_message *message = core_message(core, SC_MESSAGE_PROBE);
+    message->body.probe = (struct sc_msg_probe){.probe = request->req,
+                                                .kind = need->kind,
+                                                .path = need->path,
+                                                .gpu = need->gpu,
+                                                .commands = need->commands};
+    effect->u.send_agent.agent = agent->number;
+    effect->u.send_agent.message = message;
+    request->need = need;
+    request->agent = answer->agent;
+    request->generation = core->next_run;
+    answer->pending = true;
+}
+
+static void add_environment(struct environment **environments, uint32_t *count,
+                            struct environment *environment)
+{
+    for (uint32_t i = 0; i < *count; i++)
+        if (environments[i] == environment)
+            return;
+    if (environment && *count < ENVIRONMENTS_MOST)
+        environments[(*count)++] = environment;
+}
+
+static bool remembered_ready(struct sc_core *core, const struct need *need, const struct run *run,
+                             struct environment **environments, uint32_t *count)
+{
+    if (core->mono_ms - run->started_mono_ms < core->config.agent_wait_ms)
+        return false;
+    for (struct answer *a = need->answers; a; a = a->next)
+        if (!a->failed)
+            add_environment(environments, count, a->environment);
+    return *count > 0;
+}
+
+bool need_ready(struct sc_core *core, struct need *need, struct run *run, struct environment **environments,
+                uint32_t *ret_count, bool *ret_failed, struct sc_slice *ret_message)
+{
+    bool alive = false, waiting = false;
+    const struct answer *failed = NULL;
+    *ret_count = 0;
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    {
+        if (!agent->number)
+            continue;
+        alive = true;
+        struct answer *answer = answer_for(core, need, agent->name);
+        if (answer->generation < run->number || (!answer->environment && !answer->failed)) {
+            if (!answer->pending)
+                ask(core, need, agent, answer);
+            waiting = true;
+        } else if (answer->failed) {
+            failed = answer;
+        } else {
+            add_environment(environments, ret_count, answer->environment);
+        }
+    }
+    if (!alive)
+        return remembered_ready(core, need, run, environments, ret_count);
+    if (waiting)
+        return false;
+    if (*ret_count == 0 && failed) {
+        *ret_failed = true;
+        *ret_message = failed->message;
+    }
+    return true;
+}
+
+bool need_agent_has(const struct need *need, const struct agent *agent, const struct environment *environment)
+{
+    const struct answer *answer = answer_of(need, agent->name);
+    return answer && !answer->failed && answer->environment == environment;
+}
+
+// `any` keys the architecture alone.
+static struct environment *environment_of(struct sc_core *core, const struct need *need,
+                                          const struct sc_environment *told)
+{
+    if (!need->any)
+        return intern(core, told);
+    struct sc_environment_part arch = {0};
+    for (uint32_t i = 0; i < told->parts.count; i++)
+        if (sc_slice_eq_str(told->parts.items[i].name, "arch"))
+            arch = told->parts.items[i];
+    struct sc_environment only = {.parts = {&arch, arch.name.len ? 1 : 0}};
+    return intern(core, &only);
+}
+
+static void remember(struct sc_core *core, struct need *need, struct answer *answer,
+                     const struct sc_environment *told)
+{
+    struct environment *environment = environment_of(core, need, told);
+    bool news = answer->environment != environment;
+    answer->environment = environment;
+    answer->failed = false;
+    if (!news || core->restoring)
+        return;
+    struct sc_fact fact = {
+        .kind = SC_FACT_CLASS,
+        .agent = answer->agent,
+        .need = need->id,
+        .index = need->kind | (need->any ? 0x100u : 0),
+        .class_ = {.path = need->path, .gpu = need->gpu, .environment = environment->parts},
+    };
+    if (need->kind == SC_PROBE_CLASS) // what commands print may change from run to run: asked anew each time
+        core_journal(core, &fact, true);
+}
+
+void need_restore(struct sc_core *core, const struct sc_fact *fact)
+{
+    struct need like = {.kind = (enum sc_probe_kind)(fact->index & 0xFF),
+                        .path = fact->class_.path,
+                        .gpu = fact->class_.gpu,
+                        .any = fact->index & 0x100};
+    struct need *need = intern_need(core, &like);
+    remember(core, need, answer_for(core, need, fact->agent), &fact->class_.environment);
+}
+
+static void pin_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
+{
+    struct run *run = run_by_number(core, request->run);
+    if (!run || run->state != RUN_OPEN)
+        return;
+    struct source_pin *pin = &run->pins[request->source];
+    pin->asked = false;
+    if (!probed)
+        return; // the agent went: another is asked
+    if (probed->failed) {
+        pin->failed = true;
+        pin->message = sc_arena_copy(&run->arena, probed->message);
+        return;
+    }
+    pin->known = true;
+    sc_artifact_copy(&run->arena, &probed->artifact, &pin->artifact);
+    if (run->options.dry)
+        return;
+    struct sc_fact fact = {
+        .kind = SC_FACT_PIN, .run = run->id, .index = request->source, .artifact = pin->artifact};
+    core_journal(core, &fact, false);
+}
+
+void need_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
+{
+    if (!request->need) {
+        pin_probed(core, request, probed);
+        need_wake(core);
+        return;
+    }
+    struct answer *answer = answer_for(core, request->need, request->agent);
+    answer->pending = false;
+    if (!probed) {
+        need_wake(core);
+        return;
+    }
+    answer->generation = request->generation;
+    if (probed->failed) {
+        answer->failed = true;
+        answer->environment = NULL;
+        answer->message = sc_arena_copy(&core->arena, probed->message);
+    } else {
+        remember(core, request->need, answer,
+                 probed->kind == SC_PROBE_CLASS ? &probed->class_.environment : &probed->commands);
+    }
+    need_wake(core);
+}
+
+// A class that comes with the hello answers a question that was not asked: it is as fresh as the agent's start.
+void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello)
+{
+    for (uint32_t i = 0; i < hello->classes.count; i++) {
+        const struct sc_class *class_ = &hello->classes.items[i];
+        bool own = sc_slice_eq(class_->path, hello->path);
+        for (int any = 0; any < 2; any++) {
+            struct need like = {.kind = SC_PROBE_CLASS,
+                                .path = own ? sc_slice(NULL, 0) : class_->path,
+                                .gpu = class_->gpu,
+                                .any = any};
+            if (any && (!own || class_->gpu))
+                continue;
+            struct need *need = intern_need(core, &like);
+            struct answer *answer = answer_for(core, need, agent->name);
+            remember(core, need, answer, &class_->environment);
+            answer->generation = core->next_run;
+            answer->pending = false;
+        }
+    }
+    need_wake(core);
+}
+
+void need_wake(struct sc_core *core)
+{
+    struct run *run, *next;
+    DL_FOREACH_SAFE(core->runs, run, next)
+    {
+        if (run->state != RUN_OPEN)
+            continue;
+        for (uint32_t i = 0; i < run->step_count && run->state == RUN_OPEN; i++)
+            if (run->steps[i].state == STEP_PROBING)
+                step_evaluate(core, &run->steps[i]);
+    }
+}
+
+static struct agent *any_agent(struct sc_core *core)
+{
+    struct agent *agent;
+    DL_FOREACH(core->agents, agent)
+    if (agent->number)
+        return agent;
+    return NULL;
+}
+
+static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, struct agent *agent)
+{
+    struct request *request;
+    struct sc_effect *effect = core_request(core, SC_EFFECT_SEND_AGENT, REQUEST_PROBE, &request);
+    struct sc_message *message = core_message(core, SC_MESSAGE_PROBE);
+    const struct sc_plan_source *plan_source = &run->plan->plan->sources.items[source];
+    message->body.probe = (struct sc_msg_probe){.probe = request->req,
+                                                .kind = SC_PROBE_FILE,
+                                                .path = plan_source->path,
+                                                .dir = plan_source->dir,
+                                                .store = !run->options.dry};
+    effect->u.send_agent.agent = agent->number;
+    effect->u.send_agent.message = message;
+    request->run = run->number;
+    request->source = source;
+    request->agent = sc_arena_copy(&core->arena, agent->name);
+    run->pins[source].asked = true;
+}
+
+bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    struct run *run = step->run;
+    bool ready = true;
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++) {
+        if (plan_step->inputs.items[i].from != SC_FROM_SOURCE)
+            continue;
+        struct source_pin *pin = &run->pins[plan_step->inputs.items[i].node];
+        if (pin->failed) {
+            *ret_failed = true;
+            *ret_message = pin->message;
+        }
+        if (pin->known || pin->failed)
+            continue;
+        struct agent *agent = any_agent(core);
+        if (!pin->asked && agent)
+            ask_pin(core, run, plan_step->inputs.items[i].node, agent);
+        ready = false;
+    }
+    return ready || *ret_failed;
+}
+
+// Questions to an agent that went get no answer from it.
+void need_agent_gone(struct sc_core *core, struct sc_slice agent)
+{
+    struct request *request, *next;
+    HASH_ITER (hh, core->requests, request, next) {
+        if (request->kind != REQUEST_PROBE || !sc_slice_eq(request->agent, agent))
+            continue;
+        HASH_DEL(core->requests, request);
+        need_probed(core, request, NULL);
+        core_free_request(request);
+    }
+}

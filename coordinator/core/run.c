@@ -1,0 +1,619 @@
+// Runs: from a plan's digest to the close.
+#include "coordinator/core/state.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+#include <time.h>
+
+void sc_loaded_plan_free(struct sc_loaded_plan *plan)
+{
+    if (!plan)
+        return;
+    sc_arena_done(&plan->arena);
+    sc_buf_done(&plan->bytes);
+    free(plan);
+}
+
+struct run *run_find(struct sc_core *core, struct sc_slice id)
+{
+    struct run *run;
+    HASH_FIND(by_id, core->runs_by_id, id.ptr, id.len, run);
+    return run;
+}
+
+struct run *run_by_number(struct sc_core *core, uint64_t number)
+{
+    struct run *run;
+    DL_FOREACH(core->runs, run)
+    if (run->number == number)
+        return run;
+    return NULL;
+}
+
+struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena)
+{
+    (void)core;
+    const struct sc_plan_step *plan_step = step_plan(step);
+    if (!plan_step->matrix.count)
+        return plan_step->name;
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    sc_plan_instance_name(plan_step, step->instance, &name);
+    return sc_arena_copy(arena, sc_buf_slice(&name));
+}
+
+// "20260102-030405-k3x9": when it began (UTC), and enough from the generator to tell runs of one second apart.
+static struct sc_slice mint_id(struct sc_core *core, struct sc_arena *arena)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    char tail[6] = {0};
+    for (int i = 0; i < 5; i++)
+        tail[i] = digits[sc_random_below(&core->random, 32)];
+    time_t seconds = (time_t)(core->wall_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    return sc_arena_printf(arena, "%04d%02d%02d-%02d%02d%02d-%s", utc.tm_year + 1900, utc.tm_mon + 1,
+                           utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, tail);
+}
+
+static void copy_options(struct sc_arena *arena, const struct sc_run_options *from,
+                         struct sc_run_options *ret_to)
+{
+    SC_AUTO_BUF struct sc_buf buf;
+    sc_buf_init(&buf, 0);
+    sc_encode(&sc_schema_run_options, from, &buf);
+    struct sc_slice kept = sc_arena_copy(arena, sc_buf_slice(&buf));
+    *ret_to = (struct sc_run_options){0};
+    SC_ASSERT(sc_decode(&sc_schema_run_options, kept, SC_DECODE_LENIENT, arena, ret_to, NULL) == SC_OK);
+}
+
+static struct run *run_new(struct sc_core *core, struct sc_slice id, const struct sc_digest *plan,
+                           const struct sc_run_options *options, struct sc_slice user)
+{
+    struct run *run = sc_calloc(1, sizeof *run);
+    sc_arena_init(&run->arena);
+    run->id = id.len ? sc_arena_copy(&run->arena, id) : mint_id(core, &run->arena);
+    run->number = ++core->next_run;
+    run->first_flight = core->next_flight + 1;
+    run->plan_digest = *plan;
+    run->user = sc_arena_copy(&run->arena, user);
+    run->started_at = core->wall_ms;
+    run->started_mono_ms = core->mono_ms;
+    copy_options(&run->arena, options, &run->options);
+    HASH_ADD_KEYPTR(by_id, core->runs_by_id, run->id.ptr, run->id.len, run);
+    DL_APPEND(core->runs, run);
+    return run;
+}
+
+void run_submit(struct sc_core *core, const struct sc_event *event)
+{
+    const struct sc_msg_submit *submit = event->u.submit;
+    if (sc_core_open_runs(core) >= SC_LIMIT_RUNS_OPEN) {
+        core_reply_error(core, event, SC_BUSY, "%d runs are open already; wait for one to end, or cancel one",
+                         SC_LIMIT_RUNS_OPEN);
+        return;
+    }
+    struct run *run = run_new(core, sc_slice(NULL, 0), &submit->plan, &submit->options, submit->user);
+    if (!run->options.dry) {
+        struct sc_fact fact = {.kind = SC_FACT_RUN,
+                               .run = run->id,
+                               .plan = run->plan_digest,
+                               .options = run->options,
+                               .user = run->user,
+                               .at = run->started_at};
+        run->first_seq = core_journal(core, &fact, false);
+    }
+    watch_add(core, run, event->client, event->client_req, submit->logs,
+              run->options.attached || run->options.dry, submit->watch);
+    struct request *request;
+    struct sc_effect *effect = core_request(core, SC_EFFECT_LOAD_PLAN, REQUEST_PLAN, &request);
+    effect->u.load_plan = run->plan_digest;
+    request->run = run->number;
+}
+
+// Marks groups by the run's options; names were checked by name_error.
+static void mark(struct run *run, const sc_text_list *names, void (*set)(struct group *group))
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        uint32_t group, instance;
+        bool all;
+        if (sc_plan_find(run->plan->plan, names->items[i], &group, &instance, &all))
+            set(&run->groups[group]);
+    }
+}
+
+static void set_refreshed(struct group *group)
+{
+    group->refreshed = true;
+}
+static void set_forced(struct group *group)
+{
+    group->forced = true;
+}
+static void set_normal(struct group *group)
+{
+    group->mode = GROUP_NORMAL;
+}
+
+static void spread_options(struct run *run)
+{
+    const struct sc_plan *plan = run->plan->plan;
+    for (uint32_t i = 0; i < plan->steps.count; i++)
+        run->groups[i].refreshed = run->options.refresh_all;
+    mark(run, &run->options.refresh, set_refreshed);
+    mark(run, &run->options.force, set_forced);
+    uint32_t from = 0, instance;
+    bool all,
+        has_from = run->options.from.len && sc_plan_find(plan, run->options.from, &from, &instance, &all);
+    SC_AUTO_FREE bool *above = sc_calloc(plan->steps.count, sizeof *above); // of `from`, or of `only`
+    if (run->options.only.count) {
+        for (uint32_t i = 0; i < plan->steps.count; i++)
+            run->groups[i].mode = GROUP_LEFT_OUT;
+        mark(run, &run->options.only, set_normal);
+        for (uint32_t i = 0; i < plan->steps.count; i++)
+            above[i] = run->groups[i].mode == GROUP_NORMAL;
+    }
+    if (has_from)
+        above[from] = true;
+    // Needs have lower indexes: one pass down marks what is above, one pass up spreads force to what is below.
+    for (uint32_t i = plan->steps.count; i-- > 0;) {
+        const struct sc_plan_step *step = &plan->steps.items[i];
+        for (uint32_t k = 0; above[i] && k < step->inputs.count; k++) {
+            if (step->inputs.items[k].from == SC_FROM_SOURCE)
+                continue;
+            struct group *need = &run->groups[step->inputs.items[k].node];
+            above[step->inputs.items[k].node] = true;
+            if (need->mode != GROUP_NORMAL || has_from)
+                need->mode = has_from ? GROUP_FROM_RUN : GROUP_CACHED_ONLY;
+        }
+    }
+    for (uint32_t i = 0; i < plan->steps.count; i++)
+        for (uint32_t k = 0; k < plan->steps.items[i].inputs.count; k++)
+            if (plan->steps.items[i].inputs.items[k].from != SC_FROM_SOURCE &&
+                run->groups[plan->steps.items[i].inputs.items[k].node].forced)
+                run->groups[i].forced = true;
+}
+
+static bool name_error(struct sc_core *core, struct run *run, const sc_text_list *names,
+                       struct sc_slice *ret_bad)
+{
+    (void)core;
+    for (uint32_t i = 0; i < names->count; i++) {
+        uint32_t group, instance;
+        bool all;
+        if (!sc_plan_find(run->plan->plan, names->items[i], &group, &instance, &all)) {
+            *ret_bad = names->items[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool bad_option(struct sc_core *core, struct run *run, struct sc_slice *ret_bad)
+{
+    sc_text_list from = {&run->options.from, run->options.from.len ? 1 : 0};
+    return name_error(core, run, &run->options.refresh, ret_bad) ||
+           name_error(core, run, &run->options.force, ret_bad) ||
+           name_error(core, run, &run->options.only, ret_bad) || name_error(core, run, &from, ret_bad);
+}
+
+// Every distinct group that a step needs, by inputs and by `after`. `seen` holds the last step that counted a group.
+static uint32_t each_need(const struct sc_plan_step *step, uint32_t index, uint32_t *seen,
+                          void (*visit)(void *context, uint32_t need), void *context)
+{
+    uint32_t count = 0;
+    for (uint32_t k = 0; k < step->inputs.count + step->after.count; k++) {
+        bool input = k < step->inputs.count;
+        if (input && step->inputs.items[k].from == SC_FROM_SOURCE)
+            continue;
+        uint32_t need = input ? step->inputs.items[k].node : step->after.items[k - step->inputs.count];
+        if (seen[need] == index + 1)
+            continue;
+        seen[need] = index + 1;
+        count++;
+        visit(context, need);
+    }
+    return count;
+}
+
+static void count_dependent(void *context, uint32_t need)
+{
+    ((struct run *)context)->groups[need].dependent_count++;
+}
+
+struct edge_fill {
+    struct run *run;
+    uint32_t *fill;
+    uint32_t index;
+};
+static void add_dependent(void *context, uint32_t need)
+{
+    struct edge_fill *e = context;
+    e->run->dependents[e->run->groups[need].dependent_first + e->fill[need]++] = e->index;
+}
+
+static void link_groups(struct run *run)
+{
+    const struct sc_plan *plan = run->plan->plan;
+    uint32_t total = 0, count = plan->steps.count;
+    SC_AUTO_FREE uint32_t *seen = sc_calloc(count, sizeof *seen);
+    for (uint32_t i = 0; i < count; i++)
+        run->groups[i].needs = each_need(&plan->steps.items[i], i, seen, count_dependent, run);
+    for (uint32_t i = 0; i < count; i++) {
+        run->groups[i].dependent_first = total;
+        total += run->groups[i].dependent_count;
+    }
+    run->dependents = SC_NEW_ARRAY(&run->arena, total, uint32_t);
+    memset(seen, 0, count * sizeof *seen);
+    SC_AUTO_FREE uint32_t *fill = sc_calloc(count, sizeof *fill);
+    for (uint32_t i = 0; i < count; i++) {
+        struct edge_fill e = {run, fill, i};
+        each_need(&plan->steps.items[i], i, seen, add_dependent, &e);
+    }
+}
+
+bool run_expand(struct sc_core *core, struct run *run, struct sc_loaded_plan *loaded)
+{
+    (void)core;
+    const struct sc_plan *plan = loaded->plan;
+    run->plan = loaded;
+    run->groups = SC_NEW_ARRAY(&run->arena, plan->steps.count, struct group);
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < plan->steps.count; i++) {
+        run->groups[i].first = (uint32_t)total;
+        run->groups[i].count = run->groups[i].unfinished = sc_plan_instances(&plan->steps.items[i]);
+        total += run->groups[i].count;
+        if (total > SC_LIMIT_STEP_INSTANCES)
+            return false;
+    }
+    run->step_count = run->unfinished = (uint32_t)total;
+    run->steps = SC_NEW_ARRAY(&run->arena, run->step_count, struct step);
+    for (uint32_t i = 0; i < plan->steps.count; i++)
+        for (uint32_t k = 0; k < run->groups[i].count; k++)
+            run->steps[run->groups[i].first + k] = (struct step){.group = i, .instance = k, .run = run};
+    run->pins = SC_NEW_ARRAY(&run->arena, plan->sources.count, struct source_pin);
+    for (uint32_t i = 0; i < plan->sources.count; i++)
+        if (plan->sources.items[i].kind == SC_SOURCE_LOCAL)
+            run->pins[i] = (struct source_pin){.known = true, .artifact = plan->sources.items[i].artifact};
+    link_groups(run);
+    spread_options(run);
+    run->state = RUN_OPEN;
+    return true;
+}
+
+struct run *run_restore(struct sc_core *core, const struct sc_fact *fact, struct sc_loaded_plan *plan)
+{
+    struct run *run = run_new(core, fact->run, &fact->plan, &fact->options, fact->user);
+    run->started_at = fact->at;
+    run->restored = true;
+    if (run_expand(core, run, plan))
+        return run;
+    run_free(core, run);
+    return NULL;
+}
+
+static void reject(struct sc_core *core, struct run *run, enum sc_rc rc, struct sc_slice message)
+{
+    struct watcher *w;
+    DL_FOREACH(run->watchers, w)
+    {
+        struct sc_event event = {.client = w->client, .client_req = w->client_req};
+        core_reply_error(core, &event, rc, SC_SLICE_FMT, SC_SLICE_ARG(message));
+    }
+    if (!run->options.dry) {
+        struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = SC_END_FAILED};
+        core_journal(core, &fact, true);
+    }
+    run_free(core, run);
+}
+
+void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_plan *plan, enum sc_rc rc,
+                     struct sc_slice message)
+{
+    if (!plan) {
+        reject(core, run, rc == SC_OK ? SC_NOT_FOUND : rc, message);
+        return;
+    }
+    if (!run_expand(core, run, plan)) {
+        reject(core, run, SC_LIMIT, sc_slice_str("the plan has more than 100000 step instances"));
+        return;
+    }
+    struct sc_slice bad;
+    if (bad_option(core, run, &bad)) {
+        reject(core, run, SC_NOT_FOUND,
+               sc_arena_printf(&core->effects.arena, "the pipeline has no step " SC_SLICE_FMT,
+                               SC_SLICE_ARG(bad)));
+        return;
+    }
+    core_trace(core, "run " SC_SLICE_FMT ": accepted, %u steps", SC_SLICE_ARG(run->id), run->step_count);
+    struct sc_event_body event;
+    watch_run_started(core, run, &event);
+    struct watcher *w;
+    DL_FOREACH(run->watchers, w)
+    {
+        struct sc_msg_started started = {.run = run->id, .steps = run->step_count};
+        core_reply(core, w->client, w->client_req, SC_MESSAGE_STARTED, run->first_seq, &started,
+                   sizeof started);
+        if (!w->caught_up)
+            core->more = true;
+    }
+    watch_tell(core, run, NULL, &event, run->first_seq);
+    // A client that does not watch wants only `started`: its watcher was added to be answered.
+    struct watcher *next;
+    DL_FOREACH_SAFE(run->watchers, w, next)
+    if (!w->caught_up && !w->owner) {
+        DL_DELETE(run->watchers, w);
+        free(w);
+    }
+    if (run->cancelling) { // asked while the plan was loading
+        run->cancelling = false;
+        run_cancel(core, run, "cancelled before it began");
+        return;
+    }
+    run_begin(core, run);
+}
+
+void run_begin(struct sc_core *core, struct run *run)
+{
+    for (uint32_t i = 0; i < run->plan->plan->steps.count; i++)
+        if (run->groups[i].needs == 0)
+            for (uint32_t k = 0; k < run->groups[i].count; k++)
+                step_release(core, &run->steps[run->groups[i].first + k]);
+    run_maybe_close(core, run); // a pipeline may hold no step that runs
+}
+
+// What a step that can not run says to those that need it.
+static void end_dependents(struct sc_core *core, struct run *run, const struct group *broken,
+                           struct step *because)
+{
+    for (uint32_t d = 0; d < broken->dependent_count; d++) {
+        struct group *group = &run->groups[run->dependents[broken->dependent_first + d]];
+        for (uint32_t k = 0; k < group->count; k++) {
+            struct step *step = &run->steps[group->first + k];
+            if (step->state != STEP_BLOCKED)
+                continue;
+            if (run->options.dry && because->state == STEP_SKIPPED && group->mode != GROUP_LEFT_OUT) {
+                step->verdict = SC_VERDICT_MISS;
+                step->reason = SC_REASON_UPSTREAM;
+                step_info(step)->detail = sc_arena_printf(&run->arena, SC_SLICE_FMT " runs first",
+                                                          SC_SLICE_ARG(step_plan(because)->name));
+                watch_tell_verdict(core, step, 0);
+            }
+            bool cancelled = run->cancelling;
+            step_end_quietly(core, step, cancelled ? STEP_CANCELLED : STEP_SKIPPED,
+                             cancelled ? SC_OUTCOME_CANCELLED
+                             : because->state == STEP_FAILED || because->outcome == SC_OUTCOME_UPSTREAM
+                                 ? SC_OUTCOME_UPSTREAM
+                                 : SC_OUTCOME_OK);
+        }
+    }
+}
+
+static void group_finished(struct sc_core *core, struct run *run, const struct group *group)
+{
+    for (uint32_t d = 0; d < group->dependent_count; d++) {
+        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
+        SC_ASSERT(dependent->needs > 0);
+        if (--dependent->needs > 0)
+            continue;
+        for (uint32_t k = 0; k < dependent->count; k++)
+            step_release(core, &run->steps[dependent->first + k]);
+    }
+}
+
+void run_step_final(struct sc_core *core, struct step *step)
+{
+    struct run *run = step->run;
+    struct group *group = step_group(step);
+    SC_ASSERT(run->unfinished > 0);
+    run->unfinished--;
+    if (step->state == STEP_DONE) {
+        SC_ASSERT(group->unfinished > 0);
+        if (--group->unfinished == 0 && !group->broken)
+            group_finished(core, run, group);
+    } else {
+        group->broken = true;
+        end_dependents(core, run, group, step);
+        if (step->state == STEP_FAILED && run->options.fail_fast && !run->cancelling && !core->restoring) {
+            run->failing = true;
+            run_cancel(core, run, "a step failed, and --fail-fast stops the others");
+        }
+    }
+    run_maybe_close(core, run);
+}
+
+void run_step_unfinished(struct sc_core *core, struct step *step)
+{
+    (void)core;
+    struct run *run = step->run;
+    struct group *group = step_group(step);
+    run->unfinished++;
+    if (group->unfinished++ > 0 || group->broken)
+        return;
+    for (uint32_t d = 0; d < group->dependent_count; d++)
+        run->groups[run->dependents[group->dependent_first + d]].needs++;
+}
+
+void run_cancel(struct sc_core *core, struct run *run, const char *why)
+{
+    if (run->cancelling || run->state == RUN_CLOSING || run->state == RUN_FINAL)
+        return;
+    run->cancelling = true;
+    if (run->state == RUN_LOADING)
+        return;
+    core_trace(core, "run " SC_SLICE_FMT ": cancelled: %s", SC_SLICE_ARG(run->id), why);
+    if (!run->options.dry && !core->restoring) {
+        struct sc_fact fact = {.kind = SC_FACT_CANCEL, .run = run->id};
+        core_journal(core, &fact, false);
+    }
+    for (uint32_t i = 0; i < run->step_count; i++) {
+        struct step *step = &run->steps[i];
+        if (step->state == STEP_WAITING)
+            flight_detach(core, step);
+        if (step->state == STEP_BLOCKED || step->state == STEP_PROBING || step->state == STEP_WAITING ||
+            step->state == STEP_HEALING || step->state == STEP_LOOKING)
+            step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
+    }
+    run_maybe_close(core, run);
+}
+
+static uint32_t collect_keys(struct sc_core *core, struct run *run, struct sc_digest **ret_keys)
+{
+    struct sc_digest *keys = SC_NEW_ARRAY(&core->effects.arena, run->step_count, struct sc_digest);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < run->step_count; i++)
+        if (run->steps[i].state == STEP_DONE && run->steps[i].reason != SC_REASON_DISABLED)
+            keys[count++] = run->steps[i].key;
+    *ret_keys = keys;
+    return count;
+}
+
+static void collect_published(struct sc_core *core, struct run *run, struct sc_close_out *out)
+{
+    const struct sc_plan *plan = run->plan->plan;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < plan->outputs.count; i++)
+        most += run->groups[plan->outputs.items[i].step].count;
+    out->publish.items = SC_NEW_ARRAY(&core->effects.arena, most, struct sc_publish_item);
+    for (uint32_t i = 0; i < plan->outputs.count; i++) {
+        const struct sc_plan_publish *publish = &plan->outputs.items[i];
+        const struct group *group = &run->groups[publish->step];
+        for (uint32_t k = 0; k < group->count; k++) {
+            const struct step *step = &run->steps[group->first + k];
+            if (step->state != STEP_DONE)
+                continue;
+            out->publish.items[out->publish.count++] = (struct sc_publish_item){
+                .name = publish->name,
+                .step = run_step_name(core, step, &core->effects.arena),
+                .output = plan->steps.items[publish->step].outputs.items[publish->output].name,
+                .artifact = step->result->outputs[publish->output],
+            };
+        }
+    }
+}
+
+static void finish_dry(struct sc_core *core, struct run *run);
+
+void run_maybe_close(struct sc_core *core, struct run *run)
+{
+    if (run->state != RUN_OPEN || run->unfinished > 0 || run->unrecorded > 0 || core->restoring)
+        return;
+    run->state = RUN_CLOSING;
+    if (run->options.dry) {
+        finish_dry(core, run);
+        return;
+    }
+    struct request *request;
+    struct sc_close_out *out = SC_NEW(&core->effects.arena, struct sc_close_out);
+    *out = (struct sc_close_out){
+        .run = run->id,
+        .namespace_ = run->plan->plan->namespace_,
+        .pipeline = run->plan->plan->name,
+        .user = run->user,
+        .plan = run->plan_digest,
+        .template_ = run->plan->template_,
+        .started_at = run->started_at,
+        .ended_at = core->wall_ms,
+        .state = run_end_state(run),
+        .params = {run->plan->plan->params.items, run->plan->plan->params.count},
+    };
+    out->keys.count = collect_keys(core, run, &out->keys.items);
+    collect_published(core, run, out);
+    struct sc_effect *effect = core_request(core, SC_EFFECT_CLOSE_OUT, REQUEST_CLOSE, &request);
+    effect->u.close_out = out;
+    effect->after_seq = core->last_seq;
+    request->run = run->number;
+}
+
+static void say_done(struct sc_core *core, struct run *run, uint64_t after_seq)
+{
+    struct sc_event_body event;
+    watch_run_finished(core, run, &event);
+    struct watcher *w;
+    DL_FOREACH(run->watchers, w) w->cursor = run->step_count;
+    struct sc_msg_done done = {.state = run_end_state(run),
+                               .run = sc_arena_copy(&core->effects.arena, run->id)};
+    event.run = done.run;
+    struct sc_published *outputs =
+        SC_NEW_ARRAY(&core->effects.arena, run->published.count, struct sc_published);
+    for (uint32_t i = 0; i < run->published.count; i++) { // the run's memory goes before the effects do
+        outputs[i] = run->published.items[i];
+        outputs[i].name = sc_arena_copy(&core->effects.arena, outputs[i].name);
+        outputs[i].uri = sc_arena_copy(&core->effects.arena, outputs[i].uri);
+    }
+    event.outputs.items = outputs;
+    watch_tell(core, run, NULL, &event, after_seq);
+    DL_FOREACH(run->watchers, w)
+    core_reply(core, w->client, w->client_req, SC_MESSAGE_DONE, after_seq, &done, sizeof done);
+}
+
+static uint64_t oldest_needed(struct sc_core *core)
+{
+    uint64_t oldest = core->last_seq + 1;
+    struct run *run;
+    DL_FOREACH(core->runs, run)
+    if (run->first_seq && run->state != RUN_FINAL && run->first_seq < oldest)
+        oldest = run->first_seq;
+    return oldest;
+}
+
+void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event *event)
+{
+    if (event->rc != SC_OK) {
+        watch_tell_note(core, run, "the run's results could not all be written: " SC_SLICE_FMT,
+                        SC_SLICE_ARG(event->message));
+        run->store_error = 1;
+    }
+    run->published.items = SC_NEW_ARRAY(&run->arena, event->u.closed_out.count, struct sc_published);
+    for (uint32_t i = 0; event->rc == SC_OK && i < event->u.closed_out.count; i++) {
+        struct sc_published *to = &run->published.items[run->published.count++];
+        *to = event->u.closed_out.outputs[i];
+        to->name = sc_arena_copy(&run->arena, to->name);
+        to->uri = sc_arena_copy(&run->arena, to->uri);
+    }
+    // Late snapshots end before the last word.
+    struct watcher *w;
+    bool waiting;
+    do {
+        watch_go_on(core, run);
+        waiting = false;
+        DL_FOREACH(run->watchers, w) waiting |= !w->caught_up;
+    } while (waiting);
+    run->state = RUN_FINAL;
+    struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = run_end_state(run)};
+    uint64_t seq = core_journal(core, &fact, false);
+    say_done(core, run, seq);
+    core_trace(core, "run " SC_SLICE_FMT ": %s", SC_SLICE_ARG(run->id),
+               sc_end_state_name(run_end_state(run)));
+    struct sc_effect *effect = core_effect(core, SC_EFFECT_RUN_CLOSED);
+    effect->after_seq = seq;
+    effect->u.run_closed.run = sc_arena_copy(&core->effects.arena, run->id);
+    effect->u.run_closed.keep_from = oldest_needed(core);
+    run_free(core, run);
+}
+
+static void finish_dry(struct sc_core *core, struct run *run)
+{
+    run->state = RUN_FINAL;
+    say_done(core, run, 0);
+    run_free(core, run);
+}
+
+// The effects of this call, and callers up the stack, may borrow from the run: its memory goes when the next call begins.
+void run_free(struct sc_core *core, struct run *run)
+{
+    HASH_DELETE(by_id, core->runs_by_id, run);
+    DL_DELETE(core->runs, run);
+    struct watcher *w, *next;
+    DL_FOREACH_SAFE(run->watchers, w, next)
+    {
+        DL_DELETE(run->watchers, w);
+        free(w);
+    }
+    struct flight *f, *fnext;
+    DL_FOREACH_SAFE(core->flights, f, fnext)
+    if (f->restored && !f->waiters && !f->attempt && sc_slice_eq(f->made_by_run, run->id))
+        flight_free(core, f); // restored for a step of this run, which went another way
+    DL_APPEND(core->ended, run);
+}

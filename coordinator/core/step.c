@@ -1,0 +1,526 @@
+// One step's way: its needs are done, its key is built, the key is looked up, the verdict falls.
+#include "coordinator/core/state.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+enum { CLOCK_SLACK_MS = 5 * 60 * 1000, PRINTED_BYTES = 200, FIELDS_MOST = 40 };
+
+// 2-ARCHITECTURE, "step of a run". Every other move is a defect.
+static const uint16_t moves[STEP_STATES] = {
+    [STEP_BLOCKED] =
+        1 << STEP_PROBING | 1 << STEP_LOOKING | 1 << STEP_SKIPPED | 1 << STEP_CANCELLED | 1 << STEP_FAILED,
+    [STEP_PROBING] =
+        1 << STEP_LOOKING | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_SKIPPED | 1 << STEP_BLOCKED,
+    [STEP_LOOKING] = 1 << STEP_DONE | 1 << STEP_WAITING | 1 << STEP_FAILED | 1 << STEP_CANCELLED |
+                     1 << STEP_SKIPPED | 1 << STEP_BLOCKED,
+    [STEP_WAITING] =
+        1 << STEP_DONE | 1 << STEP_LOOKING | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_BLOCKED,
+    [STEP_DONE] = 1 << STEP_HEALING,
+    [STEP_HEALING] = 1 << STEP_DONE | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_PROBING |
+                     1 << STEP_LOOKING | 1 << STEP_WAITING,
+};
+
+void step_move(struct sc_core *core, struct step *step, enum step_state to)
+{
+    (void)core;
+    SC_ASSERT(moves[step->state] & 1 << to);
+    step->state = (uint8_t)to;
+}
+
+const struct sc_plan_step *step_plan(const struct step *step)
+{
+    return &step->run->plan->plan->steps.items[step->group];
+}
+
+struct group *step_group(const struct step *step)
+{
+    return &step->run->groups[step->group];
+}
+
+struct step_info *step_info(struct step *step)
+{
+    if (!step->info)
+        step->info = SC_NEW(&step->run->arena, struct step_info);
+    return step->info;
+}
+
+void step_release(struct sc_core *core, struct step *step)
+{
+    struct run *run = step->run;
+    if (step->state != STEP_BLOCKED)
+        return;
+    if (run->cancelling) {
+        step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
+        return;
+    }
+    if (step_group(step)->mode == GROUP_LEFT_OUT) {
+        step_end_quietly(core, step, STEP_SKIPPED, SC_OUTCOME_OK);
+        return;
+    }
+    step_move(core, step, STEP_PROBING);
+    step_evaluate(core, step);
+}
+
+static void queue_look_up(struct sc_core *core, struct step *step)
+{
+    if (core->look_count == core->look_room) {
+        core->look_room = core->look_room ? core->look_room * 2 : 256;
+        core->look_queue = sc_realloc(core->look_queue, core->look_room, sizeof *core->look_queue);
+    }
+    core->look_queue[core->look_count++] = step;
+}
+
+// A step whose cache is off has no key to share; this one is the same after a restart, and no other step's.
+static struct sc_digest private_key(const struct step *step)
+{
+    SC_AUTO_BUF struct sc_buf buf;
+    sc_buf_init(&buf, 0);
+    sc_mp_put_array(&buf, 5);
+    sc_mp_put_cstr(&buf, "stepcache.uncached/1");
+    sc_mp_put_str(&buf, step->run->id);
+    sc_mp_put_uint(&buf, step->group);
+    sc_mp_put_uint(&buf, step->instance);
+    sc_mp_put_uint(&buf, step->heals);
+    return sc_digest_of(sc_buf_slice(&buf));
+}
+
+static bool cache_is_off(const struct step *step)
+{
+    return step_plan(step)->cache_disabled || step->run->options.no_cache;
+}
+
+// What overrules a hit, whatever is in the cache.
+static enum sc_reason overruled(const struct step *step)
+{
+    const struct group *group = step_group(step);
+    if (step->lost)
+        return SC_REASON_OBJECTS_LOST;
+    if (group->forced)
+        return SC_REASON_FORCED;
+    return group->refreshed || step_plan(step)->refresh ? SC_REASON_REFRESH : SC_REASON_NONE;
+}
+
+void step_evaluate(struct sc_core *core, struct step *step)
+{
+    struct run *run = step->run;
+    struct group *group = step_group(step);
+    bool failed = false;
+    struct sc_slice message = {NULL, 0};
+    if (!pins_ready(core, step, &failed, &message))
+        return;
+    struct environment *environments[ENVIRONMENTS_MOST] = {NULL};
+    uint32_t count = 0;
+    if (!failed && group->mode != GROUP_FROM_RUN) {
+        if (!group->need)
+            group->need = need_of(core, step);
+        if (!need_ready(core, group->need, run, environments, &count, &failed, &message))
+            return;
+    }
+    if (failed) {
+        step_fail(core, step, SC_OUTCOME_PROBE, message);
+        return;
+    }
+    if (group->mode != GROUP_FROM_RUN) {
+        if (step->candidate >= count)
+            step->candidate = 0;
+        input_build_key(core, step, environments[step->candidate]);
+        step->key = cache_is_off(step) ? private_key(step) : core->key.digest;
+    }
+    if (step->state == STEP_PROBING || step->state == STEP_WAITING)
+        step_move(core, step, STEP_LOOKING);
+    if (cache_is_off(step)) {
+        step->verdict = SC_VERDICT_MISS;
+        step->reason = SC_REASON_DISABLED;
+        flight_join_or_start(core, step, environments[step->candidate]);
+        return;
+    }
+    queue_look_up(core, step);
+}
+
+static struct sc_digest command_digest(struct sc_slice key_encoding)
+{
+    struct sc_mp_reader reader = sc_key_fields_begin(key_encoding);
+    struct sc_key_field field;
+    while (sc_key_fields_next(&reader, &field))
+        if (sc_slice_eq_str(field.label, "command"))
+            return sc_digest_of(field.value);
+    return (struct sc_digest){{0}};
+}
+
+static struct environment *candidate_environment(struct sc_core *core, struct step *step, uint32_t *ret_count)
+{
+    struct environment *environments[ENVIRONMENTS_MOST];
+    bool failed = false;
+    struct sc_slice message;
+    uint32_t count = 0;
+    struct group *group = step_group(step);
+    if (!group->need || !need_ready(core, group->need, step->run, environments, &count, &failed, &message) ||
+        failed || count == 0) {
+        *ret_count = 0;
+        return NULL;
+    }
+    *ret_count = count;
+    return environments[step->candidate < count ? step->candidate : 0];
+}
+
+static void fill_item(struct sc_core *core, struct step *step, struct sc_lookup_item *item)
+{
+    const struct run *run = step->run;
+    *item = (struct sc_lookup_item){
+        .key = step->key,
+        .by_step = step_group(step)->mode == GROUP_FROM_RUN,
+        .want_previous = true,
+        .namespace_ = run->plan->plan->namespace_,
+        .pipeline = run->plan->plan->name,
+        .step = run_step_name(core, step, &core->effects.arena),
+    };
+    SC_AUTO_BUF struct sc_buf word;
+    sc_buf_init(&word, 0);
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->command.count; i++)
+        sc_encode(&sc_schema_word, &plan_step->command.items[i], &word);
+    item->command = sc_digest_of(sc_buf_slice(&word));
+}
+
+// Look-ups of this turn leave in batches, a run's steps together, in the order in which they became ready.
+void core_flush_look_ups(struct sc_core *core)
+{
+    for (uint32_t from = 0; from < core->look_count;) {
+        struct run *run = core->look_queue[from]->run;
+        uint32_t to = from;
+        while (to < core->look_count && core->look_queue[to]->run == run && to - from < SC_LIMIT_BATCH_KEYS)
+            to++;
+        struct request *request;
+        struct sc_effect *effect = core_request(core, SC_EFFECT_LOOK_UP, REQUEST_LOOK_UP, &request);
+        struct sc_lookup_item *items = SC_NEW_ARRAY(&core->effects.arena, to - from, struct sc_lookup_item);
+        effect->u.look_up.items = items;
+        effect->u.look_up.count = to - from;
+        request->run = run->number;
+        request->steps = sc_calloc(to - from, sizeof *request->steps);
+        request->step_count = to - from;
+        for (uint32_t i = from; i < to; i++) {
+            struct step *step = core->look_queue[i];
+            request->steps[i - from] = (uint32_t)(step - run->steps);
+            fill_item(core, step, &items[i - from]);
+        }
+        from = to;
+    }
+    core->look_count = 0;
+}
+
+static struct sc_slice keep(struct step *step, struct sc_slice s)
+{
+    return sc_arena_copy(&step->run->arena, s);
+}
+
+// Outputs and values by the names of the plan; false when the record lacks one.
+static bool take_record(struct step *step, const struct sc_core_record *record)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    struct sc_arena *arena = &step->run->arena;
+    if (record->outputs.count < plan_step->outputs.count || record->values.count < plan_step->values.count)
+        return false;
+    struct step_result *result = SC_NEW(arena, struct step_result);
+    result->outputs = SC_NEW_ARRAY(arena, plan_step->outputs.count, struct sc_artifact);
+    result->values = SC_NEW_ARRAY(arena, plan_step->values.count, struct sc_slice);
+    result->output_count = plan_step->outputs.count;
+    result->value_count = plan_step->values.count;
+    for (uint32_t i = 0, k = 0; i < plan_step->outputs.count; i++, k++) {
+        while (k < record->outputs.count &&
+               !sc_slice_eq(record->outputs.items[k].name, plan_step->outputs.items[i].name))
+            k++;
+        if (k == record->outputs.count)
+            return false;
+        sc_artifact_copy(arena, &record->outputs.items[k].artifact, &result->outputs[i]);
+    }
+    for (uint32_t i = 0, k = 0; i < plan_step->values.count; i++, k++) {
+        while (k < record->values.count &&
+               !sc_slice_eq(record->values.items[k].name, plan_step->values.items[i].name))
+            k++;
+        if (k == record->values.count)
+            return false;
+        result->values[i] = keep(step, record->values.items[k].text);
+    }
+    step->result = result;
+    return true;
+}
+
+void step_take_result(struct step *step, const struct sc_result *from)
+{
+    struct sc_core_record as_record = {.outputs = {from->outputs.items, from->outputs.count},
+                                       .values = {from->values.items, from->values.count}};
+    SC_ASSERT(take_record(step, &as_record)); // the agent's report was checked against the plan when it came
+}
+
+static void add_changed(struct step *step, struct sc_slice label, struct sc_slice old_value,
+                        struct sc_slice new_value)
+{
+    struct step_info *info = step_info(step);
+    if (info->fields.count >= FIELDS_MOST)
+        return;
+    if (!info->fields.items)
+        info->fields.items = SC_NEW_ARRAY(&step->run->arena, FIELDS_MOST, struct sc_changed_field);
+    SC_AUTO_BUF struct sc_buf old_text, new_text;
+    sc_buf_init(&old_text, 0);
+    sc_buf_init(&new_text, 0);
+    if (old_value.len)
+        sc_key_value_print(old_value, PRINTED_BYTES, &old_text);
+    if (new_value.len)
+        sc_key_value_print(new_value, PRINTED_BYTES, &new_text);
+    info->fields.items[info->fields.count++] =
+        (struct sc_changed_field){.label = keep(step, label),
+                                  .old_ = keep(step, sc_buf_slice(&old_text)),
+                                  .new_ = keep(step, sc_buf_slice(&new_text))};
+}
+
+// The fields that differ between the newest earlier record and this key; both lists are sorted by label.
+static void compare_fields(struct sc_core *core, struct step *step, const struct sc_core_record *previous)
+{
+    struct sc_key_fields now =
+        sc_key_fields_for_record(sc_buf_slice(&core->key.encoding), &core->effects.arena);
+    for (uint32_t i = 0, k = 0; i < previous->fields.count || k < now.items.count;) {
+        const struct sc_key_field *old = i < previous->fields.count ? &previous->fields.items[i] : NULL;
+        const struct sc_key_field *new = k < now.items.count ? &now.items.items[k] : NULL;
+        int order = !old ? 1 : !new ? -1 : sc_slice_cmp(old->label, new->label);
+        struct sc_slice none = {NULL, 0};
+        if (order < 0)
+            add_changed(step, old->label, old->value, none);
+        else if (order > 0)
+            add_changed(step, new->label, none, new->value);
+        else if (!sc_slice_eq(old->value, new->value))
+            add_changed(step, new->label, old->value, new->value);
+        i += order <= 0;
+        k += order >= 0;
+    }
+}
+
+static struct sc_slice age(struct sc_arena *arena, int64_t ms)
+{
+    int64_t s = ms / 1000;
+    if (s < 120)
+        return sc_arena_printf(arena, "%lld s", (long long)s);
+    if (s < 7200)
+        return sc_arena_printf(arena, "%lld min", (long long)(s / 60));
+    return s < 172800 ? sc_arena_printf(arena, "%lld h", (long long)(s / 3600))
+                      : sc_arena_printf(arena, "%lld days", (long long)(s / 86400));
+}
+
+static bool is_expired(struct sc_core *core, struct step *step, const struct sc_core_record *record)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    int64_t made_ms_ago = core->wall_ms - record->ended_at;
+    if (!plan_step->expires)
+        return false;
+    if (plan_step->expire_after_ms != 0 && made_ms_ago >= -CLOCK_SLACK_MS &&
+        made_ms_ago <= plan_step->expire_after_ms)
+        return false;
+    struct sc_slice old = age(&core->effects.arena, made_ms_ago < 0 ? 0 : made_ms_ago);
+    step_info(step)->detail =
+        made_ms_ago < -CLOCK_SLACK_MS
+            ? keep(step, sc_slice_str("made in the future, by the clocks"))
+            : sc_arena_printf(&step->run->arena, "made " SC_SLICE_FMT " ago", SC_SLICE_ARG(old));
+    return true;
+}
+
+static void remember_maker(struct step *step, const struct sc_core_record *record)
+{
+    struct step_info *info = step_info(step);
+    info->made_by_run = keep(step, record->run);
+    info->made_by_pipeline = keep(step, record->pipeline);
+    info->made_by_step = keep(step, record->step);
+    info->made_by_agent = keep(step, record->agent);
+    info->ended_at = record->ended_at;
+    info->saved_ms = record->wall_ms;
+}
+
+static void hit(struct sc_core *core, struct step *step, const struct sc_core_record *record,
+                enum sc_reason reason)
+{
+    step->verdict = SC_VERDICT_HIT;
+    step->reason = (uint8_t)reason;
+    step->cached = true;
+    if (step_group(step)->mode == GROUP_FROM_RUN)
+        step->key = record->key;
+    remember_maker(step, record);
+    watch_tell_verdict(core, step, 0);
+    step_done(core, step, 0);
+}
+
+// What is found, judged: the reason of a miss, or SC_REASON_CACHED.
+static enum sc_reason judge(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
+{
+    switch (found->found) {
+    case SC_FOUND_ABSENT:
+        return found->previous ? SC_REASON_CHANGED : SC_REASON_NEVER_SEEN;
+    case SC_FOUND_UNTRUSTED:
+        return SC_REASON_UNTRUSTED;
+    case SC_FOUND_CORRUPT:
+    case SC_FOUND_ERROR:
+        step_info(step)->detail = keep(step, found->message);
+        return SC_REASON_RECORD_CORRUPT;
+    case SC_FOUND_VOIDED:
+        return SC_REASON_VOIDED;
+    case SC_FOUND:
+        break;
+    }
+    enum sc_reason over = overruled(step);
+    if (over != SC_REASON_NONE)
+        return over;
+    if (found->objects_lost)
+        return SC_REASON_OBJECTS_LOST;
+    if (is_expired(core, step, found->record))
+        return SC_REASON_EXPIRED;
+    return take_record(step, found->record) ? SC_REASON_CACHED : SC_REASON_RECORD_CORRUPT;
+}
+
+static void from_run(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
+{
+    if (found->found == SC_FOUND && !found->objects_lost && take_record(step, found->record)) {
+        hit(core, step, found->record, SC_REASON_FROM_RUN);
+        return;
+    }
+    step_fail(
+        core, step, SC_OUTCOME_NOT_CACHED,
+        sc_slice_str("no earlier run has a result of this step to start from; run it without --from first"));
+}
+
+// A dry run stops at the verdict: what would run has no outputs, and what needs them can not be told.
+static void would_run(struct sc_core *core, struct step *step)
+{
+    watch_tell_verdict(core, step, 0);
+    step_end_quietly(core, step, STEP_SKIPPED, SC_OUTCOME_OK);
+}
+
+static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
+{
+    struct run *run = step->run;
+    step->verdict = SC_VERDICT_MISS;
+    step->reason = (uint8_t)reason;
+    uint32_t count;
+    struct environment *environment = candidate_environment(core, step, &count);
+    if (!environment) { // every agent went while the look-up was under way
+        step->verdict = SC_VERDICT_NONE;
+        step_move(core, step, STEP_BLOCKED);
+        step_release(core, step);
+        return;
+    }
+    if (run->options.dry) {
+        would_run(core, step);
+        return;
+    }
+    bool only_cached = run->options.cached_only || step_group(step)->mode == GROUP_CACHED_ONLY;
+    if (only_cached && !flight_find(core, &step->key)) {
+        watch_tell_verdict(core, step, 0);
+        step_fail(core, step, SC_OUTCOME_NOT_CACHED,
+                  sc_slice_str(run->options.cached_only
+                                   ? "not in the cache, and --cached-only forbids to run it"
+                                   : "not in the cache, and --only forbids to run what it needs; run the "
+                                     "whole pipeline first"));
+        return;
+    }
+    flight_join_or_start(core, step, environment);
+}
+
+void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
+{
+    if (step->state != STEP_LOOKING)
+        return; // cancelled meanwhile
+    if (step->run->cancelling) {
+        step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
+        return;
+    }
+    if (step_group(step)->mode == GROUP_FROM_RUN) {
+        from_run(core, step, found);
+        return;
+    }
+    enum sc_reason reason = judge(core, step, found);
+    if (reason == SC_REASON_CACHED) {
+        hit(core, step, found->record, SC_REASON_CACHED);
+        return;
+    }
+    uint32_t count = 0;
+    struct environment *environment = candidate_environment(core, step, &count);
+    bool replaces = found->found == SC_FOUND;
+    if (!replaces && step->candidate + 1u < count) { // another class of machine may know it
+        step->candidate++;
+        step_evaluate(core, step);
+        return;
+    }
+    if (environment)
+        input_build_key(core, step, environment); // for the comparison and the flight
+    step->generation = replaces ? found->record->generation + 1
+                       : reason == SC_REASON_RECORD_CORRUPT || reason == SC_REASON_VOIDED ? 1
+                                                                                          : 0;
+    if (reason == SC_REASON_OBJECTS_LOST)
+        step->lost = true;
+    enum sc_reason over = overruled(step);
+    if (!replaces && over != SC_REASON_NONE)
+        reason = over; // a forced step says so, known or not
+    if (reason == SC_REASON_CHANGED)
+        compare_fields(core, step, found->previous);
+    miss(core, step, reason);
+}
+
+void step_done(struct sc_core *core, struct step *step, uint64_t after_seq)
+{
+    struct run *run = step->run;
+    step_move(core, step, STEP_DONE);
+    step->outcome = SC_OUTCOME_OK;
+    if (step->cached) {
+        run->hits++;
+        run->saved_ms += step->info ? step->info->saved_ms : 0;
+    } else if (step->verdict == SC_VERDICT_JOIN) {
+        run->joined++;
+    } else {
+        run->misses++;
+    }
+    watch_tell_finished(core, step, after_seq);
+    run_step_final(core, step);
+}
+
+void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message)
+{
+    struct run *run = step->run;
+    step_move(core, step, STEP_FAILED);
+    step->outcome = (uint8_t)outcome;
+    if (message.len)
+        step_info(step)->message = keep(step, message);
+    run->failed++;
+    uint64_t seq = 0;
+    if (!run->options.dry && !core->restoring) {
+        const struct step_info *info = step_info(step);
+        struct sc_fact fact = {
+            .kind = SC_FACT_FAILED,
+            .run = run->id,
+            .group = step->group,
+            .instance = step->instance,
+            .number = step->number,
+            .key = step->key,
+            .result = {.outcome = outcome,
+                       .message = info->message,
+                       .log_tail = info->log_tail,
+                       .exit_code = info->exit_code,
+                       .signal = info->signal,
+                       .wall_ms = info->wall_ms,
+                       .cpu_ms = info->cpu_ms},
+        };
+        seq = core_journal(core, &fact, false);
+    }
+    watch_tell_finished(core, step, seq);
+    run_step_final(core, step);
+}
+
+void step_end_quietly(struct sc_core *core, struct step *step, enum step_state to, enum sc_outcome outcome)
+{
+    step_move(core, step, to);
+    step->outcome = (uint8_t)outcome;
+    if (to == STEP_CANCELLED)
+        step->run->cancelled++;
+    else if (step->verdict == SC_VERDICT_MISS)
+        step->run->misses++; // a dry run's
+    else
+        step->run->skipped++;
+    watch_tell_finished(core, step, 0);
+    run_step_final(core, step);
+}
