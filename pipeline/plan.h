@@ -84,9 +84,9 @@ enum sc_retry_on {
     SC_RETRY_STORE = 1 << 8,
 };
 
+// The order of the members is for size (a plan has up to 100,000 steps); the encoding's order is plan.c's.
 struct sc_plan_step {
     struct sc_slice name;
-    bool script; // `run`: command holds one word, for /bin/sh -eu; else an argv
     SC_LIST(struct sc_word, command);
     struct sc_digest code; // root digest of the code files under their relative paths; zero: no code
     SC_LIST(struct sc_plan_input, inputs); // sorted by name, as are the next three and the matrix
@@ -94,30 +94,31 @@ struct sc_plan_step {
     SC_LIST(struct sc_plan_value, values);
     SC_LIST(struct sc_plan_env, env);
     SC_LIST(struct sc_plan_axis, matrix);
-    enum sc_environment_kind environment;
     sc_text_list probes; // commands of a probe environment, in order
     struct sc_slice salt;
     sc_text_list ignored; // sorted names, as written in key.ignore
-    bool cache_disabled;
-    bool refresh; // cache.refresh: run again, replace
-    bool expires;
-    int64_t expire_after_ms;           // when expires; 0: never valid
-    uint32_t cpus_milli;               // 1000 is one; at least 1
-    uint64_t memory_bytes, disk_bytes; // 0: not declared
-    uint32_t gpus;
     SC_LIST(struct sc_plan_label, labels);
-    bool resources_keyed;
-    uint32_t retry_attempts; // in all, the first included; 1: no retry
-    uint32_t retry_on;
-    int64_t retry_backoff_ms; // of the first retry; doubles
-    int64_t timeout_ms;       // 0: none
     SC_LIST(uint32_t, after); // step indexes: order alone
-    enum sc_sandbox sandbox;
-    enum sc_network network;
     SC_LIST(struct sc_plan_label,
             uses);              // {"params.max_depth", "5"}: what was filled in, for explain; in no key
     sc_text_list code_patterns; // for the client that resolves `code`; not encoded
-    uint32_t line;              // of the document; not encoded
+    int64_t expire_after_ms;    // when expires; 0: never valid
+    uint64_t memory_bytes, disk_bytes; // 0: not declared
+    int64_t retry_backoff_ms;          // of the first retry; doubles
+    int64_t timeout_ms;                // 0: none
+    enum sc_environment_kind environment;
+    enum sc_sandbox sandbox;
+    enum sc_network network;
+    uint32_t cpus_milli; // 1000 is one; at least 1
+    uint32_t gpus;
+    uint32_t retry_attempts; // in all, the first included; 1: no retry
+    uint32_t retry_on;       // bits of enum sc_retry_on
+    uint32_t line;           // of the document; not encoded
+    bool script;             // `run`: command holds one word, for /bin/sh -eu; else an argv
+    bool cache_disabled;
+    bool refresh; // cache.refresh: run again, replace
+    bool expires;
+    bool resources_keyed;
 };
 
 enum sc_source_kind { SC_SOURCE_LOCAL, SC_SOURCE_FILE };

@@ -179,6 +179,29 @@ static void refuse_tag(struct builder *b, struct fy_token *tag)
     b->failed = true;
 }
 
+// Most scalars stand in the document as they are: on one line, without escapes. Those are borrowed from there; asking
+// the token for its text would make a copy of each.
+static bool verbatim_text(const struct builder *b, struct fy_token *token, enum fy_scalar_style style,
+                          struct sc_slice *ret_text)
+{
+    const struct fy_mark *start = fy_token_start_mark(token), *end = fy_token_end_mark(token);
+    int escape = 0;
+    if (!start || !end || start->line != end->line || end->input_pos > b->text.len ||
+        start->input_pos > end->input_pos)
+        return false;
+    if (style == FYSS_SINGLE_QUOTED)
+        escape = '\'';
+    else if (style == FYSS_DOUBLE_QUOTED)
+        escape = '\\';
+    else if (style != FYSS_PLAIN)
+        return false;
+    struct sc_slice text = sc_slice(b->text.ptr + start->input_pos, end->input_pos - start->input_pos);
+    if (memchr(text.ptr, escape, text.len)) // in a plain one, a NUL
+        return false;
+    *ret_text = text;
+    return true;
+}
+
 static void on_scalar(struct builder *b, struct fy_event *event)
 {
     struct fy_token *token = event->scalar.value;
@@ -191,15 +214,13 @@ static void on_scalar(struct builder *b, struct fy_event *event)
     // The mark of a quoted scalar is behind its quote.
     if (mark && (style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
         node->column--;
-    struct sc_slice text = token_text(token);
-    if (text.len && memchr(text.ptr, 0, text.len))
-        complain(b, sc_yaml_place(node), SC_DOCUMENT, NULL, "a text must not contain NUL");
-    // Most texts stand in the document as they are: those are borrowed, the token's own copy ends with the event.
-    if (mark && mark->input_pos <= b->text.len && text.len <= b->text.len - mark->input_pos &&
-        memcmp(b->text.ptr + mark->input_pos, text.ptr ? text.ptr : b->text.ptr, text.len) == 0)
-        node->text = b->text.ptr + mark->input_pos;
-    else
-        node->text = sc_arena_copy(b->texts, text).ptr;
+    struct sc_slice text;
+    if (!verbatim_text(b, token, style, &text)) {
+        text = sc_arena_copy(b->texts, token_text(token)); // the token's own copy ends with the event
+        if (memchr(text.ptr, 0, text.len))
+            complain(b, sc_yaml_place(node), SC_DOCUMENT, NULL, "a text must not contain NUL");
+    }
+    node->text = text.ptr;
     node->count = (uint32_t)text.len;
     attach(b, node);
     end_anchor(b, anchor, node);
