@@ -27,7 +27,7 @@ BUILD = os.path.abspath(os.environ.get("STEPCACHE_BUILD") or os.path.join(SOURCE
 SLOWER = {"asan": 4, "tsan": 8}.get(os.environ.get("STEPCACHE_SANITIZER", ""), 1)
 DEADLINE = float(os.environ.get("STEPCACHE_TEST_DEADLINE", "60")) * SLOWER
 PATH = "/usr/local/bin:/usr/bin:/bin"
-PROGRAMS = ("stepctl", "step-coordinator", "step-agent", "step-runner")
+PROGRAMS = ("stepctl", "step-coordinator", "step-agent", "stepcache-runner")
 
 
 def program(name):

@@ -52,7 +52,7 @@ class Crash(lib.Case):
 
     def test_killed_runner_ends_its_steps_and_the_run_goes_on(self):
         project, live = self.begin()
-        self.home.kill("step-runner")
+        self.home.kill("stepcache-runner")
         self.bell.wait("second again")
         self.gate.let()
         result = live.wait()
