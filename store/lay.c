@@ -1,0 +1,90 @@
+#include "store/object_impl.h"
+
+#include "base/memory.h"
+#include "base/os/file.h"
+#include "store/beneath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static enum sc_rc open_folder(int dirfd, const char *name, int *ret_fd, struct sc_error *err)
+{
+    *ret_fd = sc_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+    return *ret_fd >= 0 ? SC_OK : sc_error_errno(err, errno, "open folder %s", name);
+}
+
+static const struct sc_tree_node *node_of(const struct sc_digest_map *nodes, const struct sc_digest *digest)
+{
+    const struct sc_tree_node *node = sc_digest_map_get(nodes, digest);
+    SC_ASSERT(node != NULL); // the decoder or the hasher made the tree whole
+    return node;
+}
+
+static enum sc_rc lay_files(struct sc_lay *lay, const struct sc_digest_map *nodes,
+                            const struct sc_tree_node *node, int dirfd, struct sc_error *err)
+{
+    for (uint32_t i = 0; i < node->entries.count; i++) {
+        const struct sc_tree_entry *e = &node->entries.items[i];
+        if (e->kind == SC_ENTRY_LINK)
+            continue;
+        char name[256];
+        SC_ASSERT(e->name.len < sizeof name);
+        memcpy(name, e->name.ptr, e->name.len);
+        name[e->name.len] = 0;
+        enum sc_rc rc;
+        if (e->kind == SC_ENTRY_DIR) {
+            SC_AUTO_CLOSE int fd = -1;
+            rc = mkdirat(dirfd, name, 0700) ? sc_error_errno(err, errno, "make folder %s", name)
+                                            : open_folder(dirfd, name, &fd, err);
+            if (rc == SC_OK)
+                rc = lay_files(lay, nodes, node_of(nodes, &e->digest), fd, err);
+        } else {
+            rc = lay->file(lay, dirfd, name, &e->digest, e->kind == SC_ENTRY_EXEC, err);
+            if ((rc == SC_NOT_FOUND || rc == SC_CORRUPT) && sc_digest_is_zero(&lay->lost))
+                lay->lost = e->digest;
+        }
+        if (rc != SC_OK)
+            return rc;
+    }
+    return SC_OK;
+}
+
+static enum sc_rc lay_links(struct sc_lay *lay, const struct sc_digest_map *nodes,
+                            const struct sc_tree_node *node, int dirfd, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    for (uint32_t i = 0; i < node->entries.count; i++) {
+        const struct sc_tree_entry *e = &node->entries.items[i];
+        if (e->kind != SC_ENTRY_LINK && e->kind != SC_ENTRY_DIR)
+            continue;
+        const char *name = sc_arena_cstr(&arena, e->name);
+        if (e->kind == SC_ENTRY_LINK) {
+            if (symlinkat(sc_arena_cstr(&arena, e->target), dirfd, name))
+                return sc_error_errno(err, errno, "make link %s", name);
+            continue;
+        }
+        SC_AUTO_CLOSE int fd = -1;
+        enum sc_rc rc = open_folder(dirfd, name, &fd, err);
+        if (rc == SC_OK)
+            rc = lay_links(lay, nodes, node_of(nodes, &e->digest), fd, err);
+        if (rc == SC_OK && fchmod(fd, lay->dir_mode))
+            rc = sc_error_errno(err, errno, "set the mode of folder %s", name);
+        if (rc != SC_OK)
+            return rc;
+    }
+    return SC_OK;
+}
+
+enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd, struct sc_error *err)
+{
+    struct sc_digest_map nodes = {0};
+    for (uint32_t i = 0; i < tree->nodes.count; i++)
+        sc_digest_map_put(&nodes, &tree->nodes.items[i].digest, &tree->nodes.items[i]);
+    enum sc_rc rc = lay_files(lay, &nodes, &tree->nodes.items[0], dirfd, err);
+    if (rc == SC_OK)
+        rc = lay_links(lay, &nodes, &tree->nodes.items[0], dirfd, err);
+    sc_digest_map_done(&nodes);
+    return rc;
+}

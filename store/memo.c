@@ -1,0 +1,232 @@
+#include "store/memo.h"
+
+#include "base/memory.h"
+#include "base/os/file.h"
+#include "store/fileid.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+// A local cache that no other machine reads: native byte order, told by the magic number. Header, then entries.
+struct header {
+    char magic[8]; // "memo/1\0\0"
+    uint32_t byte_order, entry_bytes;
+    uint64_t count;
+    uint64_t life; // how often it was opened for a change; entries tell in which life they were last used
+    uint64_t sum;  // of the entries
+};
+static const char magic[8] = "memo/1";
+enum { NATIVE_ORDER = 0x01020304 };
+
+struct entry {
+    struct sc_file_id id;
+    struct sc_digest digest;
+    uint64_t used; // a life
+};
+_Static_assert(sizeof(struct header) == 40 && sizeof(struct entry) == 80, "the file's layout");
+
+struct sc_memo {
+    char *path;
+    uint32_t max_entries;
+    uint64_t life;
+    struct entry *entries;
+    uint32_t count, room;
+    uint32_t *slots; // entry index + 1; 0: empty. A file has one entry, found by device and inode.
+    uint32_t slot_count;
+    bool changed;
+};
+
+// ext4 and xfs stamp files with the time of the last timer tick: 10 ms at CONFIG_HZ=100, the slowest.
+#define GRANULARITY_NS INT64_C(10000000)
+
+static uint64_t mix(uint64_t a)
+{
+    a = (a ^ a >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    return a ^ a >> 29;
+}
+
+// Against damage, not against an enemy: who can write the memo can write what it remembers.
+static uint64_t sum_of(const struct entry *entries, uint64_t count)
+{
+    uint64_t sum[4] = {1, 2, 3, 4};
+    const uint8_t *at = (const uint8_t *)entries;
+    size_t words = count * sizeof *entries / sizeof(uint64_t);
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word;
+        memcpy(&word, at + i * sizeof word, sizeof word);
+        sum[i & 3] = (sum[i & 3] ^ word) * UINT64_C(0xFF51AFD7ED558CCD);
+        sum[i & 3] ^= sum[i & 3] >> 31;
+    }
+    return mix(sum[0] ^ mix(sum[1] ^ mix(sum[2] ^ mix(sum[3] ^ count))));
+}
+
+static uint32_t *slot_of(const struct sc_memo *memo, uint64_t dev, uint64_t ino)
+{
+    uint32_t mask = memo->slot_count - 1;
+    for (uint32_t i = (uint32_t)mix(ino ^ mix(dev)) & mask;; i = (i + 1) & mask) {
+        uint32_t *slot = &memo->slots[i];
+        if (*slot == 0)
+            return slot;
+        const struct entry *e = &memo->entries[*slot - 1];
+        if (e->id.ino == ino && e->id.dev == dev)
+            return slot;
+    }
+}
+
+static void index_entries(struct sc_memo *memo)
+{
+    uint64_t want = 1024;
+    while (want < (uint64_t)memo->room * 2)
+        want *= 2;
+    SC_ASSERT(want <= UINT32_MAX);
+    free(memo->slots);
+    memo->slots = sc_calloc(want, sizeof *memo->slots);
+    memo->slot_count = (uint32_t)want;
+    for (uint32_t i = 0; i < memo->count; i++)
+        *slot_of(memo, memo->entries[i].id.dev, memo->entries[i].id.ino) = i + 1;
+}
+
+static bool read_all(int fd, void *into, size_t bytes)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = read(fd, (uint8_t *)into + done, bytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static void load(struct sc_memo *memo)
+{
+    SC_AUTO_CLOSE int fd = open(memo->path, O_RDONLY | O_CLOEXEC);
+    struct header header;
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) || !read_all(fd, &header, sizeof header))
+        return;
+    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.byte_order != NATIVE_ORDER ||
+        header.entry_bytes != sizeof(struct entry) || header.count > UINT32_MAX / 4 ||
+        (uint64_t)st.st_size != sizeof header + header.count * sizeof(struct entry))
+        return;
+    uint32_t room = (uint32_t)(header.count + header.count / 8);
+    SC_AUTO_FREE struct entry *entries = sc_realloc(NULL, room, sizeof *entries);
+    if (!read_all(fd, entries, header.count * sizeof *entries) || sum_of(entries, header.count) != header.sum)
+        return;
+    memo->entries = SC_STEAL(entries);
+    memo->count = (uint32_t)header.count;
+    memo->room = room;
+    memo->life = header.life + 1;
+}
+
+struct sc_memo *sc_memo_open(const char *path, uint32_t max_entries)
+{
+    struct sc_memo *memo = sc_calloc(1, sizeof *memo);
+    SC_ASSERT(max_entries > 0 && max_entries <= UINT32_MAX / 8);
+    memo->path = sc_strdup(path);
+    memo->max_entries = max_entries;
+    memo->life = 1;
+    load(memo);
+    index_entries(memo);
+    return memo;
+}
+
+void sc_memo_close(struct sc_memo *memo)
+{
+    if (!memo)
+        return;
+    free(memo->path);
+    free(memo->entries);
+    free(memo->slots);
+    free(memo);
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    return (x->used < y->used) - (x->used > y->used);
+}
+
+// Keeps those used last.
+static void shrink(struct sc_memo *memo, uint32_t count)
+{
+    if (memo->count <= count)
+        return;
+    qsort(memo->entries, memo->count, sizeof *memo->entries, by_use);
+    memo->count = count;
+    index_entries(memo);
+}
+
+bool sc_memo_find(struct sc_memo *memo, const struct stat *st, struct sc_digest *ret_digest)
+{
+    const uint32_t *slot = slot_of(memo, (uint64_t)st->st_dev, (uint64_t)st->st_ino);
+    if (*slot == 0)
+        return false;
+    struct entry *e = &memo->entries[*slot - 1];
+    struct sc_file_id id = sc_file_id(st);
+    if (!sc_file_id_eq(&e->id, &id))
+        return false;
+    // Hashing threads look up at the same time; all of them write the same number.
+    if (__atomic_load_n(&e->used, __ATOMIC_RELAXED) != memo->life)
+        __atomic_store_n(&e->used, memo->life, __ATOMIC_RELAXED);
+    *ret_digest = e->digest;
+    return true;
+}
+
+void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken_ns,
+                      const struct sc_digest *digest)
+{
+    struct sc_file_id id = sc_file_id(st);
+    int64_t newest = id.mtime_ns > id.ctime_ns ? id.mtime_ns : id.ctime_ns;
+    if (newest > taken_ns - GRANULARITY_NS)
+        return; // racy: what is not remembered is read again, and remembered then
+    uint32_t *slot = slot_of(memo, id.dev, id.ino);
+    memo->changed = true;
+    if (*slot) {
+        memo->entries[*slot - 1] = (struct entry){id, *digest, memo->life};
+        return;
+    }
+    if (memo->count >= memo->max_entries + memo->max_entries / 8) { // some slack, so that shrinking is rare
+        shrink(memo, memo->max_entries);
+        slot = slot_of(memo, id.dev, id.ino);
+    }
+    if (memo->count == memo->room) {
+        memo->room = memo->room ? memo->room * 2 : 512;
+        memo->entries = sc_realloc(memo->entries, memo->room, sizeof *memo->entries);
+        index_entries(memo);
+        slot = slot_of(memo, id.dev, id.ino);
+    }
+    memo->entries[memo->count++] = (struct entry){id, *digest, memo->life};
+    *slot = memo->count;
+}
+
+enum sc_rc sc_memo_save(struct sc_memo *memo, struct sc_error *err)
+{
+    if (!memo->changed)
+        return SC_OK;
+    shrink(memo, memo->max_entries);
+    struct header header = {.byte_order = NATIVE_ORDER,
+                            .entry_bytes = sizeof(struct entry),
+                            .count = memo->count,
+                            .life = memo->life,
+                            .sum = sum_of(memo->entries, memo->count)};
+    memcpy(header.magic, magic, sizeof magic);
+    SC_AUTO_FREE char *temporary = sc_asprintf("%s.tmp-%d-XXXXXX", memo->path, (int)getpid());
+    SC_AUTO_CLOSE int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return sc_error_errno(err, errno, "create %s", temporary);
+    enum sc_rc rc = sc_fd_write_all(fd, sc_slice(&header, sizeof header), err);
+    if (rc == SC_OK)
+        rc = sc_fd_write_all(fd, sc_slice(memo->entries, memo->count * sizeof *memo->entries), err);
+    if (rc == SC_OK && rename(temporary, memo->path))
+        rc = sc_error_errno(err, errno, "rename %s to %s", temporary, memo->path);
+    if (rc != SC_OK) {
+        unlink(temporary);
+        return rc;
+    }
+    memo->changed = false;
+    return SC_OK;
+}

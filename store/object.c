@@ -1,0 +1,612 @@
+#include "store/object.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/file.h"
+#include "store/beneath.h"
+#include "store/compress.h"
+#include "store/names.h"
+#include "store/object_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+// Identities kept in memory; beyond it all are forgotten, which costs checking again.
+enum { MAX_CHECKED = 1 << 20 };
+
+enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_objects **ret_objects,
+                          struct sc_error *err)
+{
+    if (config->layout_folder) {
+        enum sc_rc rc = sc_dir_make(config->layout_folder, 0777, err);
+        if (rc != SC_OK)
+            return rc;
+    }
+    struct sc_objects *objects = sc_calloc(1, sizeof *objects);
+    objects->store = config->store;
+    objects->domain_text = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(config->domain));
+    objects->domain = sc_slice_str(objects->domain_text);
+    objects->memo = config->memo;
+    objects->layout_folder = config->layout_folder ? sc_strdup(config->layout_folder) : NULL;
+    objects->layout_max_bytes = config->layout_max_bytes;
+    sc_reader_init(&objects->reader);
+    sc_buf_init(&objects->name, SC_LIMIT_PATH_BYTES);
+    sc_buf_init(&objects->path, 2 * SC_LIMIT_PATH_BYTES);
+    *ret_objects = objects;
+    return SC_OK;
+}
+
+static void forget_all(struct sc_digest_map *map)
+{
+    for (size_t i = 0; i < map->room; i++)
+        free(map->slots[i].value);
+    sc_digest_map_done(map);
+}
+
+void sc_objects_free(struct sc_objects *objects)
+{
+    if (!objects)
+        return;
+    sc_layouts_free(objects->layouts);
+    for (int i = 0; i < SC_AREA_COUNT; i++)
+        forget_all(&objects->checked[i]);
+    sc_reader_done(&objects->reader);
+    sc_buf_done(&objects->name);
+    sc_buf_done(&objects->path);
+    free(objects->unsynced);
+    free(objects->layout_folder);
+    free(objects->domain_text);
+    free(objects);
+}
+
+enum sc_rc sc_object_wrong(struct sc_error *err, enum sc_rc rc, const struct sc_digest *digest,
+                           const char *what)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(digest, hex);
+    return sc_error_set(err, rc, "object %s %s", hex, what);
+}
+
+static enum sc_rc wrap(struct sc_error *err, enum sc_rc rc, const struct sc_digest *digest)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(digest, hex);
+    return sc_error_wrap(err, rc, "object %s", hex);
+}
+
+struct sc_slice sc_object_name(struct sc_objects *objects, enum sc_object_area area,
+                               const struct sc_digest *digest)
+{
+    sc_buf_clear(&objects->name);
+    if (area == SC_AREA_CAS)
+        sc_name_cas(&objects->name, objects->domain, digest);
+    else
+        sc_name_tree(&objects->name, objects->domain, digest);
+    return sc_buf_slice(&objects->name);
+}
+
+static void forget(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest)
+{
+    free(sc_digest_map_remove(&objects->checked[area], digest));
+}
+
+static void set_checked(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        const struct sc_file_id *id)
+{
+    struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
+    if (!checked) {
+        if (objects->checked[area].count >= MAX_CHECKED)
+            forget_all(&objects->checked[area]);
+        checked = sc_calloc(1, sizeof *checked);
+        sc_digest_map_put(&objects->checked[area], digest, checked);
+    }
+    checked->id = *id;
+}
+
+// Git's rule does not bind here: nobody writes to an object once it has its name, so what was checked stays so in the
+// same tick of the clock, too.
+static void tell_memo(struct sc_objects *objects, const struct stat *st, const struct sc_digest *digest)
+{
+    if (objects->memo)
+        sc_memo_remember(objects->memo, st, INT64_MAX, digest);
+}
+
+static void remember_when_durable(struct sc_objects *objects, const struct stat *st,
+                                  const struct sc_digest *digest)
+{
+    if (!objects->memo)
+        return;
+    if (objects->unsynced_count >= MAX_CHECKED)
+        objects->unsynced_count = 0;
+    if (objects->unsynced_count == objects->unsynced_room) {
+        objects->unsynced_room = objects->unsynced_room ? objects->unsynced_room * 2 : 64;
+        objects->unsynced = sc_realloc(objects->unsynced, objects->unsynced_room, sizeof *objects->unsynced);
+    }
+    objects->unsynced[objects->unsynced_count++] = (struct sc_unsynced){*st, *digest};
+}
+
+void sc_object_remember(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st)
+{
+    remember_when_durable(objects, st, digest);
+}
+
+void sc_object_linked(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st)
+{
+    struct sc_file_id id = sc_file_id(st);
+    set_checked(objects, SC_AREA_CAS, digest, &id);
+    remember_when_durable(objects, st, digest);
+}
+
+enum sc_rc sc_object_verify_fd(struct sc_objects *objects, int fd, const char *shown,
+                               const struct sc_digest *digest, struct stat *ret_st, struct sc_error *err)
+{
+    struct sc_digest found;
+    enum sc_rc rc = sc_reader_digest(&objects->reader, fd, shown, true, ret_st, &found, err);
+    if (rc == SC_OK && !sc_digest_eq(&found, digest)) {
+        // Once more: memory and buses err more often than disks, and then the second reading is right.
+        rc = sc_reader_digest(&objects->reader, fd, shown, true, ret_st, &found, err);
+        if (rc == SC_OK && !sc_digest_eq(&found, digest))
+            rc = sc_object_wrong(err, SC_CORRUPT, digest, "is damaged: its bytes have another digest");
+    }
+    return rc;
+}
+
+static enum sc_rc verify_tree(const char *path, const struct sc_digest *root, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, SC_LIMIT_TREE_BYTES);
+    struct sc_tree tree;
+    enum sc_rc rc = sc_file_read(path, SC_LIMIT_TREE_BYTES, &bytes, err);
+    if (rc == SC_OK)
+        rc = sc_tree_decode(sc_buf_slice(&bytes), root, &arena, &tree, err);
+    if (rc == SC_MALFORMED || rc == SC_LIMIT || rc == SC_UNSUPPORTED || rc == SC_VERSION)
+        rc = SC_CORRUPT;
+    return rc;
+}
+
+// Out of the way, so that a put heals it and nobody reads it again. Another process may have put a good one in its
+// place since it was read; then it stays.
+static void set_aside(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                      const char *path, const struct stat *bad)
+{
+    struct stat now;
+    forget(objects, area, digest);
+    if (lstat(path, &now) == 0 && now.st_ino == bad->st_ino && now.st_dev == bad->st_dev)
+        unlink(path);
+}
+
+static enum sc_rc check_local(struct sc_objects *objects, enum sc_object_area area,
+                              const struct sc_digest *digest, const char *path, struct sc_error *err)
+{
+    struct stat st;
+    if (lstat(path, &st)) {
+        forget(objects, area, digest);
+        if (errno == ENOENT || errno == ENOTDIR)
+            return sc_object_wrong(err, SC_NOT_FOUND, digest, "is not in the store");
+        return sc_error_errno(err, errno, "stat %s", path);
+    }
+    struct sc_file_id id = sc_file_id(&st);
+    const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
+    if (checked && sc_file_id_eq(&checked->id, &id))
+        return SC_OK;
+    struct sc_digest known;
+    if (objects->memo && sc_memo_find(objects->memo, &st, &known) && sc_digest_eq(&known, digest)) {
+        set_checked(objects, area, digest, &id);
+        return SC_OK;
+    }
+    enum sc_rc rc;
+    if (area == SC_AREA_TREE) {
+        rc = verify_tree(path, digest, err);
+    } else {
+        SC_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            return sc_error_errno(err, errno, "open %s", path);
+        rc = sc_object_verify_fd(objects, fd, path, digest, &st, err);
+    }
+    if (rc == SC_CORRUPT)
+        set_aside(objects, area, digest, path, &st);
+    if (rc != SC_OK)
+        return rc == SC_CORRUPT
+                   ? sc_object_wrong(err, rc, digest, "is damaged: its bytes have another digest")
+                   : rc;
+    id = sc_file_id(&st);
+    set_checked(objects, area, digest, &id);
+    remember_when_durable(objects, &st, digest);
+    return SC_OK;
+}
+
+static const char *local_path(struct sc_objects *objects, struct sc_slice name)
+{
+    sc_buf_clear(&objects->path);
+    return sc_store_local_path(objects->store, name, &objects->path) ? sc_buf_cstr(&objects->path) : NULL;
+}
+
+enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
+                           const struct sc_digest *digest, const char **ret_path, struct sc_error *err)
+{
+    struct sc_slice name = sc_object_name(objects, area, digest);
+    const char *path = local_path(objects, name);
+    if (ret_path)
+        *ret_path = path;
+    if (path)
+        return check_local(objects, area, digest, path, err);
+    // Elsewhere: what is there was checked by its writer, and every read checks it again.
+    if (sc_digest_map_get(&objects->checked[area], digest))
+        return SC_OK;
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_HEAD, name);
+    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    static const struct sc_file_id no_id;
+    if (rc == SC_OK)
+        set_checked(objects, area, digest, &no_id);
+    else if (err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc == SC_OK ? SC_OK : wrap(err, rc, digest);
+}
+
+// What the object is now, for the checked set and the memo.
+static void note_put(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest)
+{
+    const char *path = local_path(objects, sc_object_name(objects, area, digest));
+    struct stat st = {0};
+    if (path && lstat(path, &st))
+        return;
+    struct sc_file_id id = path ? sc_file_id(&st) : (struct sc_file_id){0};
+    set_checked(objects, area, digest, &id);
+    if (path)
+        remember_when_durable(objects, &st, digest);
+}
+
+struct source { // of a put
+    struct sc_slice bytes;
+    const char *path; // or NULL: bytes
+    bool move, force;
+};
+
+static enum sc_rc send(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                       const struct source *source, bool if_absent, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, sc_object_name(objects, area, digest));
+    op.body = source->bytes;
+    op.body_path = source->path;
+    op.move_body = source->move;
+    op.if_absent = if_absent;
+    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+// Whether the file still is what it was when it was hashed, as far as the memo tells.
+static bool is_known(struct sc_objects *objects, const char *path, const struct sc_digest *digest)
+{
+    struct stat st;
+    struct sc_digest known;
+    return objects->memo && lstat(path, &st) == 0 && sc_memo_find(objects->memo, &st, &known) &&
+           sc_digest_eq(&known, digest);
+}
+
+static enum sc_rc write_object(struct sc_objects *objects, enum sc_object_area area,
+                               const struct sc_digest *digest, const struct source *source, bool *ret_written,
+                               struct sc_error *err)
+{
+    *ret_written = true;
+    enum sc_rc rc = source->force ? SC_CORRUPT : sc_object_check(objects, area, digest, NULL, NULL);
+    if (rc == SC_OK) { // there, and right
+        *ret_written = false;
+        return SC_OK;
+    }
+    // Absent, or damaged and set aside; if it cannot even be read, the write tells the story. A file that is taken
+    // replaces what another process may have put meanwhile: it is the same, and the file is gone either way.
+    rc = send(objects, area, digest, source, rc == SC_NOT_FOUND && !source->move, err);
+    if (rc != SC_EXISTS)
+        return rc;
+    if (sc_object_check(objects, area, digest, NULL, NULL) == SC_OK) {
+        *ret_written = false;
+        return SC_OK;
+    }
+    return send(objects, area, digest, source, false, err);
+}
+
+static enum sc_rc put(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                      const struct source *source, struct sc_error *err)
+{
+    bool written;
+    enum sc_rc rc = write_object(objects, area, digest, source, &written, err);
+    if (rc != SC_OK)
+        return wrap(err, rc, digest);
+    if (!written)
+        return SC_OK;
+    // A file that others may still write to can have changed between hashing and copying. The copy is checked, unless
+    // the original is known to be as it was.
+    bool sure = !source->path || source->move || !sc_store_local_root(objects->store) ||
+                is_known(objects, source->path, digest);
+    if (sure) {
+        note_put(objects, area, digest);
+        return SC_OK;
+    }
+    forget(objects, area, digest);
+    rc = sc_object_check(objects, area, digest, NULL, err);
+    if (rc == SC_CORRUPT)
+        return sc_error_set(err, SC_BUSY, "%s changed between hashing and storing", source->path);
+    return rc;
+}
+
+enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice bytes, bool force,
+                                struct sc_digest *ret_digest, struct sc_error *err)
+{
+    struct sc_digest digest = sc_digest_of(bytes);
+    struct source source = {.bytes = bytes, .force = force};
+    enum sc_rc rc = put(objects, SC_AREA_CAS, &digest, &source, err);
+    if (rc == SC_OK)
+        *ret_digest = digest;
+    return rc;
+}
+
+static enum sc_rc absolute(const char *path, char **ret_path, struct sc_error *err)
+{
+    *ret_path = path[0] == '/' ? sc_strdup(path) : realpath(path, NULL);
+    return *ret_path ? SC_OK : sc_error_errno(err, errno, "find %s", path);
+}
+
+enum sc_rc sc_objects_put_file(struct sc_objects *objects, const char *path,
+                               const struct sc_artifact *artifact, bool move, bool force,
+                               struct sc_error *err)
+{
+    SC_ASSERT(artifact->kind == SC_ARTIFACT_FILE);
+    SC_AUTO_FREE char *full = NULL;
+    enum sc_rc rc = absolute(path, &full, err);
+    struct source source = {.path = full, .move = move, .force = force};
+    return rc == SC_OK ? put(objects, SC_AREA_CAS, &artifact->digest, &source, err) : rc;
+}
+
+struct putting {
+    struct sc_objects *objects;
+    struct sc_digest_map nodes, sent; // sent: files of this tree that were put; a force put does each once
+    struct sc_buf path;
+    bool move, force;
+};
+
+static enum sc_rc put_folder(struct putting *p, const struct sc_digest *digest, struct sc_error *err)
+{
+    const struct sc_tree_node *node = sc_digest_map_get(&p->nodes, digest);
+    SC_ASSERT(node != NULL);
+    size_t len = p->path.len;
+    for (uint32_t i = 0; i < node->entries.count; i++) {
+        const struct sc_tree_entry *e = &node->entries.items[i];
+        if (e->kind == SC_ENTRY_LINK || (e->kind != SC_ENTRY_DIR && sc_digest_map_get(&p->sent, &e->digest)))
+            continue;
+        p->path.len = len;
+        sc_buf_add_byte(&p->path, '/');
+        sc_buf_add_slice(&p->path, e->name);
+        enum sc_rc rc;
+        if (e->kind == SC_ENTRY_DIR) {
+            rc = put_folder(p, &e->digest, err);
+        } else {
+            struct source source = {.path = sc_buf_cstr(&p->path), .move = p->move, .force = p->force};
+            rc = put(p->objects, SC_AREA_CAS, &e->digest, &source, err);
+            sc_digest_map_put(&p->sent, &e->digest, p);
+        }
+        if (rc != SC_OK)
+            return rc;
+    }
+    p->path.len = len;
+    return SC_OK;
+}
+
+enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root, const struct sc_tree *tree,
+                               bool move, bool force, struct sc_error *err)
+{
+    SC_ASSERT(tree->nodes.count > 0);
+    SC_AUTO_FREE char *full = NULL;
+    enum sc_rc rc = absolute(root, &full, err);
+    if (rc != SC_OK)
+        return rc;
+    struct putting p = {.objects = objects, .move = move, .force = force};
+    sc_buf_init(&p.path, 1 << 20);
+    sc_buf_add_str(&p.path, full);
+    for (uint32_t i = 0; i < tree->nodes.count; i++)
+        sc_digest_map_put(&p.nodes, &tree->nodes.items[i].digest, &tree->nodes.items[i]);
+    const struct sc_digest *digest = &tree->nodes.items[0].digest;
+    rc = put_folder(&p, digest, err);
+    sc_buf_done(&p.path);
+    sc_digest_map_done(&p.nodes);
+    sc_digest_map_done(&p.sent);
+    if (rc != SC_OK || (!force && sc_object_check(objects, SC_AREA_TREE, digest, NULL, NULL) == SC_OK))
+        return rc;
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, SC_LIMIT_TREE_BYTES);
+    sc_tree_encode(tree, &bytes);
+    if (bytes.overflow)
+        return sc_error_set(err, SC_LIMIT, "%s: the folder's tree is too large", root);
+    struct source source = {.bytes = sc_buf_slice(&bytes), .force = force};
+    return put(objects, SC_AREA_TREE, digest, &source, err);
+}
+
+enum sc_rc sc_objects_sync(struct sc_objects *objects, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_SYNC, sc_slice(NULL, 0));
+    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    if (rc != SC_OK)
+        return rc;
+    for (size_t i = 0; i < objects->unsynced_count; i++)
+        tell_memo(objects, &objects->unsynced[i].st, &objects->unsynced[i].digest);
+    objects->unsynced_count = 0;
+    return SC_OK;
+}
+
+static enum sc_rc get(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                      size_t max_bytes, struct sc_buf *ret_bytes, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, sc_object_name(objects, area, digest));
+    op.max_bytes = max_bytes;
+    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    if (rc == SC_OK) {
+        sc_buf_clear(ret_bytes);
+        sc_buf_add_slice(ret_bytes, sc_buf_slice(&op.data));
+        if (ret_bytes->overflow)
+            rc = sc_object_wrong(err, SC_LIMIT, digest, "is larger than can be read");
+    } else if (err) {
+        *err = op.err;
+    }
+    sc_store_op_done(&op);
+    return rc;
+}
+
+// A damaged object of a folder store is set aside by the same check that a put does.
+static enum sc_rc tell_corrupt(struct sc_objects *objects, enum sc_object_area area,
+                               const struct sc_digest *digest, struct sc_error *err)
+{
+    forget(objects, area, digest);
+    if (sc_store_local_root(objects->store))
+        (void)!sc_object_check(objects, area, digest, NULL, NULL);
+    return sc_object_wrong(err, SC_CORRUPT, digest, "is damaged: its bytes have another digest");
+}
+
+enum sc_rc sc_objects_get_bytes(struct sc_objects *objects, const struct sc_digest *digest, size_t max_bytes,
+                                struct sc_buf *ret_bytes, struct sc_error *err)
+{
+    for (int i = 0; i < 2; i++) {
+        enum sc_rc rc = get(objects, SC_AREA_CAS, digest, max_bytes, ret_bytes, err);
+        if (rc != SC_OK)
+            return wrap(err, rc, digest);
+        struct sc_digest found = sc_digest_of(sc_buf_slice(ret_bytes));
+        if (sc_digest_eq(&found, digest))
+            return SC_OK;
+    }
+    sc_buf_clear(ret_bytes);
+    return tell_corrupt(objects, SC_AREA_CAS, digest, err);
+}
+
+enum sc_rc sc_objects_get_tree(struct sc_objects *objects, const struct sc_digest *root,
+                               struct sc_arena *arena, struct sc_tree *ret_tree, struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, SC_LIMIT_TREE_BYTES);
+    enum sc_rc rc = SC_OK;
+    for (int i = 0; i < 2; i++) {
+        rc = get(objects, SC_AREA_TREE, root, SC_LIMIT_TREE_BYTES, &bytes, err);
+        if (rc != SC_OK)
+            return wrap(err, rc, root);
+        rc = sc_tree_decode(sc_buf_slice(&bytes), root, arena, ret_tree, err);
+        if (rc == SC_OK)
+            return SC_OK;
+    }
+    return tell_corrupt(objects, SC_AREA_TREE, root, err);
+}
+
+enum sc_rc sc_object_fetch(struct sc_objects *objects, const struct sc_digest *digest, int to_fd,
+                           struct sc_error *err)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sc_store_op op;
+        sc_store_op_init(&op, SC_STORE_GET, sc_object_name(objects, SC_AREA_CAS, digest));
+        op.to_fd = to_fd;
+        enum sc_rc rc = sc_store_wait(objects->store, &op);
+        if (rc != SC_OK && err)
+            *err = op.err;
+        sc_store_op_done(&op);
+        struct stat st;
+        if (rc == SC_OK)
+            rc = sc_object_verify_fd(objects, to_fd, "the copy", digest, &st, err);
+        if (rc != SC_CORRUPT)
+            return rc == SC_OK ? SC_OK : wrap(err, rc, digest);
+        if (ftruncate(to_fd, 0) || lseek(to_fd, 0, SEEK_SET) < 0)
+            return sc_error_errno(err, errno, "empty the copy");
+    }
+    return tell_corrupt(objects, SC_AREA_CAS, digest, err);
+}
+
+// Many heads at once, so that a store far away answers them in one round.
+struct head {
+    struct sc_store_op op;
+    struct sc_buf name;
+    uint64_t bytes; // what a file's must be; UINT64_MAX: not told
+    enum sc_rc *rc; // the artifact's, worst of all its objects
+    uint32_t *waiting;
+};
+
+static void head_done(struct sc_store_op *op)
+{
+    struct head *head = op->context;
+    enum sc_rc rc = op->rc;
+    if (rc == SC_OK && head->bytes != UINT64_MAX && op->bytes != head->bytes)
+        rc = SC_CORRUPT;
+    if (rc != SC_OK && *head->rc == SC_OK)
+        *head->rc = rc;
+    --*head->waiting;
+    sc_store_op_done(op);
+    sc_buf_done(&head->name);
+    free(head);
+}
+
+static void submit_head(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        uint64_t bytes, enum sc_rc *rc, uint32_t *waiting)
+{
+    enum { AT_ONCE = 1000 };
+    struct head *head = sc_calloc(1, sizeof *head);
+    sc_buf_init(&head->name, SC_LIMIT_PATH_BYTES);
+    sc_buf_add_slice(&head->name, sc_object_name(objects, area, digest));
+    sc_store_op_init(&head->op, SC_STORE_HEAD, sc_buf_slice(&head->name));
+    head->op.done = head_done;
+    head->op.context = head;
+    head->bytes = bytes;
+    head->rc = rc;
+    head->waiting = waiting;
+    ++*waiting;
+    sc_store_submit(objects->store, &head->op);
+    while (*waiting >= AT_ONCE)
+        sc_store_dispatch(objects->store, -1);
+}
+
+static void submit_deep(struct sc_objects *objects, const struct sc_digest *root, enum sc_rc *rc,
+                        uint32_t *waiting)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_tree tree;
+    enum sc_rc got = sc_objects_get_tree(objects, root, &arena, &tree, NULL);
+    if (got != SC_OK) {
+        *rc = got;
+        return;
+    }
+    for (uint32_t i = 0; i < tree.nodes.count; i++)
+        for (uint32_t k = 0; k < tree.nodes.items[i].entries.count; k++) {
+            const struct sc_tree_entry *e = &tree.nodes.items[i].entries.items[k];
+            if (e->kind == SC_ENTRY_FILE || e->kind == SC_ENTRY_EXEC)
+                submit_head(objects, SC_AREA_CAS, &e->digest, e->bytes, rc, waiting);
+        }
+}
+
+void sc_objects_presence(struct sc_objects *objects, const struct sc_artifact *const *artifacts,
+                         uint32_t count, bool deep, enum sc_rc *rets)
+{
+    uint32_t waiting = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sc_artifact *a = artifacts[i];
+        rets[i] = SC_OK;
+        if (a->has_inline)
+            continue; // the reference is the bytes
+        if (a->kind == SC_ARTIFACT_FILE)
+            submit_head(objects, SC_AREA_CAS, &a->digest, a->bytes, &rets[i], &waiting);
+        else if (a->kind == SC_ARTIFACT_DIR && deep)
+            submit_deep(objects, &a->digest, &rets[i], &waiting);
+        else if (a->kind == SC_ARTIFACT_DIR)
+            submit_head(objects, SC_AREA_TREE, &a->digest, UINT64_MAX, &rets[i], &waiting);
+        else
+            rets[i] = SC_UNSUPPORTED;
+    }
+    while (waiting)
+        sc_store_dispatch(objects->store, -1);
+}

@@ -1,0 +1,76 @@
+// What the files of sc_objects share: object.c (put, get, presence), layout.c (what steps are given), extract.c.
+#pragma once
+
+#include "store/digestmap.h"
+#include "store/fileid.h"
+#include "store/object.h"
+#include "store/reader.h"
+#include "store/scratch.h"
+
+// An object whose content was checked in this life, and how its file was then. Any other identity is checked again.
+struct sc_checked {
+    struct sc_file_id id;
+};
+
+enum sc_object_area { SC_AREA_CAS, SC_AREA_TREE, SC_AREA_COUNT };
+
+// Checked, but for the memo only once durable: a torn object after a crash must not be remembered as a good one.
+struct sc_unsynced {
+    struct stat st;
+    struct sc_digest digest;
+};
+
+struct sc_layouts; // layout.c
+
+struct sc_objects {
+    struct sc_store *store;
+    struct sc_slice domain;
+    char *domain_text;
+    struct sc_memo *memo;
+    char *layout_folder;
+    uint64_t layout_max_bytes;
+    struct sc_digest_map checked[SC_AREA_COUNT]; // -> struct sc_checked
+    struct sc_unsynced *unsynced;
+    size_t unsynced_count, unsynced_room;
+    struct sc_reader reader;
+    struct sc_buf name, path; // of the object that is looked at
+    struct sc_layouts *layouts;
+};
+
+// The object's name into objects->name, as a slice.
+struct sc_slice sc_object_name(struct sc_objects *objects, enum sc_object_area area,
+                               const struct sc_digest *digest);
+// Says that the object is there and whole. SC_OK: `*ret_path` (optional) is its own path on this machine, valid until
+// the next call, or NULL where the store is not here. SC_NOT_FOUND, SC_CORRUPT (then it was set aside).
+SC_MUST_USE enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
+                                       const struct sc_digest *digest, const char **ret_path,
+                                       struct sc_error *err);
+// After the file was given one more hardlink: its ctime moved, its content did not.
+void sc_object_linked(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
+// For the memo, once durable: a local copy that was checked.
+void sc_object_remember(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
+// Fills the empty file with the object, checked.
+SC_MUST_USE enum sc_rc sc_object_fetch(struct sc_objects *objects, const struct sc_digest *digest, int to_fd,
+                                       struct sc_error *err);
+// Hashes an open file; `shown` for errors. SC_CORRUPT when it is not that digest.
+SC_MUST_USE enum sc_rc sc_object_verify_fd(struct sc_objects *objects, int fd, const char *shown,
+                                           const struct sc_digest *digest, struct stat *ret_st,
+                                           struct sc_error *err);
+// A digest's story: "object <hex>: …".
+enum sc_rc sc_object_wrong(struct sc_error *err, enum sc_rc rc, const struct sc_digest *digest,
+                           const char *what);
+
+void sc_layouts_free(struct sc_layouts *layouts);
+
+// Lays a tree out below an open, empty folder: folders and files first, then links, then modes.
+struct sc_lay;
+typedef enum sc_rc (*sc_lay_file_fn)(struct sc_lay *lay, int dirfd, const char *name,
+                                     const struct sc_digest *digest, bool exec, struct sc_error *err);
+struct sc_lay {
+    struct sc_objects *objects;
+    sc_lay_file_fn file;   // puts one file there
+    mode_t dir_mode;       // of the folders, set at the end so that a read-only one can be filled
+    struct sc_digest lost; // the object that could not be had, or zero
+};
+SC_MUST_USE enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd,
+                                   struct sc_error *err);

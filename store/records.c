@@ -1,0 +1,408 @@
+#include "store/records.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "store/names.h"
+
+#include <stdio.h>
+
+// A part of a segment beyond the first is named by the first's name, a dot and five digits. The first is written last,
+// so that a segment is seen when it is whole.
+enum { PART_DIGITS = 5, LIST_NAMES = 1000 };
+
+static enum sc_rc fetch(struct sc_store *store, struct sc_slice name, size_t max_bytes,
+                        struct sc_arena *arena, struct sc_slice *ret_bytes, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, name);
+    op.max_bytes = max_bytes;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    if (rc == SC_OK)
+        *ret_bytes = sc_arena_copy(arena, sc_buf_slice(&op.data));
+    else if (err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static enum sc_rc write(struct sc_store *store, struct sc_slice name, struct sc_slice body, bool if_absent,
+                        struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, name);
+    op.body = body;
+    op.if_absent = if_absent;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static enum sc_rc remove_name(struct sc_store *store, struct sc_slice name, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_REMOVE, name);
+    enum sc_rc rc = sc_store_wait(store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+// Whether the bytes themselves are to blame: then another may take their place.
+static bool is_unreadable(enum sc_rc rc)
+{
+    return rc == SC_MALFORMED || rc == SC_VERSION || rc == SC_CORRUPT || rc == SC_LIMIT;
+}
+
+enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
+                          struct sc_arena *arena, struct sc_slice *ret_bytes, struct sc_record *ret_record,
+                          struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    sc_name_key(&name, domain, key);
+    struct sc_slice bytes;
+    enum sc_rc rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
+    if (rc == SC_OK)
+        rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
+    if (is_unreadable(rc)) {
+        // Once more: what is read over a network may be damaged on the way.
+        rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
+        if (rc == SC_OK)
+            rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
+    }
+    if (rc != SC_OK)
+        return rc;
+    *ret_bytes = bytes;
+    return SC_OK;
+}
+
+static bool is_own(const struct sc_record *a, const struct sc_record *b)
+{
+    return a->ended_at == b->ended_at && a->attempt == b->attempt && sc_slice_eq(a->run, b->run) &&
+           sc_slice_eq(a->agent, b->agent);
+}
+
+static enum sc_rc encode(const struct sc_record *record, struct sc_buf *ret_name, struct sc_buf *ret_body,
+                         struct sc_error *err)
+{
+    sc_buf_init(ret_name, SC_LIMIT_PATH_BYTES);
+    sc_buf_init(ret_body, SC_LIMIT_RECORD_BYTES);
+    sc_name_key(ret_name, record->domain, &record->key);
+    sc_record_encode(record, ret_body);
+    if (ret_body->overflow)
+        return sc_error_set(err, SC_LIMIT, "a record of more than %u bytes", SC_LIMIT_RECORD_BYTES);
+    return SC_OK;
+}
+
+enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, struct sc_arena *arena,
+                          enum sc_record_put *ret_put, struct sc_slice *ret_other, struct sc_error *err)
+{
+    enum { TRIES = 4 };
+    SC_AUTO_BUF struct sc_buf name, body;
+    enum sc_rc rc = encode(record, &name, &body, err);
+    for (int i = 0; rc == SC_OK && i < TRIES; i++) {
+        rc = write(store, sc_buf_slice(&name), sc_buf_slice(&body), true, err);
+        if (rc == SC_OK)
+            *ret_put = SC_RECORD_WON;
+        if (rc != SC_EXISTS)
+            return rc;
+        struct sc_record other;
+        struct sc_slice bytes;
+        rc = sc_records_get(store, record->domain, &record->key, arena, &bytes, &other, err);
+        if (rc == SC_OK) {
+            bool same = sc_record_same_result(record, &other) || is_own(record, &other);
+            if (!same)
+                *ret_other = bytes;
+            *ret_put = same ? SC_RECORD_SAME : SC_RECORD_LOST;
+            return SC_OK;
+        }
+        if (is_unreadable(rc)) {
+            rc = write(store, sc_buf_slice(&name), sc_buf_slice(&body), false, err);
+            if (rc == SC_OK)
+                *ret_put = SC_RECORD_WON;
+            return rc;
+        }
+        if (rc == SC_NOT_FOUND) // removed meanwhile: the name is free again
+            rc = SC_OK;
+    }
+    return rc == SC_OK
+               ? sc_error_set(err, SC_BUSY, "a record is written and removed again and again by others")
+               : rc;
+}
+
+enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record, struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf name, body;
+    enum sc_rc rc = encode(record, &name, &body, err);
+    return rc == SC_OK ? write(store, sc_buf_slice(&name), sc_buf_slice(&body), false, err) : rc;
+}
+
+enum sc_rc sc_records_remove(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
+                             struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    sc_name_key(&name, domain, key);
+    return remove_name(store, sc_buf_slice(&name), err);
+}
+
+enum sc_rc sc_records_void(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
+                           int64_t wall_ms, struct sc_slice reason, struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf name, body;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    sc_buf_init(&body, SC_LIMIT_RECORD_BYTES);
+    sc_name_void(&name, domain, wall_ms, key);
+    sc_mp_put_array(&body, 4);
+    sc_mp_put_cstr(&body, "stepcache.void/1");
+    sc_mp_put_digest(&body, key);
+    sc_mp_put_int(&body, wall_ms);
+    sc_mp_put_str(&body, reason);
+    if (body.overflow)
+        return sc_error_set(err, SC_LIMIT, "a reason of more than %u bytes", SC_LIMIT_RECORD_BYTES);
+    return write(store, sc_buf_slice(&name), sc_buf_slice(&body), false, err);
+}
+
+// Calls `each` for the names below a prefix, in order, until it says false.
+typedef bool (*name_fn)(void *context, struct sc_slice name);
+static enum sc_rc for_each_name(struct sc_store *store, struct sc_slice prefix, name_fn each, void *context,
+                                struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf after;
+    sc_buf_init(&after, SC_LIMIT_PATH_BYTES);
+    for (bool more = true; more;) {
+        struct sc_store_op op;
+        sc_store_op_init(&op, SC_STORE_LIST, prefix);
+        op.after = sc_buf_slice(&after);
+        op.max_names = LIST_NAMES;
+        enum sc_rc rc = sc_store_wait(store, &op);
+        if (rc != SC_OK && err)
+            *err = op.err;
+        more = rc == SC_OK && op.name_count == LIST_NAMES;
+        for (uint32_t i = 0; rc == SC_OK && i < op.name_count; i++) {
+            if (!each(context, op.names[i])) {
+                more = false;
+                break;
+            }
+        }
+        sc_buf_clear(&after);
+        if (more)
+            sc_buf_add_slice(&after, op.names[op.name_count - 1]);
+        sc_store_op_done(&op);
+        if (rc != SC_OK)
+            return rc;
+    }
+    return SC_OK;
+}
+
+struct voids {
+    int64_t since_ms;
+    struct sc_void *items;
+    uint32_t count, room;
+};
+
+static bool add_void(void *context, struct sc_slice name)
+{
+    struct voids *voids = context;
+    struct sc_void found;
+    if (!sc_name_void_parse(name, &found.wall_ms, &found.key))
+        return true; // not ours
+    if (found.wall_ms < voids->since_ms)
+        return false;
+    if (voids->count == voids->room) {
+        voids->room = voids->room ? voids->room * 2 : 64;
+        voids->items = sc_realloc(voids->items, voids->room, sizeof *voids->items);
+    }
+    voids->items[voids->count++] = found;
+    return true;
+}
+
+enum sc_rc sc_records_voids(struct sc_store *store, struct sc_slice domain, int64_t since_ms,
+                            struct sc_arena *arena, struct sc_void **ret_voids, uint32_t *ret_count,
+                            struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf prefix;
+    sc_buf_init(&prefix, SC_LIMIT_PATH_BYTES);
+    sc_name_void_prefix(&prefix, domain);
+    struct voids voids = {.since_ms = since_ms};
+    enum sc_rc rc = for_each_name(store, sc_buf_slice(&prefix), add_void, &voids, err);
+    if (rc == SC_OK) {
+        *ret_voids = SC_NEW_ARRAY(arena, voids.count, struct sc_void);
+        if (voids.count)
+            memcpy(*ret_voids, voids.items, voids.count * sizeof *voids.items);
+        *ret_count = voids.count;
+    }
+    free(voids.items);
+    return rc;
+}
+
+// Segments of a template: the names of their first parts, newest first; `parts` are the further ones.
+struct segments {
+    struct sc_arena *arena;
+    struct sc_slice *names;
+    uint32_t count, room;
+};
+
+static bool add_name(void *context, struct sc_slice name)
+{
+    struct segments *segments = context;
+    if (segments->count == segments->room) {
+        segments->room = segments->room ? segments->room * 2 : 16;
+        segments->names = sc_realloc(segments->names, segments->room, sizeof *segments->names);
+    }
+    segments->names[segments->count++] = sc_arena_copy(segments->arena, name);
+    return true;
+}
+
+static bool is_part(struct sc_slice name)
+{
+    return name.len > PART_DIGITS + 1 && name.ptr[name.len - PART_DIGITS - 1] == '.';
+}
+
+static struct sc_slice first_part(struct sc_slice name)
+{
+    return is_part(name) ? sc_slice(name.ptr, name.len - PART_DIGITS - 1) : name;
+}
+
+// Further parts sort behind their first part, so a removal that stops half-way leaves a segment that is not seen.
+static enum sc_rc remove_older(struct sc_store *store, struct sc_slice prefix, struct sc_slice newest,
+                               uint32_t keep, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct segments segments = {.arena = &arena};
+    enum sc_rc rc = for_each_name(store, prefix, add_name, &segments, err);
+    uint32_t seen = 0;
+    struct sc_slice current = {NULL, 0};
+    for (uint32_t i = 0; rc == SC_OK && i < segments.count; i++) {
+        struct sc_slice name = segments.names[i], first = first_part(name);
+        if (!sc_slice_eq(first, current)) {
+            current = first;
+            // A first part that is missing: another's segment that is being written, or a dead one's. It counts as
+            // none, and goes when it is older than what is kept.
+            seen += !is_part(name);
+        }
+        if (seen > keep && !sc_slice_eq(first, newest))
+            rc = remove_name(store, name, err);
+    }
+    free(segments.names);
+    return rc;
+}
+
+struct writing {
+    struct sc_store *store;
+    struct sc_slice name;
+    struct sc_buf first; // the first part's bytes, kept back
+};
+
+static enum sc_rc write_part(void *context, uint32_t part, struct sc_slice compressed, struct sc_error *err)
+{
+    struct writing *writing = context;
+    if (part == 0) {
+        sc_buf_add_slice(&writing->first, compressed);
+        return SC_OK;
+    }
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    sc_buf_add_slice(&name, writing->name);
+    sc_buf_printf(&name, ".%0*u", PART_DIGITS, part);
+    return write(writing->store, sc_buf_slice(&name), compressed, false, err);
+}
+
+enum sc_rc sc_records_put_segment(struct sc_store *store, struct sc_slice domain,
+                                  const struct sc_digest *template_, int64_t wall_ms,
+                                  struct sc_slice coordinator, const struct sc_slice *records, uint32_t count,
+                                  uint32_t keep, struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf name, prefix;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    sc_buf_init(&prefix, SC_LIMIT_PATH_BYTES);
+    sc_name_segment(&name, domain, template_, wall_ms, coordinator);
+    sc_name_segment_prefix(&prefix, domain, template_);
+    struct writing writing = {.store = store, .name = sc_buf_slice(&name)};
+    sc_buf_init(&writing.first, 0);
+    enum sc_rc rc = sc_segment_encode(domain, records, count, write_part, &writing, err);
+    if (rc == SC_OK)
+        rc = write(store, writing.name, sc_buf_slice(&writing.first), false, err);
+    sc_buf_done(&writing.first);
+    return rc == SC_OK ? remove_older(store, sc_buf_slice(&prefix), sc_buf_slice(&name), keep, err) : rc;
+}
+
+static enum sc_rc read_part(struct sc_store *store, struct sc_slice domain, struct sc_slice name,
+                            struct sc_arena *arena, struct sc_segment *ret_segment, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena scratch;
+    sc_arena_init(&scratch);
+    struct sc_slice bytes;
+    enum sc_rc rc = fetch(store, name, SC_LIMIT_SEGMENT_BYTES, &scratch, &bytes, err);
+    return rc == SC_OK ? sc_segment_decode(bytes, domain, arena, ret_segment, err) : rc;
+}
+
+static enum sc_rc read_segment(struct sc_store *store, struct sc_slice domain, struct sc_slice first,
+                               struct sc_arena *arena, struct sc_slice **ret_records, uint32_t *ret_count,
+                               struct sc_error *err)
+{
+    struct sc_segment segment;
+    enum sc_rc rc = read_part(store, domain, first, arena, &segment, err);
+    if (rc != SC_OK)
+        return rc;
+    if (segment.part != 0)
+        return sc_error_set(err, SC_CORRUPT, "segment: a part lies under another's name");
+    uint32_t parts = segment.parts, count = segment.records.count;
+    SC_AUTO_FREE struct sc_segment *all = sc_calloc(parts, sizeof *all);
+    all[0] = segment;
+    for (uint32_t i = 1; i < parts; i++) {
+        SC_AUTO_BUF struct sc_buf name;
+        sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+        sc_buf_add_slice(&name, first);
+        sc_buf_printf(&name, ".%0*u", PART_DIGITS, i);
+        rc = read_part(store, domain, sc_buf_slice(&name), arena, &all[i], err);
+        if (rc != SC_OK)
+            return rc;
+        if (all[i].part != i || all[i].parts != parts)
+            return sc_error_set(err, SC_CORRUPT, "segment: a part lies under another's name");
+        count += all[i].records.count;
+    }
+    struct sc_slice *records =
+        parts == 1 ? segment.records.items : SC_NEW_ARRAY(arena, count, struct sc_slice);
+    for (uint32_t i = 0, at = 0; parts > 1 && i < parts; i++) {
+        if (all[i].records.count)
+            memcpy(records + at, all[i].records.items, all[i].records.count * sizeof *records);
+        at += all[i].records.count;
+    }
+    *ret_records = records;
+    *ret_count = count;
+    return SC_OK;
+}
+
+enum sc_rc sc_records_get_segment(struct sc_store *store, struct sc_slice domain,
+                                  const struct sc_digest *template_, struct sc_arena *arena,
+                                  struct sc_slice **ret_records, uint32_t *ret_count, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena names;
+    sc_arena_init(&names);
+    SC_AUTO_BUF struct sc_buf prefix;
+    sc_buf_init(&prefix, SC_LIMIT_PATH_BYTES);
+    sc_name_segment_prefix(&prefix, domain, template_);
+    struct segments segments = {.arena = &names};
+    enum sc_rc rc = for_each_name(store, sc_buf_slice(&prefix), add_name, &segments, err);
+    bool found = false;
+    // One that is damaged or being removed gives way to the next older: a segment only saves reading single records.
+    for (uint32_t i = 0; rc == SC_OK && !found && i < segments.count; i++) {
+        if (is_part(segments.names[i]))
+            continue;
+        rc = read_segment(store, domain, segments.names[i], arena, ret_records, ret_count, err);
+        found = rc == SC_OK;
+        if (is_unreadable(rc) || rc == SC_NOT_FOUND)
+            rc = SC_OK;
+    }
+    free(segments.names);
+    if (rc == SC_OK && !found) {
+        *ret_records = NULL;
+        *ret_count = 0;
+    }
+    return rc;
+}

@@ -1,0 +1,101 @@
+#include "store/store.h"
+
+#include "base/memory.h"
+#include "store/backend.h"
+
+enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err)
+{
+    struct sc_slice text = sc_slice_str(url);
+    if (sc_slice_starts(text, "dir:/"))
+        return sc_store_dir_open(url + 4, url, ret_store, err);
+    if (sc_slice_starts(text, "/"))
+        return sc_store_dir_open(url, url, ret_store, err);
+    if (sc_slice_starts(text, "s3://")) {
+        enum sc_rc rc = sc_error_set(err, SC_UNSUPPORTED, "%s: a store in S3 is not supported yet", url);
+        sc_error_hint(err, "use a folder: dir:/absolute/path");
+        return rc;
+    }
+    return sc_error_set(err, SC_INVALID, "%s: not a store; write dir:/absolute/path", url);
+}
+
+void sc_store_close(struct sc_store *store)
+{
+    if (!store)
+        return;
+    char *url = store->url;
+    store->backend->close(store);
+    free(url);
+}
+
+void sc_store_op_init(struct sc_store_op *op, enum sc_store_kind kind, struct sc_slice name)
+{
+    *op = (struct sc_store_op){.kind = kind, .name = name, .to_fd = -1};
+    sc_buf_init(&op->data, 0);
+    sc_arena_init(&op->names_arena);
+}
+
+void sc_store_op_done(struct sc_store_op *op)
+{
+    if (!op)
+        return;
+    sc_buf_done(&op->data);
+    sc_arena_done(&op->names_arena);
+}
+
+void sc_store_submit(struct sc_store *store, struct sc_store_op *op)
+{
+    op->next = NULL;
+    op->rc = SC_OK;
+    store->backend->submit(store, op);
+}
+
+uint32_t sc_store_dispatch(struct sc_store *store, int wait_ms)
+{
+    return store->backend->dispatch(store, wait_ms);
+}
+
+struct waiting {
+    bool complete;
+};
+
+static void mark_complete(struct sc_store_op *op)
+{
+    ((struct waiting *)op->context)->complete = true;
+}
+
+enum sc_rc sc_store_wait(struct sc_store *store, struct sc_store_op *op)
+{
+    struct waiting waiting = {false};
+    sc_store_done_fn done = op->done;
+    void *context = op->context;
+    op->done = mark_complete;
+    op->context = &waiting;
+    sc_store_submit(store, op);
+    while (!waiting.complete)
+        sc_store_dispatch(store, -1);
+    op->done = done;
+    op->context = context;
+    if (done)
+        done(op);
+    return op->rc;
+}
+
+bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path)
+{
+    return store->backend->local_path(store, name, ret_path);
+}
+
+const char *sc_store_local_root(const struct sc_store *store)
+{
+    return store->backend->local_root(store);
+}
+
+const char *sc_store_url(const struct sc_store *store)
+{
+    return store->url;
+}
+
+struct sc_store_counts sc_store_counts(const struct sc_store *store)
+{
+    return store->counts;
+}
