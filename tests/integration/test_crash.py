@@ -147,7 +147,7 @@ class Crash(lib.Case):
         live.wait()
         self.assertEqual(self.home.wait_gone(), {}, "the runner ends its steps when its agent dies")
         self.finish(project)
-        work = self.home.path("cache/stepcache/agent/work")
+        work = self.home.path("cache/stepcache/agent/steps")
         if os.path.isdir(work):
             self.assertEqual(os.listdir(work), [], "work folders of an earlier life")
 

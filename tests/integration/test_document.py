@@ -30,7 +30,7 @@ class Document(lib.Case):
 
     def test_a_cycle_is_shown_as_the_path_that_closes_it(self):
         self.refuse("stepcache: 1\nname: x\nsteps:\n  a: {run: ls, inputs: {i: c.o}, outputs: {o: o}}\n  b: {run: ls, inputs: {i: a.o}, outputs: {o: o}}\n"
-                    "  c: {run: ls, inputs: {i: b.o}, outputs: {o: o}}\n", (4, None, "a", "b", "c", "->"))
+                    "  c: {run: ls, inputs: {i: b.o}, outputs: {o: o}}\n", (5, None, "a -> c -> b -> a"))
 
     def test_broken_yaml_is_placed(self):
         project = self.project()
@@ -81,7 +81,7 @@ class Document(lib.Case):
         for text, *words in (("    retry: {max_attempts: many}\n", "many"), ("    retry: {max_attempts: 0}\n", "max_attempts"), ("    retry: {on: [sometimes]}\n", "sometimes"),
                              ("    cache: {expire_after: soon}\n", "soon"), ("    cache: {enabled: perhaps}\n", "perhaps"), ("    resources: {memory: lots}\n", "lots"),
                              ("    resources: {cpus: -1}\n", "-1"), ("    timeout: -PT1S\n", "-PT1S"), ("    matrix: {x: []}\n", "x"), ("    outputs: {o: ../up}\n", "../up"),
-                             ("    outputs: {o: /abs}\n", "/abs"), ("    outputs: {o: a, p: a}\n", "a"), ("    code: [/etc/passwd]\n", "/etc/passwd"), ("    code: [../x]\n", "../x"),
+                             ("    outputs: {o: /abs}\n", "/abs"), ("    outputs: {o: a, p: a}\n", "output p"), ("    code: [/etc/passwd]\n", "/etc/passwd"), ("    code: [../x]\n", "../x"),
                              ("    env: {'BAD-NAME=': x}\n", "BAD-NAME"), ("    sandbox: lax\n", "lax")):
             with self.subTest(text.strip()):
                 errors = self.refuse(head + text)
