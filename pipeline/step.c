@@ -280,8 +280,10 @@ static void read_step(struct sc_compile *c, struct sc_draft *draft, const struct
         if (rule >= 0)
             read_step_key(c, draft, (enum step_key)rule, key->next);
     }
+    if (!draft->retry) // what is no fault of the step's is tried again unasked
+        draft->step->retry_on = SC_RETRY_AGENT_LOST | SC_RETRY_STORE;
     if (draft->step->retry_attempts == 0)
-        draft->step->retry_attempts = draft->retry ? 3 : 1;
+        draft->step->retry_attempts = 3;
     c->use_count = 0;
     sc_read_matrix(c, draft);
     sc_read_ports(c, draft);

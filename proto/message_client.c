@@ -55,6 +55,7 @@ SC_SCHEMA(sc_schema_msg_show, "show", struct sc_msg_show, show_fields);
 
 static const struct sc_field watch_fields[] = {
     SC_WIRE("logs", struct sc_msg_watch, logs, SC_F_BOOL),
+    SC_WIRE("own", struct sc_msg_watch, own, SC_F_BOOL),
     SC_WIRE_MAX("run", struct sc_msg_watch, run, SC_F_TEXT, SC_MESSAGE_ID_BYTES),
 };
 SC_SCHEMA(sc_schema_msg_watch, "watch", struct sc_msg_watch, watch_fields);

@@ -366,6 +366,7 @@ static struct agent *choose(struct sc_core *core, const struct flight *flight, b
     *ret_could = false;
     DL_FOREACH(core->agents, agent)
     {
+        need_ask_newcomer(core, flight->need, agent);
         if (!could_run(agent, flight, plan_step))
             continue;
         *ret_could = true;

@@ -93,12 +93,7 @@ static void equip(struct sc_core *core, struct flight *flight, struct step *step
     flight->force_upload = step->lost;
     flight->refresh = overrules(step);
     flight->unrecorded = step->reason == SC_REASON_DISABLED;
-    SC_AUTO_BUF struct sc_buf word;
-    sc_buf_init(&word, 0);
-    const struct sc_plan_step *plan_step = step_plan(step);
-    for (uint32_t i = 0; i < plan_step->command.count; i++)
-        sc_encode(&sc_schema_word, &plan_step->command.items[i], &word);
-    flight->command = sc_digest_of(sc_buf_slice(&word));
+    flight->command = step_command_digest(step);
 }
 
 static bool is_own_restored(const struct flight *flight, const struct step *step)

@@ -179,6 +179,14 @@ bool need_ready(struct sc_core *core, struct need *need, struct run *run, struct
     return true;
 }
 
+// An agent that came after the question was answered by others is asked when there is work for it.
+void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent)
+{
+    struct answer *answer = answer_for(core, need, agent->name);
+    if (agent->number && !answer->pending && !answer->environment && !answer->failed)
+        ask(core, need, agent, answer);
+}
+
 bool need_agent_has(const struct need *need, const struct agent *agent, const struct environment *environment)
 {
     const struct answer *answer = answer_of(need, agent->name);

@@ -371,6 +371,7 @@ void step_end_quietly(struct sc_core *core, struct step *step, enum step_state t
                       enum sc_outcome outcome); // skipped, cancelled
 struct step_info *step_info(struct step *step);
 void step_take_result(struct step *step, const struct sc_result *result);
+struct sc_digest step_command_digest(const struct step *step);
 void core_flush_look_ups(struct sc_core *core);
 
 // ---- input.c: what a step's inputs are
@@ -398,6 +399,7 @@ bool need_agent_has(const struct need *need, const struct agent *agent,
 void need_probed(struct sc_core *core, struct request *request,
                  const struct sc_msg_probed *probed); // probed is NULL when the agent went
 void need_agent_gone(struct sc_core *core, struct sc_slice agent);
+void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
 void need_wake(struct sc_core *core); // steps in PROBING look again

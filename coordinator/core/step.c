@@ -138,14 +138,15 @@ void step_evaluate(struct sc_core *core, struct step *step)
     queue_look_up(core, step);
 }
 
-static struct sc_digest command_digest(struct sc_slice key_encoding)
+// "The same command", whatever its inputs and code: the command as the plan has it, parameters filled in.
+struct sc_digest step_command_digest(const struct step *step)
 {
-    struct sc_mp_reader reader = sc_key_fields_begin(key_encoding);
-    struct sc_key_field field;
-    while (sc_key_fields_next(&reader, &field))
-        if (sc_slice_eq_str(field.label, "command"))
-            return sc_digest_of(field.value);
-    return (struct sc_digest){{0}};
+    SC_AUTO_BUF struct sc_buf words;
+    sc_buf_init(&words, 0);
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->command.count; i++)
+        sc_encode(&sc_schema_word, &plan_step->command.items[i], &words);
+    return sc_digest_of(sc_buf_slice(&words));
 }
 
 static struct environment *candidate_environment(struct sc_core *core, struct step *step, uint32_t *ret_count)
@@ -174,13 +175,8 @@ static void fill_item(struct sc_core *core, struct step *step, struct sc_lookup_
         .namespace_ = run->plan->plan->namespace_,
         .pipeline = run->plan->plan->name,
         .step = run_step_name(core, step, &core->effects.arena),
+        .command = step_command_digest(step),
     };
-    SC_AUTO_BUF struct sc_buf word;
-    sc_buf_init(&word, 0);
-    const struct sc_plan_step *plan_step = step_plan(step);
-    for (uint32_t i = 0; i < plan_step->command.count; i++)
-        sc_encode(&sc_schema_word, &plan_step->command.items[i], &word);
-    item->command = sc_digest_of(sc_buf_slice(&word));
 }
 
 // Look-ups of this turn leave in batches, a run's steps together, in the order in which they became ready.

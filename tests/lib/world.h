@@ -1,0 +1,69 @@
+// A coordinator's world for trace tests: the real core with a clock, a store and agents that do what the test says. What
+// the core lets out is written down as one line an effect, so that a test asserts a whole conversation.
+#pragma once
+
+#include "coordinator/core/core.h"
+#include "coordinator/core/fact.h"
+
+struct world_record { // the store's
+    struct sc_digest key;
+    struct sc_core_record record;
+    bool objects_lost;
+};
+struct world_attempt {
+    uint64_t id;
+    struct sc_slice step, run;
+    char agent[32];
+    bool open, force_upload;
+};
+
+struct world {
+    struct sc_core *core;
+    struct sc_core_config config;
+    struct sc_arena arena;
+    int64_t mono_ms, wall_ms;
+    struct sc_buf transcript;
+    bool quiet; // write nothing down
+    SC_LIST(struct world_record, records);
+    SC_LIST(struct sc_slice, facts);
+    SC_LIST(struct world_attempt, attempts);
+    struct {
+        struct sc_digest digest;
+        struct sc_slice bytes;
+    } plans[16];
+    uint32_t plan_count;
+    char agents[8][32]; // the agent of connection i + 1
+    uint32_t agent_count;
+    struct sc_slice runs[16]; // ids in order of their start
+    uint32_t run_count;
+    const char *packages;      // of the agents' environment
+    bool hold_records;         // WRITE_RECORD is not answered until world_record_answers
+    struct sc_event held[64];
+    uint32_t held_count;
+    SC_LIST(struct sc_digest, gone); // digests of objects that PRESENCE finds absent
+    enum sc_end_state last_state;
+};
+
+void world_init(struct world *world);
+void world_done(struct world *world);
+// Compiles the document (it must be good), submits it, and lets the core run until it waits for something.
+void world_submit(struct world *world, const char *document, const struct sc_run_options *options);
+void world_agent(struct world *world, const char *name, uint32_t cpus); // hello
+void world_agent_holding(struct world *world, const char *name, uint32_t cpus, const uint64_t *held, uint32_t held_count);
+void world_agent_gone(struct world *world, const char *name);
+// The newest open attempt of a step reports: all its outputs are files that hold `text`.
+void world_report(struct world *world, const char *step, const char *text);
+void world_fail(struct world *world, const char *step, enum sc_outcome outcome);
+void world_ended(struct world *world, const char *step);
+void world_cancel(struct world *world, uint32_t run);
+void world_client_gone(struct world *world, uint64_t client);
+void world_pass(struct world *world, int64_t ms); // time goes by; deadlines are judged
+void world_record_answers(struct world *world);
+// The process dies: what was journaled is what is left. A new core takes it up.
+void world_restart(struct world *world);
+const struct world_attempt *world_attempt(struct world *world, const char *step);
+uint32_t world_open_attempts(const struct world *world);
+// What was written down since the last call.
+const char *world_said(struct world *world);
+// Whether what was said since the last world_said holds this line.
+bool world_says(struct world *world, const char *line);

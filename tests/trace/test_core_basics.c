@@ -1,0 +1,482 @@
+// Whole conversations of the coordinator's core: verdicts, joins, early cutoff, failures.
+#include "tests/lib/test.h"
+#include "tests/lib/world.h"
+
+static const char chain[] = "stepcache: 1\n"
+                            "name: demo\n"
+                            "params: {depth: 5}\n"
+                            "steps:\n"
+                            "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+                            "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
+static const char chain_changed[] = "stepcache: 1\n"
+                                    "name: demo\n"
+                                    "params: {depth: 6}\n"
+                                    "steps:\n"
+                                    "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+                                    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
+
+#define WORLD                                                     \
+    struct world w __attribute__((cleanup(world_done))) = {NULL}; \
+    world_init(&w)
+
+static void run_chain(struct world *w)
+{
+    world_agent(w, "a1", 2);
+    world_submit(w, chain, NULL);
+    world_report(w, "a", "one");
+    world_report(w, "b", "two");
+    world_said(w);
+}
+
+static void test_first_run_misses_and_records_every_step(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    assert_string_equal(world_said(&w), "welcome a1: keep 0, drop 0\n"
+                                        "0: a miss never-seen\n"
+                                        "assign a #1 to a1\n"
+                                        "record a generation 1 if absent\n"
+                                        "0: a done\n"
+                                        "0: b miss never-seen\n"
+                                        "assign b #1 to a1\n"
+                                        "record b generation 1 if absent\n"
+                                        "0: b done\n"
+                                        "0: run done: 0 hits, 2 misses, 0 joined, 0 failed, 0 skipped\n");
+}
+
+static void test_second_run_hits_without_an_attempt(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    world_submit(&w, chain, NULL);
+    assert_string_equal(world_said(&w), "1: a hit cached\n"
+                                        "1: a done\n"
+                                        "1: b hit cached\n"
+                                        "1: b done\n"
+                                        "1: run done: 2 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+}
+
+static void test_changed_parameter_names_the_field(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    world_submit(&w, chain_changed, NULL);
+    assert_true(world_says(&w, "1: a miss changed command"));
+    assert_false(world_says(&w, "1: b hit cached"));
+}
+
+static void test_equal_bytes_from_a_rerun_still_hit_below(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    world_submit(&w, chain_changed, NULL);
+    world_report(&w, "a", "one"); // the same content
+    assert_true(world_says(&w, "1: b hit cached"));
+    assert_true(world_says(&w, "1: run done: 1 hits, 1 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_changed_package_misses_and_names_packages(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    w.packages = "numpy==1.26.0";
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "1: a miss changed environment.packages"));
+}
+
+static void test_two_runs_join_one_flight(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "1: a join in-flight"));
+    assert_int_equal(world_open_attempts(&w), 1);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: a done"));
+    assert_true(world_says(&w, "1: a done"));
+    world_report(&w, "b", "two");
+    assert_true(world_says(&w, "0: run done: 0 hits, 2 misses, 0 joined, 0 failed, 0 skipped"));
+    assert_true(world_says(&w, "1: run done: 0 hits, 0 misses, 2 joined, 0 failed, 0 skipped"));
+}
+
+static void test_a_joiner_does_not_inherit_a_failure(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_submit(&w, chain, NULL);
+    world_said(&w);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_string_equal(world_said(&w), "0: a failed exit\n"
+                                        "0: b skipped upstream-failed\n"
+                                        "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 1 skipped\n"
+                                        "1: a miss never-seen\n"
+                                        "assign a #1 to a1\n");
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    assert_true(world_says(&w, "1: run done: 0 hits, 2 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_cancelling_the_owner_leaves_the_flight_to_the_joiner(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_submit(&w, chain, NULL);
+    world_cancel(&w, 0);
+    assert_true(world_says(&w, "0: a cancelled cancelled"));
+    assert_false(world_says(&w, "revoke a1"));
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "record a generation 1 if absent"));
+    assert_true(world_says(&w, "1: a done"));
+}
+
+static void test_cancel_revokes_what_nobody_waits_for(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_said(&w);
+    world_cancel(&w, 0);
+    assert_string_equal(world_said(&w), "revoke a1\n"
+                                        "0: a cancelled cancelled\n"
+                                        "0: b cancelled cancelled\n"
+                                        "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+    assert_int_equal(sc_core_live_attempts(w.core), 1); // its slot is charged until the agent says that it ended
+    world_ended(&w, "a");
+    assert_int_equal(sc_core_live_attempts(w.core), 0);
+}
+
+static void test_an_attached_run_is_cancelled_with_its_client(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    struct sc_run_options attached = {.attached = true};
+    world_submit(&w, chain, &attached);
+    world_client_gone(&w, 1);
+    assert_true(world_says(&w, "revoke a1"));
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+}
+
+static void test_retry_waits_and_runs_again(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}, retry: {max_attempts: 2, on: [exit], backoff: PT2S}}\n",
+                 NULL);
+    world_said(&w);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_string_equal(world_said(&w), "0: a retry after exit\n");
+    world_pass(&w, 1000);
+    assert_string_equal(world_said(&w), "");
+    world_pass(&w, 2000);
+    assert_string_equal(world_said(&w), "assign a #2 to a1\n");
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_string_equal(world_said(&w), "0: a failed exit\n"
+                                        "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 0 skipped\n");
+}
+
+static void test_outcome_outside_retry_on_is_final(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}, retry: {max_attempts: 5, on: [timeout]}}\n",
+                 NULL);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_true(world_says(&w, "0: a failed exit"));
+}
+
+static void test_expired_result_is_replaced_with_the_next_generation(void **state)
+{
+    (void)state;
+    WORLD;
+    const char *document = "stepcache: 1\nname: demo\nsteps:\n"
+                           "  a: {command: [x], outputs: {x: x.txt}, cache: {expire_after: PT30M}}\n";
+    world_agent(&w, "a1", 2);
+    world_submit(&w, document, NULL);
+    world_report(&w, "a", "one");
+    world_pass(&w, 29 * 60 * 1000);
+    world_agent(&w, "a1", 2);
+    world_said(&w);
+    world_submit(&w, document, NULL);
+    assert_true(world_says(&w, "1: a hit cached"));
+    world_pass(&w, 2 * 60 * 1000);
+    world_agent(&w, "a1", 2);
+    world_said(&w);
+    world_submit(&w, document, NULL);
+    assert_true(world_says(&w, "2: a miss expired"));
+    world_report(&w, "a", "new");
+    assert_true(world_says(&w, "record a generation 2 replaces"));
+}
+
+static void test_result_from_the_future_is_expired(void **state)
+{
+    (void)state;
+    WORLD;
+    const char *document = "stepcache: 1\nname: demo\nsteps:\n"
+                           "  a: {command: [x], outputs: {x: x.txt}, cache: {expire_after: P1D}}\n";
+    world_agent(&w, "a1", 2);
+    world_submit(&w, document, NULL);
+    world_report(&w, "a", "one");
+    w.wall_ms -= 4 * 60 * 1000; // within the slack that clocks are given
+    world_submit(&w, document, NULL);
+    assert_true(world_says(&w, "1: a hit cached"));
+    w.wall_ms -= 2 * 60 * 1000;
+    world_submit(&w, document, NULL);
+    assert_true(world_says(&w, "2: a miss expired"));
+}
+
+static void test_refresh_runs_again_and_replaces(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    struct sc_slice names[] = {sc_slice_str("a")};
+    struct sc_run_options refresh = {.refresh = {names, 1}};
+    world_submit(&w, chain, &refresh);
+    assert_true(world_says(&w, "1: a miss refresh"));
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "record a generation 2 replaces"));
+    assert_true(world_says(&w, "1: b hit cached"));
+}
+
+static void test_force_runs_the_step_and_all_below(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    struct sc_slice names[] = {sc_slice_str("a")};
+    struct sc_run_options force = {.force = {names, 1}};
+    world_submit(&w, chain, &force);
+    assert_true(world_says(&w, "1: a miss forced"));
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "1: b miss forced"));
+}
+
+static void test_a_refresh_does_not_join_a_flight_begun_before(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    struct sc_run_options refresh = {.refresh_all = true};
+    world_submit(&w, chain, &refresh);
+    assert_int_equal(world_open_attempts(&w), 1);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: a done"));
+    assert_false(world_says(&w, "1: a done"));
+    world_report(&w, "a", "again"); // an attempt of its own
+    assert_true(world_says(&w, "1: a done"));
+    assert_true(world_says(&w, "record a generation 2 replaces"));
+}
+
+static void test_cached_only_fails_a_miss_and_runs_nothing(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    struct sc_run_options only = {.cached_only = true};
+    world_submit(&w, chain, &only);
+    assert_true(world_says(&w, "0: a failed not-cached"));
+    assert_int_equal(world_open_attempts(&w), 0);
+}
+
+static void test_no_cache_neither_looks_up_nor_records(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    struct sc_run_options off = {.no_cache = true};
+    world_submit(&w, chain, &off);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    assert_string_equal(world_said(&w), "1: a miss disabled\n"
+                                        "assign a #1 to a1\n"
+                                        "1: a done\n"
+                                        "1: b miss disabled\n"
+                                        "assign b #1 to a1\n"
+                                        "1: b done\n"
+                                        "1: run done: 0 hits, 2 misses, 0 joined, 0 failed, 0 skipped\n");
+}
+
+static void test_only_runs_one_step_on_cached_needs(void **state)
+{
+    (void)state;
+    WORLD;
+    struct sc_slice names[] = {sc_slice_str("b")};
+    struct sc_run_options only = {.only = {names, 1}};
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, &only);
+    assert_true(world_says(&w, "0: a failed not-cached"));
+    world_said(&w);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_fail(&w, "b", SC_OUTCOME_EXIT);
+    world_said(&w);
+    world_submit(&w, chain, &only);
+    assert_true(world_says(&w, "2: a hit cached"));
+    assert_true(world_says(&w, "assign b #1 to a1"));
+}
+
+static void test_from_takes_what_is_above_from_the_newest_run(void **state)
+{
+    (void)state;
+    WORLD;
+    run_chain(&w);
+    struct sc_run_options from = {.from = sc_slice_str("b")};
+    world_submit(&w, chain_changed, &from); // a's key is another, and does not matter
+    assert_true(world_says(&w, "1: a hit from-run"));
+    assert_true(world_says(&w, "1: b hit cached"));
+}
+
+static void test_dry_run_gives_verdicts_and_runs_nothing(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    struct sc_run_options dry = {.dry = true};
+    uint32_t facts = w.facts.count;
+    world_submit(&w, chain, &dry);
+    assert_true(world_says(&w, "0: a miss never-seen"));
+    assert_true(world_says(&w, "0: b miss upstream"));
+    assert_int_equal(world_open_attempts(&w), 0);
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+    for (uint32_t i = facts; i < w.facts.count; i++) { // what an agent is may be kept, nothing of the run
+        struct sc_fact fact = {0};
+        assert_int_equal(sc_decode(&sc_schema_fact, w.facts.items[i], SC_DECODE_LENIENT, &w.arena, &fact, NULL), SC_OK);
+        assert_int_equal(fact.kind, SC_FACT_CLASS);
+    }
+}
+
+static void test_independent_branches_go_on_after_a_failure(void **state)
+{
+    (void)state;
+    WORLD;
+    const char *document = "stepcache: 1\nname: demo\nsteps:\n"
+                           "  a: {command: [x], outputs: {x: x.txt}}\n"
+                           "  b: {command: [y], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
+                           "  c: {command: [z], outputs: {z: z.txt}}\n"
+                           "  d: {command: [w], inputs: {z: c.z}, outputs: {w: w.txt}}\n";
+    world_agent(&w, "a1", 2);
+    world_submit(&w, document, NULL);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_true(world_says(&w, "0: b skipped upstream-failed"));
+    world_report(&w, "c", "c");
+    world_report(&w, "d", "d");
+    assert_true(world_says(&w, "0: run failed: 0 hits, 2 misses, 0 joined, 1 failed, 1 skipped"));
+}
+
+static void test_fail_fast_stops_the_others(void **state)
+{
+    (void)state;
+    WORLD;
+    struct sc_run_options fast = {.fail_fast = true};
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}}\n"
+                 "  c: {command: [z], outputs: {z: z.txt}}\n",
+                 &fast);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_true(world_says(&w, "revoke a1"));
+    assert_true(world_says(&w, "0: c cancelled cancelled"));
+    assert_int_equal(w.last_state, SC_END_FAILED);
+}
+
+static void test_matrix_instances_fan_in(void **state)
+{
+    (void)state;
+    WORLD;
+    const char *document = "stepcache: 1\nname: demo\nsteps:\n"
+                           "  t: {command: [x, \"${matrix.lr}\"], matrix: {lr: [0.1, 0.01]}, outputs: {m: m.bin}}\n"
+                           "  e: {command: [y, \"${inputs.m}\"], inputs: {m: t.m}, outputs: {r: r.txt}}\n";
+    world_agent(&w, "a1", 2);
+    world_submit(&w, document, NULL);
+    world_report(&w, "t[lr=0.1]", "one");
+    assert_false(world_says(&w, "0: e miss never-seen"));
+    world_report(&w, "t[lr=0.01]", "two");
+    assert_true(world_says(&w, "0: e miss never-seen"));
+    world_report(&w, "e", "r");
+    world_said(&w);
+    world_submit(&w, document, NULL);
+    assert_true(world_says(&w, "1: run done: 3 hits, 0 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_a_run_closes_when_its_records_have_settled(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    w.hold_records = true;
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    assert_int_equal(sc_core_open_runs(w.core), 1);
+    world_record_answers(&w);
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+}
+
+static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {cpus: 64}}\n", NULL);
+    world_pass(&w, 100);
+    world_pass(&w, 11000);
+    assert_true(world_says(&w, "0: a failed start"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_run_misses_and_records_every_step),
+        cmocka_unit_test(test_second_run_hits_without_an_attempt),
+        cmocka_unit_test(test_changed_parameter_names_the_field),
+        cmocka_unit_test(test_equal_bytes_from_a_rerun_still_hit_below),
+        cmocka_unit_test(test_changed_package_misses_and_names_packages),
+        cmocka_unit_test(test_two_runs_join_one_flight),
+        cmocka_unit_test(test_a_joiner_does_not_inherit_a_failure),
+        cmocka_unit_test(test_cancelling_the_owner_leaves_the_flight_to_the_joiner),
+        cmocka_unit_test(test_cancel_revokes_what_nobody_waits_for),
+        cmocka_unit_test(test_an_attached_run_is_cancelled_with_its_client),
+        cmocka_unit_test(test_retry_waits_and_runs_again),
+        cmocka_unit_test(test_outcome_outside_retry_on_is_final),
+        cmocka_unit_test(test_expired_result_is_replaced_with_the_next_generation),
+        cmocka_unit_test(test_result_from_the_future_is_expired),
+        cmocka_unit_test(test_refresh_runs_again_and_replaces),
+        cmocka_unit_test(test_force_runs_the_step_and_all_below),
+        cmocka_unit_test(test_a_refresh_does_not_join_a_flight_begun_before),
+        cmocka_unit_test(test_cached_only_fails_a_miss_and_runs_nothing),
+        cmocka_unit_test(test_no_cache_neither_looks_up_nor_records),
+        cmocka_unit_test(test_only_runs_one_step_on_cached_needs),
+        cmocka_unit_test(test_from_takes_what_is_above_from_the_newest_run),
+        cmocka_unit_test(test_dry_run_gives_verdicts_and_runs_nothing),
+        cmocka_unit_test(test_independent_branches_go_on_after_a_failure),
+        cmocka_unit_test(test_fail_fast_stops_the_others),
+        cmocka_unit_test(test_matrix_instances_fan_in),
+        cmocka_unit_test(test_a_run_closes_when_its_records_have_settled),
+        cmocka_unit_test(test_a_step_that_fits_no_agent_fails_with_what_is_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

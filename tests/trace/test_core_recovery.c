@@ -1,0 +1,349 @@
+// Whole conversations of the coordinator's core: lost agents, restarts, lost objects.
+#include "tests/lib/test.h"
+#include "tests/lib/world.h"
+
+static const char chain[] = "stepcache: 1\n"
+                            "name: demo\n"
+                            "steps:\n"
+                            "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+                            "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
+                            "  c: {command: [make-c, \"${inputs.y}\"], inputs: {y: b.y}, outputs: {z: z.txt}}\n";
+
+#define WORLD                                                     \
+    struct world w __attribute__((cleanup(world_done))) = {NULL}; \
+    world_init(&w)
+
+static void lose(struct world *w, const char *text)
+{
+    struct sc_digest *gone = SC_NEW_ARRAY(&w->arena, w->gone.count + 1, struct sc_digest);
+    if (w->gone.count)
+        memcpy(gone, w->gone.items, w->gone.count * sizeof *gone);
+    gone[w->gone.count] = sc_digest_of(sc_slice_str(text));
+    w->gone.items = gone;
+    w->gone.count++;
+}
+
+static void test_an_agent_that_is_silent_for_a_lease_loses_its_attempts(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_said(&w);
+    world_pass(&w, 14000);
+    assert_string_equal(world_said(&w), "");
+    world_pass(&w, 2000);
+    assert_true(world_says(&w, "0: a retry after agent-lost"));
+    world_agent(&w, "a2", 2);
+    world_pass(&w, 3000);
+    assert_true(world_says(&w, "assign a #2 to a2"));
+}
+
+static void test_an_agent_that_leaves_loses_its_attempts_at_once(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_agent_gone(&w, "a1");
+    assert_true(world_says(&w, "0: a retry after agent-lost"));
+}
+
+static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_pass(&w, 16000); // lost
+    world_agent(&w, "a2", 2);
+    world_pass(&w, 14000); // a2's lease holds
+    assert_true(world_says(&w, "assign a #2 to a2"));
+    struct sc_msg_reported late = {.attempt = w.attempts.items[0].id};
+    late.result.outcome = SC_OUTCOME_EXIT;
+    world_said(&w);
+    struct sc_event event = {.kind = SC_EVENT_REPORTED, .agent = 1, .mono_ms = w.mono_ms, .wall_ms = w.wall_ms};
+    event.u.reported = &late;
+    struct sc_effects *effects;
+    sc_core_step(w.core, &event, &effects);
+    for (uint32_t i = 0; i < sc_effects_count(effects); i++)
+        assert_int_equal(sc_effects_at(effects, i)->kind, SC_EFFECT_TRACE);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: a done"));
+}
+
+static void test_a_hello_without_an_attempt_loses_it_and_frees_its_slot(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 1);
+    world_submit(&w, chain, NULL);
+    world_agent(&w, "a1", 1); // another life
+    assert_true(world_says(&w, "0: a retry after agent-lost"));
+    assert_int_equal(sc_core_live_attempts(w.core), 0);
+}
+
+static void test_what_runs_is_adopted_after_a_restart(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    uint64_t held = world_attempt(&w, "a")->id;
+    world_restart(&w);
+    world_said(&w);
+    world_agent_holding(&w, "a1", 2, &held, 1);
+    assert_string_equal(world_said(&w), "welcome a1: keep 1, drop 0\n"
+                                        "0: a miss never-seen\n");
+    assert_int_equal(sc_core_live_attempts(w.core), 1);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: a done"));
+    assert_true(world_says(&w, "record a generation 1 if absent"));
+    assert_true(world_says(&w, "assign b #1 to a1"));
+}
+
+static void test_a_report_before_the_step_has_come_so_far_again_is_kept(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    uint64_t held = world_attempt(&w, "b")->id;
+    w.records.count = 0; // so that a is not simply looked up
+    world_restart(&w);
+    world_said(&w);
+    world_agent_holding(&w, "a1", 2, &held, 1);
+    assert_true(world_says(&w, "0: a done")); // from the fact, not by an attempt
+    assert_false(world_says(&w, "assign a #1 to a1"));
+    assert_false(world_says(&w, "assign a #2 to a1"));
+    world_report(&w, "b", "two");
+    world_report(&w, "c", "three");
+    assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_a_restart_repeats_nothing_that_was_reported(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    w.hold_records = true; // the record is not written when the process dies
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_fail(&w, "b", SC_OUTCOME_AGENT_LOST);
+    w.held_count = 0;
+    w.hold_records = false;
+    w.records.count = 0;
+    world_restart(&w);
+    world_said(&w);
+    world_agent(&w, "a1", 2);
+    world_pass(&w, 100000);
+    world_agent(&w, "a1", 2);
+    const char *said = world_said(&w);
+    assert_contains(said, "record a generation 1 if absent\n0: a done\n");
+    assert_null(strstr(said, "assign a"));
+    assert_contains(said, "assign b #2 to a1");
+}
+
+static void test_a_failure_stays_a_failure_after_a_restart(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}}\n"
+                 "  c: {command: [z], outputs: {z: z.txt}}\n",
+                 NULL);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    world_restart(&w);
+    world_said(&w);
+    world_agent(&w, "a1", 2);
+    assert_false(world_says(&w, "assign a #1 to a1"));
+    world_pass(&w, 1);
+    world_report(&w, "c", "c");
+    assert_true(world_says(&w, "0: run failed: 0 hits, 1 misses, 0 joined, 1 failed, 0 skipped"));
+}
+
+static void test_an_attached_run_whose_client_never_returns_is_cancelled(void **state)
+{
+    (void)state;
+    WORLD;
+    struct sc_run_options attached = {.attached = true};
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, &attached);
+    w.run_count = 0; // nobody watches again
+    world_restart(&w);
+    world_agent(&w, "a1", 2);
+    world_pass(&w, 31000);
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+}
+
+static void test_a_held_attempt_of_a_closed_run_is_dropped(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    uint64_t held = world_attempt(&w, "a")->id;
+    world_cancel(&w, 0);
+    w.run_count = 0;
+    world_restart(&w);
+    world_said(&w);
+    world_agent_holding(&w, "a1", 2, &held, 1);
+    assert_true(world_says(&w, "welcome a1: keep 0, drop 1"));
+}
+
+static void test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    world_report(&w, "c", "three");
+    w.records.items[0].objects_lost = true;
+    world_said(&w);
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "1: a miss objects-lost"));
+    assert_true(world_says(&w, "assign a #1 to a1 with force"));
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "record a generation 2 replaces"));
+    assert_true(world_says(&w, "1: b hit cached"));
+}
+
+static void test_an_input_lost_in_mid_run_has_its_producer_run_again(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    lose(&w, "two");
+    world_said(&w);
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    assert_string_equal(world_said(&w), "look for 1 objects\n"
+                                        "void objects-lost\n"
+                                        "0: note 1 lost result needed by c: made again\n"
+                                        "0: b miss objects-lost\n"
+                                        "assign b #1 to a1 with force\n");
+    w.gone.count = 0;
+    world_report(&w, "b", "two");
+    assert_true(world_says(&w, "0: b done"));
+    world_report(&w, "c", "three");
+    assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_healing_goes_as_far_up_as_needed(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    lose(&w, "two");
+    lose(&w, "one");
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    world_said(&w);
+    world_fail(&w, "b", SC_OUTCOME_INPUT_LOST); // its own input is gone as well
+    assert_true(world_says(&w, "assign a #1 to a1 with force"));
+    w.gone.count = 0;
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    world_report(&w, "c", "three");
+    assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_healing_is_bounded(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    lose(&w, "one");
+    for (int i = 0; i < 2; i++) {
+        world_fail(&w, "b", SC_OUTCOME_INPUT_LOST);
+        world_report(&w, "a", "one");
+    }
+    world_fail(&w, "b", SC_OUTCOME_INPUT_LOST);
+    assert_true(world_says(&w, "0: b failed input-lost"));
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+}
+
+static void test_equal_steps_of_a_healing_run_and_another_share_the_flight(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    lose(&w, "two");
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    world_said(&w);
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "1: a hit cached"));
+    assert_true(world_says(&w, "1: b join in-flight"));
+    w.gone.count = 0;
+    world_report(&w, "b", "two");
+    assert_true(world_says(&w, "1: b done"));
+    assert_true(world_says(&w, "1: c join in-flight"));
+}
+
+static void test_capacity_is_never_exceeded_for_gpus(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2); // no gpu
+    world_submit(&w, "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {gpus: 1}}\n", NULL);
+    assert_int_equal(world_open_attempts(&w), 0);
+}
+
+static void test_the_same_events_give_the_same_conversation(void **state)
+{
+    (void)state;
+    const char *said[2];
+    char *kept[2];
+    for (int i = 0; i < 2; i++) {
+        WORLD;
+        world_agent(&w, "a1", 2);
+        world_submit(&w, chain, NULL);
+        world_pass(&w, 16000);
+        world_agent(&w, "a2", 2);
+        world_pass(&w, 1000);
+        world_report(&w, "a", "one");
+        said[i] = world_said(&w);
+        kept[i] = sc_strdup(said[i]);
+    }
+    assert_string_equal(kept[0], kept[1]);
+    free(kept[0]);
+    free(kept[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_agent_that_is_silent_for_a_lease_loses_its_attempts),
+        cmocka_unit_test(test_an_agent_that_leaves_loses_its_attempts_at_once),
+        cmocka_unit_test(test_a_report_under_a_stale_lease_changes_nothing),
+        cmocka_unit_test(test_a_hello_without_an_attempt_loses_it_and_frees_its_slot),
+        cmocka_unit_test(test_what_runs_is_adopted_after_a_restart),
+        cmocka_unit_test(test_a_report_before_the_step_has_come_so_far_again_is_kept),
+        cmocka_unit_test(test_a_restart_repeats_nothing_that_was_reported),
+        cmocka_unit_test(test_a_failure_stays_a_failure_after_a_restart),
+        cmocka_unit_test(test_an_attached_run_whose_client_never_returns_is_cancelled),
+        cmocka_unit_test(test_a_held_attempt_of_a_closed_run_is_dropped),
+        cmocka_unit_test(test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason),
+        cmocka_unit_test(test_an_input_lost_in_mid_run_has_its_producer_run_again),
+        cmocka_unit_test(test_healing_goes_as_far_up_as_needed),
+        cmocka_unit_test(test_healing_is_bounded),
+        cmocka_unit_test(test_equal_steps_of_a_healing_run_and_another_share_the_flight),
+        cmocka_unit_test(test_capacity_is_never_exceeded_for_gpus),
+        cmocka_unit_test(test_the_same_events_give_the_same_conversation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
