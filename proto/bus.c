@@ -385,6 +385,7 @@ struct incoming {
     struct sc_peer_id peer;
     struct sc_slice frame; // in the arena
     const char *bad;       // why it is no message, or NULL
+    enum sc_rc bad_rc;
     bool answerable;
 };
 
@@ -402,7 +403,7 @@ static bool receive_part(struct sc_bus *bus, zmq_msg_t *part)
 static bool receive_parts(struct sc_bus *bus, size_t max_bytes, struct sc_arena *arena,
                           struct incoming *ret_in)
 {
-    struct incoming in = {.answerable = bus->server};
+    struct incoming in = {.answerable = bus->server, .bad_rc = SC_MALFORMED};
     zmq_msg_t part;
     zmq_msg_init(&part);
     if (!receive_part(bus, &part)) {
@@ -424,8 +425,10 @@ static bool receive_parts(struct sc_bus *bus, size_t max_bytes, struct sc_arena 
     }
     if (!in.bad && zmq_msg_more(&part))
         in.bad = "more than one frame";
-    else if (!in.bad && zmq_msg_size(&part) > max_bytes)
+    if (!in.bad && zmq_msg_size(&part) > max_bytes) {
         in.bad = "it is too large";
+        in.bad_rc = SC_LIMIT;
+    }
     size_t seen = zmq_msg_size(&part);
     in.frame = sc_arena_copy(arena, sc_slice(zmq_msg_data(&part), in.bad ? (seen < 64 ? seen : 64) : seen));
     while (zmq_msg_more(&part) && receive_part(bus, &part))
@@ -455,7 +458,7 @@ enum sc_rc sc_bus_receive(struct sc_bus *bus, size_t max_bytes, struct sc_arena 
         struct peer *peer = bus->peers ? find_peer(bus, &in.peer) : NULL;
         if (peer && peer->dropped && bus->server && sc_queue_is_empty(&peer->queue))
             forget(bus, peer); // it read the error, and begins anew
-        enum sc_rc rc = SC_MALFORMED;
+        enum sc_rc rc = in.bad_rc;
         if (!in.bad)
             rc = sc_message_decode(in.frame, max_bytes, arena, ret_message, &why);
         if (rc == SC_OK) {
