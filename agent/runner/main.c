@@ -109,7 +109,7 @@ static enum sc_rc run(struct sc_buf *buffer, struct sc_arena *arena, struct sc_e
         return rc;
     struct sc_cgroups cgroups;
     sc_cgroups_open(&cgroups); // before a user namespace: it is of no use in there, where ids are others
-    struct sc_sandbox sandbox = {.view_fd = -1};
+    struct sc_sandbox sandbox = {.template = {.view_fd = -1}};
     struct sc_runner_capabilities capabilities = {.cgroup = cgroups.version,
                                                   .limits_cpu = cgroups.cpu != NULL,
                                                   .limits_memory = cgroups.memory != NULL,

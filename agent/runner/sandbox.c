@@ -1,7 +1,5 @@
 #include "agent/runner/sandbox.h"
 
-#include "agent/runner/template.h"
-
 #include "base/memory.h"
 #include "base/os/file.h"
 
@@ -123,12 +121,12 @@ enum sc_rc sc_sandbox_open(const struct sc_runner_config *config, struct sc_sand
         rc = enter_user_namespace(err);
     if (rc != SC_OK)
         return rc;
-    struct sc_sandbox sandbox = {.view_fd = -1, .keeps_root_caps = geteuid() == 0};
+    struct sc_sandbox sandbox = {.template = {.view_fd = -1}, .keeps_root_caps = geteuid() == 0};
     size_t count = 0;
     for (size_t i = 0; sandbox.keeps_root_caps && i < SC_COUNT(dangerous); i++)
         if (access(dangerous[i], F_OK) == 0)
             sandbox.proc_read_only[count++] = dangerous[i];
-    rc = sc_template_build(config, !is_first_user_namespace(), &sandbox.view_fd, err);
+    rc = sc_template_build(config, !is_first_user_namespace(), &sandbox.template, err);
     if (rc == SC_OK)
         *ret_sandbox = sandbox;
     return rc;
@@ -137,8 +135,10 @@ enum sc_rc sc_sandbox_open(const struct sc_runner_config *config, struct sc_sand
 // Takes what the step gets from the host's view, where the hidden folders are in sight.
 static bool take_work(const struct sc_task *task, int *ret_work, int *ret_inputs, struct sc_failure *failure)
 {
-    struct mount_attr own = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    // Private: a copy of a shared mount would pass the inputs' mounts on to the host.
+    struct mount_attr own = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE};
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                                   .propagation = MS_PRIVATE};
     int work = open_tree(AT_FDCWD, task->work, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (work < 0 || mount_setattr(work, "", AT_EMPTY_PATH, &own, sizeof own))
         return sc_failure_set(failure, errno, "bind the work folder %s", task->work);
@@ -210,8 +210,12 @@ bool sc_sandbox_enter(const struct sc_sandbox *sandbox, const struct sc_task *ta
     int work = -1, inputs[SC_RUNNER_INPUTS];
     if (task && !take_work(task, &work, inputs, failure))
         return false;
-    if (setns(sandbox->view_fd, CLONE_NEWNS) || unshare(CLONE_NEWNS))
+    if (setns(sandbox->template.view_fd, CLONE_NEWNS) || unshare(CLONE_NEWNS))
         return sc_failure_set(failure, errno, "enter the step's mount namespace");
+    struct stat root;
+    if (stat("/", &root) || root.st_dev != sandbox->template.root_dev ||
+        root.st_ino != sandbox->template.root_ino)
+        return sc_failure_set(failure, 0, "the runner is in a chroot, which a mount namespace leads out of");
     if (task && !put_work(task, work, inputs, failure))
         return false;
     if (!put_proc(sandbox, failure))

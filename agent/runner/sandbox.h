@@ -3,13 +3,14 @@
 #pragma once
 
 #include "agent/runner/task.h"
+#include "agent/runner/template.h"
 
 #include "base/error.h"
 
 enum { SC_SANDBOX_PROC_PATHS = 8 };
 
 struct sc_sandbox {
-    int view_fd; // the mount namespace of the template, or -1
+    struct sc_template template;
     bool keeps_root_caps;
     const char *proc_read_only[SC_SANDBOX_PROC_PATHS]; // NULL-terminated
 };

@@ -1,6 +1,7 @@
 #include "agent/runner/serve.h"
 
 #include "agent/runner/init.h"
+#include "agent/runner/plain.h"
 
 #include "base/memory.h"
 #include "base/os/clock.h"
@@ -395,6 +396,8 @@ static void end_all(struct server *s)
         if (!s->sandbox)
             kill_strangers(s);
     }
+    if (!s->sandbox)
+        sc_plain_sweep();
     while (s->tasks) {
         struct sc_task *task = s->tasks;
         s->tasks = task->next;

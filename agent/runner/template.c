@@ -37,6 +37,7 @@ struct builder {
     size_t entry_count;
     struct sc_arena arena;
     struct sc_places *hidden;
+    struct stat root; // of the view
 };
 
 static enum sc_rc set_attr(const char *path, unsigned flags, uint64_t set, struct sc_error *err)
@@ -240,7 +241,8 @@ static enum sc_rc put_dev(struct builder *b, struct sc_error *err)
 
 static enum sc_rc enter_root(struct builder *b, struct sc_error *err)
 {
-    if (chdir(b->stage) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+    if (chdir(b->stage) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/") ||
+        stat("/", &b->root))
         return sc_error_errno(err, errno, "change the root");
     return SC_OK;
 }
@@ -312,7 +314,7 @@ static enum sc_rc find_hidden(struct builder *b, const struct sc_runner_config *
 }
 
 static enum sc_rc build_and_return(struct builder *b, const struct sc_runner_config *config, bool keep_proc,
-                                   int *ret_view_fd, struct sc_error *err)
+                                   struct sc_template *ret_template, struct sc_error *err)
 {
     enum sc_rc rc = find_hidden(b, config, err);
     if (rc != SC_OK)
@@ -328,13 +330,13 @@ static enum sc_rc build_and_return(struct builder *b, const struct sc_runner_con
         return sc_error_errno(err, errno, "return to the host's mounts");
     if (rc != SC_OK)
         return rc;
-    *ret_view_fd = view_fd;
+    *ret_template = (struct sc_template){view_fd, b->root.st_dev, b->root.st_ino};
     view_fd = -1;
     return SC_OK;
 }
 
-enum sc_rc sc_template_build(const struct sc_runner_config *config, bool keep_proc, int *ret_view_fd,
-                             struct sc_error *err)
+enum sc_rc sc_template_build(const struct sc_runner_config *config, bool keep_proc,
+                             struct sc_template *ret_template, struct sc_error *err)
 {
     struct builder b = {.entries = sc_calloc(TOP_ENTRIES, sizeof(struct entry)),
                         .hidden = sc_calloc(1, sizeof(struct sc_places))};
@@ -344,7 +346,7 @@ enum sc_rc sc_template_build(const struct sc_runner_config *config, bool keep_pr
     b.old_root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enum sc_rc rc = b.proc_fd < 0 || b.old_ns < 0 || b.old_root < 0
                         ? sc_error_errno(err, errno, "open /proc and /")
-                        : build_and_return(&b, config, keep_proc, ret_view_fd, err);
+                        : build_and_return(&b, config, keep_proc, ret_template, err);
     for (size_t i = 0; i < b.entry_count; i++)
         if (b.entries[i].tree >= 0)
             sc_fd_close(b.entries[i].tree);

@@ -307,6 +307,23 @@ static void test_process_limit_holds(void **state)
     assert_true(o.event.exit_code != 0);
 }
 
+static void test_cpu_limit_is_set(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!f->capabilities.limits_cpu)
+        skip_for("no cpu control group is to be had");
+    struct sc_launch launch = fixture_launch(
+        f,
+        f->capabilities.cgroup == SC_RUNNER_CGROUP_V2
+            ? "cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/cpu.max"
+            : "cat /sys/fs/cgroup/cpu$(sed -n 's/^[0-9]*:cpu\\(,cpuacct\\)\\{0,1\\}://p' /proc/self/cgroup "
+              "| head -n 1)/cpu.cfs_quota_us");
+    launch.limits.cpus_milli = 1500;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(strncmp(o.out, "150000", 6), 0);
+}
+
 static void test_open_files_limit_holds(void **state)
 {
     struct runner_fixture *f = *state;
@@ -450,6 +467,7 @@ int main(int argc, char **argv)
         TEST(test_term_reaches_every_process_and_kill_ends_all),
         TEST(test_memory_limit_is_told_as_oom),
         TEST(test_process_limit_holds),
+        TEST(test_cpu_limit_is_set),
         TEST(test_open_files_limit_holds),
         TEST(test_twenty_steps_at_once),
         TEST(test_steps_die_with_a_killed_runner_and_the_client_says_closed),
