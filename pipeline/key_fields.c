@@ -118,7 +118,19 @@ static void print_value(struct sc_mp_reader *reader, int depth, struct sc_buf *o
         sc_buf_add_byte(out, ']');
         return;
     }
-    case SC_MP_MAP: // in no key's field
+    case SC_MP_MAP: {
+        uint32_t count = sc_mp_get_map(reader);
+        sc_buf_add_byte(out, '{');
+        for (uint32_t i = 0; i < count && depth > 0 && !reader->failed; i++) {
+            if (i > 0)
+                sc_buf_add_str(out, ", ");
+            print_value(reader, depth - 1, out);
+            sc_buf_add_str(out, ": ");
+            print_value(reader, depth - 1, out);
+        }
+        sc_buf_add_byte(out, '}');
+        return;
+    }
     case SC_MP_END:
         reader->failed = true;
         return;

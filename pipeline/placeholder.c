@@ -128,6 +128,7 @@ static void push_use(struct reading *r, struct sc_slice name, struct sc_slice va
 
 static void report_unknown_port(struct reading *r, enum scope scope, struct sc_slice name)
 {
+    static const char *const nouns[] = {"parameter", "input", "output", "matrix key", "run"};
     const struct sc_plan_step *step = r->step;
     struct sc_suggest suggest;
     sc_suggest_begin(&suggest, name);
@@ -141,11 +142,8 @@ static void report_unknown_port(struct reading *r, enum scope scope, struct sc_s
         for (uint32_t i = 0; i < step->matrix.count; i++)
             sc_suggest_try(&suggest, step->matrix.items[i].name);
     sc_report_add(&r->c->report, here(r), SC_DOCUMENT, sc_hint(r->c, &suggest),
-                  "the step has no %s \"" SC_SLICE_FMT "\"",
-                  scope == SCOPE_MATRIX   ? "matrix key"
-                  : scope == SCOPE_INPUTS ? "input"
-                                          : "output",
-                  SC_SLICE_ARG(name));
+                  SC_SLICE_FMT ": the step has no %s \"" SC_SLICE_FMT "\"",
+                  SC_SLICE_ARG(sc_slice(r->node->text + r->at, r->bytes)), nouns[scope], SC_SLICE_ARG(name));
     r->failed = true;
 }
 

@@ -56,28 +56,34 @@ bool sc_want_text(struct sc_compile *c, const struct sc_yaml_node *node, const c
     return true;
 }
 
+// What stands there, for a message that says what should.
+static struct sc_slice shown(const struct sc_yaml_node *node)
+{
+    return node->kind == SC_YAML_SCALAR && !sc_yaml_is_null(node) ? sc_yaml_text(node)
+                                                                  : sc_slice_str(kind_name(node));
+}
+
 bool sc_want_bool(struct sc_compile *c, const struct sc_yaml_node *node, const char *what, bool *ret_value)
 {
     if (sc_yaml_bool(node, ret_value))
         return true;
-    SC_WRONG(c, node, "write true or false, without quotes", "%s must be true or false", what);
+    SC_WRONG(c, node, "write true or false, without quotes", "%s must be true or false, not " SC_SLICE_FMT,
+             what, SC_SLICE_ARG(shown(node)));
     return false;
 }
 
 bool sc_want_uint(struct sc_compile *c, const struct sc_yaml_node *node, const char *what, uint32_t least,
                   uint32_t most, uint32_t *ret_value)
 {
-    struct sc_slice text = sc_yaml_text(node);
+    struct sc_slice text = shown(node);
     uint64_t value = 0;
-    if (!sc_yaml_is_integer(node) || text.ptr[0] == '-' || text.ptr[0] == '+') {
-        SC_WRONG(c, node, NULL, "%s must be a whole number from %u to %u", what, least, most);
-        return false;
-    }
-    for (size_t i = 0; i < text.len && value <= most; i++)
+    bool whole = sc_yaml_is_integer(node) && text.ptr[0] != '-' && text.ptr[0] != '+';
+    for (size_t i = 0; whole && i < text.len && value <= most; i++)
         value = value * 10 + (uint64_t)(text.ptr[i] - '0');
-    if (value < least || value > most) {
-        SC_REPORT(&c->report, sc_yaml_place(node), value > most ? SC_LIMIT : SC_DOCUMENT, NULL,
-                  "%s must be from %u to %u", what, least, most);
+    if (!whole || value < least || value > most) {
+        SC_REPORT(&c->report, sc_yaml_place(node), whole && value > most ? SC_LIMIT : SC_DOCUMENT, NULL,
+                  "%s must be a whole number from %u to %u, not " SC_SLICE_FMT, what, least, most,
+                  SC_SLICE_ARG(text));
         return false;
     }
     *ret_value = (uint32_t)value;

@@ -287,15 +287,19 @@ static void on_document(struct builder *b, struct fy_event *event)
 {
     const struct fy_mark *mark = fy_event_start_mark(event);
     struct sc_place place = {mark ? (uint32_t)mark->line + 1 : 1, mark ? (uint32_t)mark->column + 1 : 1};
-    const struct fy_document_state *state = event->document_start.document_state;
+    struct fy_document_state *state = event->document_start.document_state;
     if (b->documents++ > 0) {
         complain(b, place, SC_UNSUPPORTED, "one file holds one pipeline",
                  "a second YAML document begins here");
         b->stop = true;
-    } else if (fy_document_state_version_explicit((struct fy_document_state *)state) ||
-               fy_document_state_tags_explicit((struct fy_document_state *)state)) {
+        return;
+    }
+    const struct fy_version *version = fy_document_state_version(state);
+    bool other =
+        fy_document_state_version_explicit(state) && version && (version->major != 1 || version->minor != 2);
+    if (other || fy_document_state_tags_explicit(state)) {
         complain(b, place, SC_UNSUPPORTED, "remove the lines that begin with %",
-                 "YAML directives are not supported");
+                 other ? "only YAML 1.2 is read" : "YAML tags are not supported");
         b->stop = true;
     }
 }
@@ -374,7 +378,7 @@ static void read_events(struct builder *b)
     fy_diag_destroy(diag);
 }
 
-// Where the first byte stands that is not UTF-8.
+// Where the first byte stands that is not UTF-8, or NUL.
 static struct sc_place bad_place(struct sc_slice text)
 {
     struct sc_place place = {1, 1};
@@ -382,7 +386,7 @@ static struct sc_place bad_place(struct sc_slice text)
         size_t n = 1;
         while (n <= 4 && !(i + n <= text.len && sc_slice_is_utf8(sc_slice(text.ptr + i, n))))
             n++;
-        if (n > 4)
+        if (n > 4 || text.ptr[i] == 0)
             break;
         if (text.ptr[i] == '\n')
             place = (struct sc_place){place.line + 1, 1};
@@ -404,6 +408,11 @@ bool sc_yaml_read(struct sc_slice text, struct sc_arena *nodes, struct sc_arena 
     }
     if (!sc_slice_is_utf8(text)) {
         complain(&b, bad_place(text), SC_DOCUMENT, "save the file as UTF-8", "not UTF-8");
+        return false;
+    }
+    // libfyaml takes NUL for the end and says nothing of what follows.
+    if (text.len > 0 && memchr(text.ptr, 0, text.len)) {
+        complain(&b, bad_place(text), SC_DOCUMENT, NULL, "a NUL byte stands in the document");
         return false;
     }
     // An empty string would make libfyaml measure it by itself.
