@@ -1,0 +1,207 @@
+#include "coordinator/shell/config.h"
+
+#include "base/memory.h"
+#include "base/os/file.h"
+#include "pipeline/duration.h"
+#include "pipeline/suggest.h"
+#include "proto/places.h"
+
+enum { CONFIG_BYTES = 64 << 10, PATIENCE_MS = 5 * 60 * 1000 };
+
+enum key { KEY_STATE, KEY_STORE, KEY_DOMAIN, KEY_CLIENT, KEY_AGENT, KEY_LOG, KEY_STORE_PATIENCE, KEY_COUNT };
+static const char *const key_names[KEY_COUNT] = {"state", "store", "domain",        "client",
+                                                 "agent", "log",   "store_patience"};
+
+struct parser {
+    const char *name;
+    unsigned line;
+    struct sc_arena *arena;
+    struct sc_error *err;
+    unsigned seen[KEY_COUNT]; // the line that gave it; 0: none
+};
+
+#define WRONG(p, rc, format, ...)                                                                            \
+    sc_error_set((p)->err, rc, "%s:%u: " format, (p)->name, (p)->line, __VA_ARGS__)
+
+static struct sc_slice trimmed(struct sc_slice s)
+{
+    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+        s = sc_slice_from(s, 1);
+    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\r'))
+        s.len--;
+    return s;
+}
+
+static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
+{
+    struct sc_suggest suggest;
+    sc_suggest_begin(&suggest, key);
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        sc_suggest_try(&suggest, sc_slice_str(key_names[i]));
+    if (sc_suggest_found(&suggest))
+        return WRONG(p, SC_INVALID, "unknown key '" SC_SLICE_FMT "': did you mean '" SC_SLICE_FMT "'?",
+                     SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
+    return WRONG(p, SC_INVALID,
+                 "unknown key '" SC_SLICE_FMT
+                 "': known are state, store, domain, client, agent, log, store_patience",
+                 SC_SLICE_ARG(key));
+}
+
+static enum sc_rc need_absolute(const struct parser *p, const char *key, struct sc_slice value)
+{
+    if (value.len && value.ptr[0] == '/')
+        return SC_OK;
+    return WRONG(p, SC_INVALID, "%s: '" SC_SLICE_FMT "' is not an absolute path", key, SC_SLICE_ARG(value));
+}
+
+static enum sc_rc need_endpoint(const struct parser *p, const char *key, struct sc_slice value)
+{
+    if (sc_slice_starts(value, "tcp://"))
+        return WRONG(p, SC_UNSUPPORTED,
+                     "%s: tcp:// endpoints are not built yet (they need CURVE): use ipc:///path/to/socket",
+                     key);
+    if (!sc_slice_starts(value, "ipc:///"))
+        return WRONG(p, SC_INVALID, "%s: '" SC_SLICE_FMT "' is no endpoint: use ipc:///path/to/socket", key,
+                     SC_SLICE_ARG(value));
+    return SC_OK;
+}
+
+static bool domain_is_valid(struct sc_slice s)
+{
+    if (s.len == 0 || s.len > 63 || s.ptr[0] == '-')
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if (!((s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || (s.ptr[i] >= '0' && s.ptr[i] <= '9') ||
+              s.ptr[i] == '-'))
+            return false;
+    return true;
+}
+
+static enum sc_rc take_patience(const struct parser *p, struct sc_slice value, int64_t *ret_ms)
+{
+    if (sc_duration_parse(value, ret_ms) == SC_DURATION_OK)
+        return SC_OK;
+    return WRONG(p, SC_INVALID,
+                 "store_patience: '" SC_SLICE_FMT "' is no duration of fixed length: like PT5M",
+                 SC_SLICE_ARG(value));
+}
+
+static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, struct sc_config *config)
+{
+    enum sc_rc rc = SC_OK;
+    switch (key) {
+    case KEY_STATE:
+        rc = need_absolute(p, "state", value);
+        config->state = sc_arena_cstr(p->arena, value);
+        return rc;
+    case KEY_STORE:
+        if (!sc_slice_starts(value, "dir:") && !sc_slice_starts(value, "s3:"))
+            rc = need_absolute(p, "store", value);
+        config->store = sc_arena_cstr(p->arena, value);
+        return rc;
+    case KEY_DOMAIN:
+        if (!domain_is_valid(value))
+            return WRONG(p, SC_INVALID,
+                         "domain: '" SC_SLICE_FMT "' is not of the form [a-z0-9][a-z0-9-]{0,62}",
+                         SC_SLICE_ARG(value));
+        config->domain = sc_arena_cstr(p->arena, value);
+        return SC_OK;
+    case KEY_CLIENT:
+        config->client = sc_arena_cstr(p->arena, value);
+        return need_endpoint(p, "client", value);
+    case KEY_AGENT:
+        config->agent = sc_arena_cstr(p->arena, value);
+        return need_endpoint(p, "agent", value);
+    case KEY_LOG:
+        config->log = sc_arena_cstr(p->arena, value);
+        return need_absolute(p, "log", value);
+    case KEY_STORE_PATIENCE:
+        return take_patience(p, value, &config->store_patience_ms);
+    case KEY_COUNT:
+        break;
+    }
+    SC_ASSERT(false);
+    return SC_INVALID;
+}
+
+static enum sc_rc take_line(struct parser *p, struct sc_slice line, struct sc_config *config)
+{
+    line = trimmed(line);
+    if (line.len == 0 || line.ptr[0] == '#')
+        return SC_OK;
+    const uint8_t *colon = memchr(line.ptr, ':', line.len);
+    if (!colon)
+        return WRONG(p, SC_INVALID, "'" SC_SLICE_FMT "' is not of the form `key: value`", SC_SLICE_ARG(line));
+    struct sc_slice key = trimmed(sc_slice(line.ptr, (size_t)(colon - line.ptr)));
+    struct sc_slice value = trimmed(sc_slice_from(line, (size_t)(colon - line.ptr) + 1));
+    for (unsigned i = 0; i < KEY_COUNT; i++) {
+        if (!sc_slice_eq_str(key, key_names[i]))
+            continue;
+        if (value.len == 0 || memchr(value.ptr, 0, value.len))
+            return WRONG(p, SC_INVALID, "%s: it has no value", key_names[i]);
+        if (p->seen[i])
+            return WRONG(p, SC_INVALID, "%s: given before, in line %u", key_names[i], p->seen[i]);
+        p->seen[i] = p->line;
+        return take(p, (enum key)i, value, config);
+    }
+    return unknown_key(p, key);
+}
+
+static const char *beside(struct sc_arena *arena, const char *endpoint, const char *name)
+{
+    const char *path = endpoint + strlen("ipc://"), *slash = strrchr(path, '/');
+    return (const char *)sc_arena_printf(arena, "%.*s/%s", (int)(slash - path), path, name).ptr;
+}
+
+enum sc_rc sc_config_parse(const char *name, struct sc_slice text, struct sc_arena *arena,
+                           struct sc_config *ret_config, struct sc_error *err)
+{
+    struct parser p = {.name = name, .arena = arena, .err = err};
+    struct sc_config config = {.domain = "main", .store_patience_ms = PATIENCE_MS};
+    while (text.len) {
+        const uint8_t *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.ptr) : text.len;
+        p.line++;
+        enum sc_rc rc = take_line(&p, sc_slice(text.ptr, len), &config);
+        if (rc != SC_OK)
+            return rc;
+        text = sc_slice_from(text, end ? len + 1 : len);
+    }
+    static const enum key needed[] = {KEY_STATE, KEY_STORE, KEY_CLIENT, KEY_AGENT};
+    for (size_t i = 0; i < SC_COUNT(needed); i++)
+        if (!p.seen[needed[i]])
+            return sc_error_set(err, SC_INVALID, "%s: the key '%s' is missing", name, key_names[needed[i]]);
+    if (strcmp(config.client, config.agent) == 0)
+        return sc_error_set(err, SC_INVALID, "%s: client and agent need endpoints of their own", name);
+    config.tether = beside(arena, config.client, "tether.sock");
+    *ret_config = config;
+    return SC_OK;
+}
+
+enum sc_rc sc_config_read(const char *path, struct sc_arena *arena, struct sc_config *ret_config,
+                          struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    enum sc_rc rc = sc_file_read(path, CONFIG_BYTES, &text, err);
+    return rc == SC_OK ? sc_config_parse(path, sc_buf_slice(&text), arena, ret_config, err) : rc;
+}
+
+enum sc_rc sc_config_private(struct sc_arena *arena, struct sc_config *ret_config, struct sc_error *err)
+{
+    struct sc_places places;
+    enum sc_rc rc = sc_places_find(arena, &places, err);
+    if (rc != SC_OK)
+        return rc;
+    *ret_config = (struct sc_config){
+        .private_ = true,
+        .state = places.coordinator_state,
+        .store = places.store,
+        .domain = "main",
+        .client = places.client_endpoint,
+        .agent = places.agent_endpoint,
+        .tether = places.tether,
+        .store_patience_ms = PATIENCE_MS,
+    };
+    return SC_OK;
+}

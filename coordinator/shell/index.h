@@ -1,0 +1,30 @@
+// The index: records in memory by key, as encoded bytes, bounded; the least recently used leave. What it holds was in the
+// store once; whether it still counts (voids, objects, expiry) is judged by those who ask. Any thread.
+#pragma once
+
+#include "coordinator/shell/records.h"
+
+struct sc_index;
+
+enum { SC_INDEX_BYTES = 256 << 20 };
+
+struct sc_index *sc_index_new(size_t max_bytes);
+void sc_index_free(struct sc_index *index);
+// Copies the bytes in; replaces what is there.
+void sc_index_put(struct sc_index *index, const struct sc_digest *key, struct sc_slice record);
+// Copies the record's bytes into the arena; false when it is not there. `ret_mark` (or NULL) tells its content apart from
+// another record of the key.
+bool sc_index_get(struct sc_index *index, const struct sc_digest *key, struct sc_arena *arena,
+                  struct sc_slice *ret_record, uint64_t *ret_mark);
+void sc_index_remove(struct sc_index *index, const struct sc_digest *key);
+uint32_t sc_index_count(struct sc_index *index);
+size_t sc_index_bytes(struct sc_index *index);
+// A number for a record's bytes, equal for equal bytes; not for secrets.
+uint64_t sc_index_mark(struct sc_slice record);
+
+// Voids: when a key was last withdrawn. A record that was made before is not to be used.
+void sc_index_void(struct sc_index *index, const struct sc_digest *key, int64_t wall_ms);
+bool sc_index_is_voided(struct sc_index *index, const struct sc_digest *key, int64_t ended_at);
+
+// The key that an encoded record says it is for; false when it cannot be read. For records of segments.
+bool sc_index_record_key(struct sc_slice record, struct sc_digest *ret_key);

@@ -1,0 +1,297 @@
+// Published outputs (3-FORMATS, "The bucket"): plain objects under a prefix that names their content, a manifest after them, and
+// latest.json, which moves forward only. What is there with the right size is not written again.
+#include "coordinator/shell/storage_parts.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "store/names.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct publishing {
+    struct storage_writer *writer;
+    const struct sc_close_out *what;
+    const struct sc_publish_item *item;
+    struct sc_arena *arena;
+    json_t *files; // of the manifest
+};
+
+static json_t *text_of(struct sc_slice s)
+{
+    json_t *text = json_stringn((const char *)s.ptr, s.len);
+    return text ? text : json_string("(not UTF-8)");
+}
+
+static json_t *digest_text(const struct sc_digest *digest)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(digest, hex);
+    return json_string(hex);
+}
+
+static struct sc_slice name_of(const struct publishing *p, struct sc_slice rest)
+{
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    sc_name_out(&name, p->writer->storage->config.domain, p->what->namespace_, p->what->pipeline,
+                p->item->step, p->item->output, &p->item->artifact.digest, rest);
+    return sc_arena_copy(p->arena, sc_buf_slice(&name));
+}
+
+static bool is_there(struct storage_writer *writer, struct sc_slice name, uint64_t bytes)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_HEAD, name);
+    bool there = sc_store_wait(writer->store, &op) == SC_OK && op.bytes == bytes;
+    sc_store_op_done(&op);
+    return there;
+}
+
+static enum sc_rc put_from(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
+                           const char *path, bool move, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, name);
+    op.exec = artifact->exec;
+    op.body_path = path;
+    op.move_body = move;
+    if (!path)
+        op.body = artifact->inline_bytes;
+    enum sc_rc rc = sc_store_wait(p->writer->store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
+                           struct sc_error *err)
+{
+    if (is_there(p->writer, name, artifact->bytes))
+        return SC_OK;
+    if (artifact->has_inline) {
+        struct sc_digest digest = sc_digest_of(artifact->inline_bytes);
+        if (sc_digest_eq(&digest, &artifact->digest))
+            return put_from(p, name, artifact, NULL, false, err);
+    }
+    if (artifact->exec) { // a checked copy of its own, which the store then takes
+        const char *copy = storage_scratch(p->writer, p->arena);
+        enum sc_rc rc = sc_objects_extract(p->writer->objects, artifact, copy, err);
+        if (rc == SC_OK)
+            rc = put_from(p, name, artifact, copy, true, err);
+        unlink(copy);
+        return rc;
+    }
+    SC_AUTO_BUF struct sc_buf path;
+    struct sc_digest lost;
+    sc_buf_init(&path, SC_LIMIT_PATH_BYTES);
+    enum sc_rc rc = sc_objects_local(p->writer->objects, artifact, &path, &lost, err);
+    if (rc != SC_OK)
+        return rc;
+    rc = put_from(p, name, artifact, sc_buf_cstr(&path), false, err);
+    sc_objects_unpin(p->writer->objects, artifact);
+    return rc;
+}
+
+static void list_file(struct publishing *p, struct sc_slice path, const struct sc_artifact *artifact)
+{
+    json_t *file = json_object();
+    json_object_set_new(file, "path", text_of(path));
+    json_object_set_new(file, "digest", digest_text(&artifact->digest));
+    json_object_set_new(file, "bytes", json_integer((json_int_t)artifact->bytes));
+    if (artifact->exec)
+        json_object_set_new(file, "exec", json_true());
+    json_array_append_new(p->files, file);
+}
+
+static enum sc_rc put_entries(struct publishing *p, const struct sc_tree *tree,
+                              const struct sc_digest *digest, struct sc_slice folder, int depth,
+                              struct sc_error *err)
+{
+    const struct sc_tree_node *node = depth ? sc_tree_find(tree, digest) : NULL;
+    if (!node)
+        return sc_error_set(err, SC_CORRUPT, "a folder's tree has no node, or is too deep");
+    enum sc_rc rc = SC_OK;
+    for (uint32_t i = 0; i < node->entries.count && rc == SC_OK; i++) {
+        const struct sc_tree_entry *entry = &node->entries.items[i];
+        struct sc_slice path = folder.len ? sc_arena_printf(p->arena, SC_SLICE_FMT "/" SC_SLICE_FMT,
+                                                            SC_SLICE_ARG(folder), SC_SLICE_ARG(entry->name))
+                                          : entry->name;
+        if (entry->kind == SC_ENTRY_DIR) {
+            rc = put_entries(p, tree, &entry->digest, path, depth - 1, err);
+        } else if (entry->kind ==
+                   SC_ENTRY_LINK) { // a plain object cannot be a link: the manifest tells of it
+            json_t *link = json_object();
+            json_object_set_new(link, "path", text_of(path));
+            json_object_set_new(link, "link", text_of(entry->target));
+            json_array_append_new(p->files, link);
+        } else {
+            struct sc_artifact file = {.kind = SC_ARTIFACT_FILE,
+                                       .exec = entry->kind == SC_ENTRY_EXEC,
+                                       .digest = entry->digest,
+                                       .bytes = entry->bytes,
+                                       .files = 1};
+            // Below a name of its own: the prefix holds the manifest too.
+            rc = put_file(p,
+                          name_of(p, sc_arena_printf(p->arena, SC_SLICE_FMT "/" SC_SLICE_FMT,
+                                                     SC_SLICE_ARG(p->item->output), SC_SLICE_ARG(path))),
+                          &file, err);
+            list_file(p, path, &file);
+        }
+    }
+    return rc;
+}
+
+static enum sc_rc put_folder(struct publishing *p, struct sc_error *err)
+{
+    struct sc_tree tree;
+    enum sc_rc rc = sc_objects_get_tree(p->writer->objects, &p->item->artifact.digest, p->arena, &tree, err);
+    return rc == SC_OK ? put_entries(p, &tree, &p->item->artifact.digest, sc_slice(NULL, 0),
+                                     SC_LIMIT_TREE_DEPTH + 1, err)
+                       : rc;
+}
+
+static enum sc_rc put_json(struct storage_writer *writer, struct sc_slice name, const json_t *json,
+                           struct sc_error *err)
+{
+    char *text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
+    SC_ASSERT(text != NULL);
+    enum sc_rc rc = storage_put_named(writer->store, name, sc_slice_str(text), err);
+    free(text);
+    return rc;
+}
+
+static enum sc_rc put_manifest(struct publishing *p, struct sc_error *err)
+{
+    const struct sc_artifact *artifact = &p->item->artifact;
+    json_t *manifest = json_object();
+    json_object_set_new(manifest, "v", json_integer(1));
+    json_object_set_new(manifest, "namespace", text_of(p->what->namespace_));
+    json_object_set_new(manifest, "pipeline", text_of(p->what->pipeline));
+    json_object_set_new(manifest, "step", text_of(p->item->step));
+    json_object_set_new(manifest, "output", text_of(p->item->output));
+    json_object_set_new(manifest, "kind", json_string(artifact->kind == SC_ARTIFACT_DIR ? "dir" : "file"));
+    json_object_set_new(manifest, "digest", digest_text(&artifact->digest));
+    json_object_set_new(manifest, "bytes", json_integer((json_int_t)artifact->bytes));
+    json_object_set(manifest, "files", p->files);
+    enum sc_rc rc = put_json(p->writer, name_of(p, sc_slice_str("manifest.json")), manifest, err);
+    json_decref(manifest);
+    return rc;
+}
+
+// The instance of a matrix step in the published name: report[lr=0.1].
+static struct sc_slice published_name(const struct publishing *p)
+{
+    const uint8_t *bracket = p->item->step.len ? memchr(p->item->step.ptr, '[', p->item->step.len) : NULL;
+    if (!bracket)
+        return p->item->name;
+    struct sc_slice label = sc_slice_from(p->item->step, (size_t)(bracket - p->item->step.ptr));
+    return sc_arena_printf(p->arena, SC_SLICE_FMT SC_SLICE_FMT, SC_SLICE_ARG(p->item->name),
+                           SC_SLICE_ARG(label));
+}
+
+static struct sc_slice uri_of(const struct publishing *p, struct sc_slice rest)
+{
+    struct sc_slice name = name_of(p, rest);
+    const char *root = sc_store_local_root(p->writer->store);
+    const char *url = sc_store_url(p->writer->store);
+    return root ? sc_arena_printf(p->arena, "dir:%s/" SC_SLICE_FMT, root, SC_SLICE_ARG(name))
+                : sc_arena_printf(p->arena, "%s/" SC_SLICE_FMT, url, SC_SLICE_ARG(name));
+}
+
+static enum sc_rc publish_one(struct publishing *p, struct sc_published *ret_output, struct sc_error *err)
+{
+    const struct sc_artifact *artifact = &p->item->artifact;
+    struct sc_slice file = sc_arena_printf(p->arena, SC_SLICE_FMT SC_SLICE_FMT, SC_SLICE_ARG(p->item->output),
+                                           SC_SLICE_ARG(artifact->ext));
+    enum sc_rc rc;
+    p->files = json_array();
+    if (artifact->kind == SC_ARTIFACT_DIR) {
+        rc = put_folder(p, err);
+    } else {
+        rc = put_file(p, name_of(p, file), artifact, err);
+        list_file(p, file, artifact);
+    }
+    if (rc == SC_OK)
+        rc = put_manifest(p, err);
+    json_decref(p->files);
+    if (rc != SC_OK)
+        return sc_error_wrap(err, rc, "publish " SC_SLICE_FMT " of step " SC_SLICE_FMT,
+                             SC_SLICE_ARG(p->item->output), SC_SLICE_ARG(p->item->step));
+    *ret_output = (struct sc_published){
+        .name = published_name(p),
+        .digest = artifact->digest,
+        .bytes = artifact->bytes,
+        .uri = uri_of(p, artifact->kind == SC_ARTIFACT_DIR ? p->item->output : file),
+    };
+    return SC_OK;
+}
+
+// ---- latest.json
+
+static json_t *read_latest(struct storage_writer *writer, struct sc_slice name)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    if (storage_get_named(writer->store, name, 64u << 20, &bytes, NULL) != SC_OK)
+        return json_object();
+    json_t *latest = json_loadb((const char *)bytes.ptr, bytes.len, 0, NULL);
+    if (json_is_object(latest))
+        return latest;
+    json_decref(latest);
+    return json_object(); // rotten: what is newest now is true anyway
+}
+
+static enum sc_rc move_latest(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
+{
+    const struct sc_close_out *what = &job->u.close_out.what;
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    sc_name_out_latest(&name, writer->storage->config.domain, what->namespace_, what->pipeline);
+    json_t *latest = read_latest(writer, sc_buf_slice(&name));
+    json_t *outputs = json_object_get(latest, "outputs");
+    if (!json_is_object(outputs)) {
+        outputs = json_object();
+        json_object_set_new(latest, "outputs", outputs);
+    }
+    json_object_set_new(latest, "v", json_integer(1));
+    bool moved = false;
+    for (uint32_t i = 0; i < job->u.close_out.output_count; i++) {
+        const struct sc_published *output = &job->u.close_out.outputs[i];
+        char *key = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(output->name));
+        json_t *old = json_object_get(outputs, key);
+        if (json_integer_value(json_object_get(old, "ended_at")) <= what->ended_at) {
+            json_t *entry = json_object();
+            json_object_set_new(entry, "uri", text_of(output->uri));
+            json_object_set_new(entry, "digest", digest_text(&output->digest));
+            json_object_set_new(entry, "bytes", json_integer((json_int_t)output->bytes));
+            json_object_set_new(entry, "run", text_of(what->run));
+            json_object_set_new(entry, "ended_at", json_integer(what->ended_at));
+            json_object_set_new(outputs, key, entry);
+            moved = true;
+        }
+        free(key);
+    }
+    enum sc_rc rc = moved ? put_json(writer, sc_buf_slice(&name), latest, err) : SC_OK;
+    json_decref(latest);
+    return rc;
+}
+
+enum sc_rc storage_publish(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
+{
+    const struct sc_close_out *what = &job->u.close_out.what;
+    job->u.close_out.outputs = SC_NEW_ARRAY(&job->arena, what->publish.count, struct sc_published);
+    job->u.close_out.output_count = 0;
+    for (uint32_t i = 0; i < what->publish.count; i++) {
+        struct publishing p = {
+            .writer = writer, .what = what, .item = &what->publish.items[i], .arena = &job->arena};
+        enum sc_rc rc = publish_one(&p, &job->u.close_out.outputs[i], err);
+        if (rc != SC_OK)
+            return rc;
+        job->u.close_out.output_count++;
+    }
+    return what->publish.count ? move_latest(writer, job, err) : SC_OK;
+}

@@ -1,0 +1,77 @@
+// What the files of the query thread share. Private to coordinator/shell/quer*.c and explain.c.
+#pragma once
+
+#include "coordinator/shell/queries.h"
+#include "store/object.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <sqlite3.h>
+
+struct sc_queries {
+    struct sc_storage_config config;
+    struct sc_storage *storage;
+    sqlite3 *db;
+    struct sc_store *store;
+    struct sc_objects *objects;
+    struct sc_latest_reader *latest;
+    struct sc_mailbox *box;
+    pthread_t thread;
+    bool started;
+};
+
+struct query_run { // a row of runs, resolved; in the job's arena
+    struct sc_slice run, namespace_, state;
+};
+
+// ---- queries.c
+
+void query_send(struct sc_queries *queries, const struct sc_job *job, const struct sc_message *message);
+// Rows in pages of bounded size; JSON objects. The list is the caller's.
+void query_send_rows(struct sc_queries *queries, const struct sc_job *job, const json_t *rows);
+void query_send_done(struct sc_queries *queries, const struct sc_job *job, const struct query_run *run);
+json_t *query_text(struct sc_slice text);
+json_t *query_hex(const struct sc_digest *digest);
+
+// ---- query_run.c: naming runs, listing them, reading their events
+
+enum sc_rc query_resolve(struct sc_queries *queries, struct sc_job *job, struct sc_slice wanted,
+                         struct query_run *ret_run, struct sc_error *err);
+enum sc_rc query_list(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
+// The events of a run: what the core told, else the summary. A list of MessagePack, in `ret_bytes`.
+enum sc_rc query_events(struct sc_queries *queries, const struct sc_job *job, const struct query_run *run,
+                        struct sc_buf *ret_bytes, struct sc_error *err);
+// Calls visit for each; the event is decoded into the arena, which is emptied between them.
+typedef void (*query_event_fn)(void *context, const struct sc_event_body *event);
+enum sc_rc query_each_event(struct sc_slice events, query_event_fn visit, void *context,
+                            struct sc_error *err);
+enum sc_rc query_show(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
+                      struct sc_error *err);
+// What the events say of one step, in the job's arena. SC_NOT_FOUND with the nearest step's name.
+struct query_step {
+    bool has_verdict, finished;
+    struct sc_event_body verdict, end, retry;
+    struct sc_slice name, nearest;
+};
+enum sc_rc query_step(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
+                      struct sc_slice step, struct query_step *ret_step, struct sc_error *err);
+// The record of a key, from the index or the store; in the arena.
+enum sc_rc query_record(struct sc_queries *queries, const struct sc_digest *key, struct sc_arena *arena,
+                        struct sc_record *ret_record, struct sc_error *err);
+
+// ---- query_logs.c
+
+enum sc_rc query_logs(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
+                      struct sc_error *err);
+// The last bytes of a stored stream, for explain; empty when there is none.
+struct sc_slice query_log_tail(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
+                               const struct query_step *step, enum sc_stream stream);
+
+// ---- explain.c
+
+enum sc_rc query_explain(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
+                         struct sc_error *err);
+
+// ---- query_cache.c
+
+enum sc_rc query_cache(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);

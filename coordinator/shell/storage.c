@@ -1,0 +1,248 @@
+#include "coordinator/shell/storage.h"
+
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "base/os/file.h"
+#include "coordinator/shell/storage_parts.h"
+
+enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 10, WRITE_AT_ONCE = 256 };
+
+static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
+                              struct sc_objects **ret_objects, struct sc_error *err)
+{
+    enum sc_rc rc = sc_store_open(config->url, ret_store, err);
+    if (rc != SC_OK)
+        return rc;
+    struct sc_objects_config objects = {.store = *ret_store, .domain = config->domain};
+    return sc_objects_new(&objects, ret_objects, err);
+}
+
+enum sc_rc sc_storage_open(const struct sc_storage_config *config, struct sc_storage **ret_storage,
+                           struct sc_error *err)
+{
+    struct sc_storage *storage = sc_calloc(1, sizeof *storage);
+    storage->config = *config;
+    pthread_mutex_init(&storage->lock, NULL);
+    storage->index = sc_index_new(config->index_bytes ? config->index_bytes : SC_INDEX_BYTES);
+    storage->latest = sc_latest_new();
+    storage->reader = (struct storage_reader){.storage = storage, .box = sc_mailbox_new(false)};
+    storage->writer = (struct storage_writer){.storage = storage, .box = sc_mailbox_new(false)};
+    enum sc_rc rc = sc_dir_remove(config->scratch, err); // what a killed one left
+    if (rc == SC_OK)
+        rc = sc_dir_make(config->scratch, 0700, err);
+    if (rc == SC_OK)
+        rc = open_handle(config, &storage->reader.store, &storage->reader.objects, err);
+    if (rc == SC_OK)
+        rc = open_handle(config, &storage->writer.store, &storage->writer.objects, err);
+    if (rc == SC_OK)
+        rc = sc_latest_reader_open(storage->latest, config->journal_path, &storage->reader.latest, err);
+    if (rc != SC_OK) {
+        sc_storage_close(storage);
+        return rc;
+    }
+    *ret_storage = storage;
+    return SC_OK;
+}
+
+static void *read_thread(void *context)
+{
+    struct storage_reader *reader = context;
+    for (;;) {
+        struct sc_job *jobs = sc_mailbox_take(reader->box, VOIDS_EVERY_MS);
+        if (!jobs && sc_mailbox_closed(reader->box))
+            return NULL;
+        if (!jobs || sc_clock_mono_ms() - reader->voids_listed_ms > VOIDS_EVERY_MS)
+            storage_list_voids(reader);
+        for (struct sc_job *job = jobs, *next; job; job = next) {
+            next = job->next;
+            storage_read_job(reader, job);
+            sc_mailbox_send(reader->storage->config.answers, job);
+        }
+    }
+}
+
+static bool can_wait(const struct sc_job *jobs)
+{
+    uint32_t count = 0;
+    for (const struct sc_job *job = jobs; job; job = job->next)
+        if (job->kind != SC_JOB_WRITE_RECORD || ++count >= WRITE_AT_ONCE)
+            return false;
+    return true;
+}
+
+static struct sc_job **tail_of(struct sc_job **list)
+{
+    while (*list)
+        list = &(*list)->next;
+    return list;
+}
+
+// Records of short steps come one by one; each batch costs a sync. So a batch that holds only records begins at least
+// WRITE_EVERY_MS after the one before, and takes what came meanwhile.
+static void *write_thread(void *context)
+{
+    struct storage_writer *writer = context;
+    for (;;) {
+        struct sc_job *jobs = sc_mailbox_take(writer->box, -1);
+        if (!jobs)
+            return NULL; // closed
+        int64_t wait_ms = writer->batch_ms + WRITE_EVERY_MS - sc_clock_mono_ms();
+        if (wait_ms > 0 && wait_ms <= WRITE_EVERY_MS && can_wait(jobs)) {
+            struct sc_job *more;
+            while (wait_ms > 0 && can_wait(jobs) && (more = sc_mailbox_take(writer->box, (int)wait_ms))) {
+                *tail_of(&jobs) = more;
+                wait_ms = writer->batch_ms + WRITE_EVERY_MS - sc_clock_mono_ms();
+            }
+        }
+        writer->batch_ms = sc_clock_mono_ms();
+        storage_write_jobs(writer, jobs);
+    }
+}
+
+void sc_storage_start(struct sc_storage *storage)
+{
+    SC_ASSERT(!storage->started);
+    SC_ASSERT(pthread_create(&storage->reader.thread, NULL, read_thread, &storage->reader) == 0);
+    SC_ASSERT(pthread_create(&storage->writer.thread, NULL, write_thread, &storage->writer) == 0);
+    storage->started = true;
+}
+
+void sc_storage_close(struct sc_storage *storage)
+{
+    if (!storage)
+        return;
+    sc_mailbox_close(storage->reader.box);
+    sc_mailbox_close(storage->writer.box);
+    if (storage->started) {
+        pthread_join(storage->reader.thread, NULL);
+        pthread_join(storage->writer.thread, NULL);
+    }
+    storage_writer_done(&storage->writer);
+    sc_mailbox_free(storage->reader.box);
+    sc_mailbox_free(storage->writer.box);
+    sc_latest_reader_close(storage->reader.latest);
+    sc_objects_free(storage->reader.objects);
+    sc_objects_free(storage->writer.objects);
+    sc_store_close(storage->reader.store);
+    sc_store_close(storage->writer.store);
+    sc_index_free(storage->index);
+    sc_latest_free(storage->latest);
+    pthread_mutex_destroy(&storage->lock);
+    free(storage);
+}
+
+void sc_storage_post(struct sc_storage *storage, struct sc_job *job)
+{
+    switch (job->kind) {
+    case SC_JOB_LOAD_PLAN:
+    case SC_JOB_LOOK_UP:
+    case SC_JOB_PRESENCE:
+        sc_mailbox_send(storage->reader.box, job);
+        return;
+    case SC_JOB_WRITE_RECORD:
+    case SC_JOB_WRITE_VOID:
+    case SC_JOB_CLOSE_OUT:
+    case SC_JOB_PUT:
+    case SC_JOB_PUT_DROP:
+        sc_mailbox_send(storage->writer.box, job);
+        return;
+    case SC_JOB_QUERY:
+    case SC_JOB_ANSWER:
+        break;
+    }
+    SC_ASSERT(false);
+}
+
+enum sc_rc sc_storage_load_plan(struct sc_storage *storage, const struct sc_digest *digest,
+                                struct sc_loaded_plan **ret_plan, struct sc_error *err)
+{
+    SC_ASSERT(!storage->started);
+    return storage_load_plan(&storage->reader, digest, ret_plan, err);
+}
+
+struct sc_index *sc_storage_index(struct sc_storage *storage)
+{
+    return storage->index;
+}
+
+struct sc_latest *sc_storage_latest(struct sc_storage *storage)
+{
+    return storage->latest;
+}
+
+void storage_remember_template(struct sc_storage *storage, const struct sc_digest *template_, uint32_t count,
+                               uint64_t marks)
+{
+    pthread_mutex_lock(&storage->lock);
+    struct storage_template *place = &storage->shared_templates[0];
+    for (size_t i = 0; i < STORAGE_TEMPLATES; i++) {
+        struct storage_template *t = &storage->shared_templates[i];
+        if (sc_digest_eq(&t->template_, template_)) {
+            place = t;
+            break;
+        }
+        if (t->used < place->used)
+            place = t;
+    }
+    *place = (struct storage_template){*template_, count, marks, ++storage->shared_uses};
+    pthread_mutex_unlock(&storage->lock);
+}
+
+bool storage_knows_template(struct sc_storage *storage, const struct sc_digest *template_,
+                            uint32_t *ret_count, uint64_t *ret_marks)
+{
+    bool found = false;
+    pthread_mutex_lock(&storage->lock);
+    for (size_t i = 0; i < STORAGE_TEMPLATES && !found; i++) {
+        struct storage_template *t = &storage->shared_templates[i];
+        found = t->used && sc_digest_eq(&t->template_, template_);
+        if (!found)
+            continue;
+        t->used = ++storage->shared_uses;
+        *ret_count = t->count;
+        *ret_marks = t->marks;
+    }
+    pthread_mutex_unlock(&storage->lock);
+    return found;
+}
+
+const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena)
+{
+    return (const char *)sc_arena_printf(arena, "%s/%llu", writer->storage->config.scratch,
+                                         (unsigned long long)writer->next_scratch++)
+        .ptr;
+}
+
+static enum sc_rc run_op(struct sc_store *store, struct sc_store_op *op, struct sc_error *err)
+{
+    enum sc_rc rc = sc_store_wait(store, op);
+    if (rc != SC_OK && err)
+        *err = op->err;
+    return rc;
+}
+
+enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struct sc_slice bytes,
+                             struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, name);
+    op.body = bytes;
+    enum sc_rc rc = run_op(store, &op, err);
+    sc_store_op_done(&op);
+    return rc;
+}
+
+enum sc_rc storage_get_named(struct sc_store *store, struct sc_slice name, size_t max_bytes,
+                             struct sc_buf *ret_bytes, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, name);
+    op.max_bytes = max_bytes;
+    enum sc_rc rc = run_op(store, &op, err);
+    if (rc == SC_OK)
+        sc_buf_add_slice(ret_bytes, sc_buf_slice(&op.data));
+    sc_store_op_done(&op);
+    return rc == SC_OK && ret_bytes->overflow
+               ? sc_error_set(err, SC_LIMIT, "an object is larger than can be read")
+               : rc;
+}

@@ -1,0 +1,33 @@
+// The store threads: one looks up and loads, one writes and publishes; each has a store handle of its own. They share the
+// index and the newest-record table. Jobs are posted by the core thread and come back, done, in its mailbox.
+//
+//   read thread:  LOAD_PLAN, LOOK_UP, PRESENCE; lists the voids at a plan's load and once a minute
+//   write thread: PUT, WRITE_RECORD (in batches: objects, one sync, records), WRITE_VOID, CLOSE_OUT
+#pragma once
+
+#include "coordinator/shell/index.h"
+#include "coordinator/shell/job.h"
+#include "coordinator/shell/latest.h"
+
+struct sc_storage_config {
+    const char *url;
+    struct sc_slice domain, coordinator; // must outlive the storage
+    const char *journal_path;            // for the newest-record table
+    const char *scratch;                 // folder for uploads and what is published; emptied at the start
+    int64_t patience_ms;                 // how long a write is tried again
+    size_t index_bytes;                  // 0: SC_INDEX_BYTES
+    struct sc_mailbox *answers;
+};
+
+struct sc_storage;
+SC_MUST_USE enum sc_rc sc_storage_open(const struct sc_storage_config *config,
+                                       struct sc_storage **ret_storage, struct sc_error *err);
+void sc_storage_start(struct sc_storage *storage);
+// What was posted is finished, as far as the store allows at once; answers stay in the mailbox.
+void sc_storage_close(struct sc_storage *storage);
+void sc_storage_post(struct sc_storage *storage, struct sc_job *job);
+// Before the threads start: the restored runs' plans.
+SC_MUST_USE enum sc_rc sc_storage_load_plan(struct sc_storage *storage, const struct sc_digest *digest,
+                                            struct sc_loaded_plan **ret_plan, struct sc_error *err);
+struct sc_index *sc_storage_index(struct sc_storage *storage);
+struct sc_latest *sc_storage_latest(struct sc_storage *storage);

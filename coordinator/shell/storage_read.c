@@ -1,0 +1,332 @@
+// The reading store thread's work: plans, look-ups, presence, voids.
+#include "coordinator/shell/storage_parts.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "base/os/log.h"
+
+// A record's lists are handed to the core as they are.
+#define SAME_LAYOUT(a, a_second, b, b_second)                                                                \
+    _Static_assert(sizeof(a) == sizeof(b) && offsetof(a, a_second) == offsetof(b, b_second), "equal "        \
+                                                                                             "layouts")
+SAME_LAYOUT(struct sc_record_field, value, struct sc_key_field, value);
+SAME_LAYOUT(struct sc_record_output, artifact, struct sc_named_artifact, artifact);
+SAME_LAYOUT(struct sc_record_value, json, struct sc_named_text, text);
+
+static struct sc_core_record *core_record(const struct sc_record *record, struct sc_arena *arena)
+{
+    struct sc_core_record *r = SC_NEW(arena, struct sc_core_record);
+    r->key = record->key;
+    r->generation = record->generation;
+    r->fields.items = (struct sc_key_field *)record->fields.items;
+    r->fields.count = record->fields.count;
+    r->outputs.items = (struct sc_named_artifact *)record->outputs.items;
+    r->outputs.count = record->outputs.count;
+    r->values.items = (struct sc_named_text *)record->values.items;
+    r->values.count = record->values.count;
+    r->stdout_ = record->logs.stdout_;
+    r->stderr_ = record->logs.stderr_;
+    r->ended_at = record->ended_at;
+    r->wall_ms = record->wall_ms;
+    r->cpu_ms = record->cpu_ms;
+    r->max_rss_bytes = record->max_rss_bytes;
+    r->namespace_ = record->namespace_;
+    r->pipeline = record->pipeline;
+    r->step = record->step;
+    r->run = record->run;
+    r->agent = record->agent;
+    r->attempt = record->attempt;
+    return r;
+}
+
+// ---- plans
+
+static void load_segment(struct storage_reader *reader, const struct sc_digest *template_)
+{
+    uint32_t known_count;
+    uint64_t known_marks;
+    if (storage_knows_template(reader->storage, template_, &known_count, &known_marks))
+        return; // what others made since is found key by key
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_slice *records;
+    uint32_t count;
+    uint64_t marks = 0;
+    struct sc_error err = SC_ERROR_INIT;
+    enum sc_rc rc = sc_records_get_segment(reader->store, reader->storage->config.domain, template_, &arena,
+                                           &records, &count, &err);
+    if (rc != SC_OK) {
+        if (rc != SC_NOT_FOUND)
+            sc_log(SC_LOG_WARN, "component=store ignoring a segment: %s", err.message);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_digest key;
+        marks += sc_index_mark(records[i]);
+        if (sc_index_record_key(records[i], &key))
+            sc_index_put(reader->storage->index, &key, records[i]);
+    }
+    if (count)
+        storage_remember_template(reader->storage, template_, count, marks);
+}
+
+enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_digest *digest,
+                             struct sc_loaded_plan **ret_plan, struct sc_error *err)
+{
+    struct sc_loaded_plan *plan = sc_calloc(1, sizeof *plan);
+    sc_arena_init(&plan->arena);
+    sc_buf_init(&plan->bytes, SC_LIMIT_PLAN_BYTES);
+    plan->digest = *digest;
+    enum sc_rc rc = sc_objects_get_bytes(reader->objects, digest, SC_LIMIT_PLAN_BYTES, &plan->bytes, err);
+    if (rc == SC_OK)
+        rc = sc_plan_decode(sc_buf_slice(&plan->bytes), &plan->arena, &plan->plan, err);
+    if (rc != SC_OK) {
+        sc_loaded_plan_free(plan);
+        return sc_error_wrap(err, rc, "load the plan");
+    }
+    plan->template_ = sc_plan_template(plan->plan);
+    load_segment(reader, &plan->template_);
+    *ret_plan = plan;
+    return SC_OK;
+}
+
+void storage_list_voids(struct storage_reader *reader)
+{
+    enum { OVERLAP_MS = 120000 }; // clocks of several coordinators differ
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_void *voids;
+    uint32_t count;
+    struct sc_error err = SC_ERROR_INIT;
+    reader->voids_listed_ms = sc_clock_mono_ms();
+    if (sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_to_ms, &arena, &voids,
+                         &count, &err) != SC_OK) {
+        sc_log(SC_LOG_WARN, "component=store ignoring the voids until the next listing: %s", err.message);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sc_index_void(reader->storage->index, &voids[i].key, voids[i].wall_ms);
+        if (voids[i].wall_ms - OVERLAP_MS > reader->voids_to_ms)
+            reader->voids_to_ms = voids[i].wall_ms - OVERLAP_MS;
+    }
+}
+
+// ---- look-ups
+
+// From the index. False: look in the store.
+static bool from_index(struct storage_reader *reader, const struct sc_digest *key, struct sc_arena *arena,
+                       struct sc_record *ret_record)
+{
+    struct sc_slice bytes;
+    struct sc_index *index = reader->storage->index;
+    if (!sc_index_get(index, key, arena, &bytes, NULL))
+        return false;
+    if (sc_record_decode(bytes, reader->storage->config.domain, key, arena, ret_record, NULL) == SC_OK &&
+        !sc_index_is_voided(index, key, ret_record->ended_at))
+        return true;
+    sc_index_remove(index, key); // rotten, or withdrawn: the store may have a newer one
+    return false;
+}
+
+static enum sc_found find_record(struct storage_reader *reader, const struct sc_digest *key,
+                                 struct sc_arena *arena, struct sc_record *ret_record,
+                                 struct sc_slice *ret_message)
+{
+    if (from_index(reader, key, arena, ret_record))
+        return SC_FOUND;
+    struct sc_slice bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    enum sc_rc rc =
+        sc_records_get(reader->store, reader->storage->config.domain, key, arena, &bytes, ret_record, &err);
+    if (rc == SC_NOT_FOUND)
+        return SC_FOUND_ABSENT;
+    if (rc != SC_OK) {
+        *ret_message = sc_arena_copy(arena, sc_slice_str(err.message));
+        return rc == SC_CORRUPT || rc == SC_MALFORMED || rc == SC_VERSION ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
+    }
+    if (sc_index_is_voided(reader->storage->index, key, ret_record->ended_at))
+        return SC_FOUND_VOIDED;
+    sc_index_put(reader->storage->index, key, bytes);
+    return SC_FOUND;
+}
+
+static const struct sc_core_record *find_previous(struct storage_reader *reader,
+                                                  const struct sc_lookup_item *item, struct sc_arena *arena)
+{
+    for (int by_command = 0; by_command < 2; by_command++) {
+        struct sc_digest key;
+        struct sc_record record;
+        struct sc_slice message;
+        bool known = by_command ? sc_latest_of_command(reader->latest, &item->command, &key)
+                                : sc_latest_of_step(reader->latest, item->namespace_, item->pipeline,
+                                                    item->step, &key);
+        if (known && !sc_digest_eq(&key, &item->key) &&
+            find_record(reader, &key, arena, &record, &message) == SC_FOUND)
+            return core_record(&record, arena);
+    }
+    return NULL;
+}
+
+// A hit on what was made under another name is the newest of this step too.
+static void note_names(struct storage_reader *reader, struct sc_job *job, const struct sc_lookup_item *item,
+                       const struct sc_core_record *record)
+{
+    if (item->by_step ||
+        (sc_slice_eq(record->step, item->step) && sc_slice_eq(record->pipeline, item->pipeline) &&
+         sc_slice_eq(record->namespace_, item->namespace_)))
+        return;
+    struct sc_digest key;
+    if (sc_latest_of_step(reader->latest, item->namespace_, item->pipeline, item->step, &key) &&
+        sc_digest_eq(&key, &record->key))
+        return;
+    if (!job->u.look_up.latest)
+        job->u.look_up.latest = SC_NEW_ARRAY(&job->arena, job->u.look_up.count, struct sc_job_latest);
+    job->u.look_up.latest[job->u.look_up.latest_count++] =
+        (struct sc_job_latest){.namespace_ = item->namespace_,
+                               .pipeline = item->pipeline,
+                               .step = item->step,
+                               .command = item->command,
+                               .key = record->key};
+}
+
+static void look_up_one(struct storage_reader *reader, struct sc_job *job, uint32_t i)
+{
+    const struct sc_lookup_item *item = &job->u.look_up.items[i];
+    struct sc_looked_up *out = &job->u.look_up.found[i];
+    struct sc_digest key = item->key;
+    struct sc_record record;
+    out->found = SC_FOUND_ABSENT;
+    if (item->by_step &&
+        !sc_latest_of_step(reader->latest, item->namespace_, item->pipeline, item->step, &key))
+        return;
+    out->found = find_record(reader, &key, &job->arena, &record, &out->message);
+    if (out->found == SC_FOUND || out->found == SC_FOUND_VOIDED)
+        out->record = core_record(&record, &job->arena);
+    if (out->found == SC_FOUND)
+        note_names(reader, job, item, out->record);
+    else if (item->want_previous)
+        out->previous = find_previous(reader, item, &job->arena);
+}
+
+// ---- objects of the hits of one batch, each looked at once
+
+struct seen {
+    const struct sc_artifact **items;
+    uint32_t count;
+    uint32_t *slots; // index + 1; 0: free
+    uint32_t mask;
+};
+
+static uint32_t seen_at(struct seen *seen, const struct sc_artifact *artifact)
+{
+    uint32_t at;
+    memcpy(&at, artifact->digest.bytes, sizeof at);
+    for (at &= seen->mask; seen->slots[at]; at = (at + 1) & seen->mask) {
+        const struct sc_artifact *other = seen->items[seen->slots[at] - 1];
+        if (other->kind == artifact->kind && sc_digest_eq(&other->digest, &artifact->digest))
+            return seen->slots[at] - 1;
+    }
+    seen->items[seen->count++] = artifact;
+    seen->slots[at] = seen->count;
+    return seen->count - 1;
+}
+
+// What lies in the record itself, or has no bytes, cannot be lost.
+static bool needs_object(const struct sc_artifact *artifact)
+{
+    return !artifact->has_inline && !sc_digest_is_zero(&artifact->digest);
+}
+
+static uint32_t count_objects(const struct sc_job *job)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < job->u.look_up.count; i++)
+        if (job->u.look_up.found[i].found == SC_FOUND)
+            for (uint32_t j = 0; j < job->u.look_up.found[i].record->outputs.count; j++)
+                count += needs_object(&job->u.look_up.found[i].record->outputs.items[j].artifact);
+    return count;
+}
+
+static void judge_objects(struct sc_looked_up *out, struct seen *seen, const enum sc_rc *rets)
+{
+    for (uint32_t j = 0; j < out->record->outputs.count; j++) {
+        const struct sc_artifact *artifact = &out->record->outputs.items[j].artifact;
+        if (!needs_object(artifact))
+            continue;
+        enum sc_rc rc = rets[seen_at(seen, artifact)];
+        if (rc == SC_NOT_FOUND)
+            out->objects_lost = true;
+        else if (rc != SC_OK && out->found == SC_FOUND) {
+            out->found = SC_FOUND_ERROR;
+            out->message = sc_slice_str(sc_rc_text(rc));
+        }
+    }
+}
+
+static void check_objects(struct storage_reader *reader, struct sc_job *job)
+{
+    uint32_t most = count_objects(job), slots = 16;
+    if (most == 0)
+        return;
+    while (slots < most * 2)
+        slots *= 2;
+    struct seen seen = {.items = SC_NEW_ARRAY(&job->arena, most, const struct sc_artifact *),
+                        .slots = SC_NEW_ARRAY(&job->arena, slots, uint32_t),
+                        .mask = slots - 1};
+    for (uint32_t i = 0; i < job->u.look_up.count; i++) {
+        const struct sc_looked_up *out = &job->u.look_up.found[i];
+        for (uint32_t j = 0; out->found == SC_FOUND && j < out->record->outputs.count; j++)
+            if (needs_object(&out->record->outputs.items[j].artifact))
+                (void)seen_at(&seen, &out->record->outputs.items[j].artifact);
+    }
+    enum sc_rc *rets = SC_NEW_ARRAY(&job->arena, seen.count, enum sc_rc);
+    sc_objects_presence(reader->objects, seen.items, seen.count, false, rets);
+    for (uint32_t i = 0; i < job->u.look_up.count; i++)
+        if (job->u.look_up.found[i].found == SC_FOUND)
+            judge_objects(&job->u.look_up.found[i], &seen, rets);
+}
+
+static void look_up(struct storage_reader *reader, struct sc_job *job)
+{
+    uint32_t count = job->u.look_up.count;
+    job->u.look_up.found = SC_NEW_ARRAY(&job->arena, count, struct sc_looked_up);
+    for (uint32_t i = 0; i < count; i++)
+        look_up_one(reader, job, i);
+    check_objects(reader, job);
+}
+
+static void presence(struct storage_reader *reader, struct sc_job *job)
+{
+    uint32_t count = job->u.presence.count;
+    const struct sc_artifact **items = SC_NEW_ARRAY(&job->arena, count, const struct sc_artifact *);
+    job->u.presence.rets = SC_NEW_ARRAY(&job->arena, count, enum sc_rc);
+    for (uint32_t i = 0; i < count; i++)
+        items[i] = &job->u.presence.items[i];
+    sc_objects_presence(reader->objects, items, count, true, job->u.presence.rets);
+}
+
+void storage_read_job(struct storage_reader *reader, struct sc_job *job)
+{
+    switch (job->kind) {
+    case SC_JOB_LOAD_PLAN:
+        storage_list_voids(reader);
+        job->rc = storage_load_plan(reader, &job->u.load_plan.digest, &job->u.load_plan.plan, &job->err);
+        return;
+    case SC_JOB_LOOK_UP:
+        look_up(reader, job);
+        return;
+    case SC_JOB_PRESENCE:
+        presence(reader, job);
+        return;
+    case SC_JOB_WRITE_RECORD:
+    case SC_JOB_WRITE_VOID:
+    case SC_JOB_CLOSE_OUT:
+    case SC_JOB_PUT:
+    case SC_JOB_PUT_DROP:
+    case SC_JOB_QUERY:
+    case SC_JOB_ANSWER:
+        break;
+    }
+    SC_ASSERT(false);
+}
