@@ -1,0 +1,58 @@
+// What the files of the loop share: agent.c (life, events in), carry.c (effects out), speak.c (messages out).
+#pragma once
+
+#include "agent/core/core.h"
+#include "agent/shell/agent.h"
+#include "agent/shell/worker.h"
+#include "proto/bus.h"
+
+enum { SC_AGENT_PENDING_MOST = 8192 };
+
+struct sc_agent {
+    const struct sc_agent_config *config;
+    struct sc_arena arena;
+    struct sc_agent_core *core;
+    struct sc_workplace place;
+    struct sc_prober *prober;
+    struct sc_worker_config worker_config;
+    struct sc_workers *workers;
+    struct sc_runner *runner;
+    struct sc_bus *bus;
+    uint64_t incarnation;
+    int epoll_fd, signal_fd;
+    struct sc_agent_task *tasks; // by attempt
+    struct sc_agent_task *dead;  // freed at the end of the turn
+    // Events that came up while effects were carried out.
+    struct sc_agent_event *pending;
+    uint32_t pending_count, pending_room;
+    uint32_t probes; // that workers have
+    // Listeners' bytes, let out at a bounded rate.
+    uint32_t listened;
+    int64_t tokens, tokens_ms;
+    uint32_t runner_starts;
+    int64_t runner_start_ms;
+    bool leaving;
+    enum sc_rc rc; // of leaving
+    struct sc_error *err;
+};
+
+struct sc_agent_task *sc_agent_find(const struct sc_agent *agent, uint64_t attempt);
+// Steps the core with the event, and with those that carrying out its effects brings up.
+void sc_agent_event(struct sc_agent *agent, struct sc_agent_event event);
+// To be stepped after the effects that are being carried out.
+void sc_agent_later(struct sc_agent *agent, enum sc_agent_event_kind kind, uint64_t attempt);
+void sc_agent_fatal(struct sc_agent *agent, enum sc_rc rc);
+
+// carry.c
+void sc_agent_carry(struct sc_agent *agent, const struct sc_agent_effect *effect);
+// Reads the rest of what the step printed, once; closes the pipes.
+void sc_agent_finish_logs(struct sc_agent *agent, struct sc_agent_task *task);
+void sc_agent_bury(struct sc_agent *agent);
+
+// speak.c
+void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect);
+void sc_agent_say_probed(struct sc_agent *agent, const struct sc_msg_probed *probed);
+void sc_agent_listen(struct sc_agent *agent, const struct sc_msg_listen *listen);
+void sc_agent_forget_listener(struct sc_agent *agent, struct sc_agent_task *task);
+// Lets out what listeners wait for; tells in how many ms to call it again, -1 for not at all.
+int sc_agent_tell_listeners(struct sc_agent *agent);

@@ -1,0 +1,144 @@
+#include "agent/shell/child.h"
+
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "base/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 16 << 10, SIGNALS = 64 };
+
+// Between fork and exec: async-signal-safe calls only. The errno of what failed goes through the report pipe.
+static _Noreturn void become(const struct sc_child *child, int out, int err, int report, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(127);
+    setpgid(0, 0);
+    for (int s = 1; s <= SIGNALS; s++)
+        signal(s, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    umask(022);
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    bool good = in >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+                dup2(err, STDERR_FILENO) >= 0 && chdir(child->folder ? child->folder : "/") == 0;
+    if (good)
+        execve(child->argv[0], (char *const *)(uintptr_t)child->argv, (char *const *)(uintptr_t)child->env);
+    int failed = errno;
+    if (write(report, &failed, sizeof failed) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+// False at the end of the stream.
+static bool pull(int fd, size_t max_bytes, struct sc_buf *buf, bool *ret_large)
+{
+    uint8_t bytes[READ_BYTES];
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0) {
+        *ret_large = *ret_large || buf->len + (size_t)n > max_bytes;
+        if (!*ret_large)
+            sc_buf_add(buf, bytes, (size_t)n);
+    }
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+// Until it ends; what holds its pipes open after that is not waited for.
+static enum sc_rc attend(const struct sc_child *child, int pidfd, const int fds[2], struct sc_buf *bufs[2],
+                         struct sc_error *err)
+{
+    int64_t until = sc_clock_mono_ms() + child->timeout_ms;
+    bool open[2] = {true, true}, large = false;
+    for (;;) {
+        struct pollfd polls[3] = {
+            {pidfd, POLLIN, 0}, {open[0] ? fds[0] : -1, POLLIN, 0}, {open[1] ? fds[1] : -1, POLLIN, 0}};
+        int64_t left = until - sc_clock_mono_ms();
+        if (left <= 0)
+            return sc_error_set(err, SC_TIMEOUT, "it did not end within %g s",
+                                (double)child->timeout_ms / 1000);
+        if (poll(polls, 3, left > INT32_MAX ? INT32_MAX : (int)left) < 0 && errno != EINTR)
+            return sc_error_errno(err, errno, "poll");
+        for (int i = 0; i < 2; i++)
+            if (open[i] && polls[i + 1].revents)
+                open[i] = pull(fds[i], child->max_bytes, bufs[i], &large);
+        if (large)
+            return sc_error_set(err, SC_LIMIT, "it printed more than %zu bytes", child->max_bytes);
+        if (!(polls[0].revents & POLLIN))
+            continue;
+        for (int i = 0; i < 2; i++)
+            if (open[i])
+                pull(fds[i], child->max_bytes, bufs[i], &large);
+        return large ? sc_error_set(err, SC_LIMIT, "it printed more than %zu bytes", child->max_bytes)
+                     : SC_OK;
+    }
+}
+
+static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t *ret_pid, int *ret_pidfd,
+                        struct sc_error *err)
+{
+    int report[2], failed = 0;
+    if (pipe2(report, O_CLOEXEC))
+        return sc_error_errno(err, errno, "make a pipe");
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        become(child, out, err_fd, report[1], parent);
+    int saved = errno;
+    close(report[1]);
+    ssize_t n = pid > 0 ? read(report[0], &failed, sizeof failed) : 0;
+    close(report[0]);
+    if (pid < 0)
+        return sc_error_errno(err, saved, "fork");
+    if (n == sizeof failed) {
+        waitpid(pid, NULL, 0);
+        return sc_error_errno(err, failed, "start %s", child->argv[0]);
+    }
+    *ret_pid = pid;
+    *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (*ret_pidfd >= 0)
+        return SC_OK;
+    saved = errno;
+    kill(-pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return sc_error_errno(err, saved, "watch a process");
+}
+
+enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, struct sc_buf *ret_err,
+                        int *ret_status, struct sc_error *err)
+{
+    int out[2], errs[2], pidfd = -1;
+    pid_t pid = -1;
+    if (pipe2(out, O_CLOEXEC))
+        return sc_error_errno(err, errno, "make a pipe");
+    if (pipe2(errs, O_CLOEXEC)) {
+        int saved = errno;
+        close(out[0]);
+        close(out[1]);
+        return sc_error_errno(err, saved, "make a pipe");
+    }
+    enum sc_rc rc = start(child, out[1], errs[1], &pid, &pidfd, err);
+    close(out[1]);
+    close(errs[1]);
+    if (rc == SC_OK) {
+        int fds[2] = {out[0], errs[0]};
+        struct sc_buf *bufs[2] = {ret_out, ret_err};
+        fcntl(fds[0], F_SETFL, O_NONBLOCK);
+        fcntl(fds[1], F_SETFL, O_NONBLOCK);
+        rc = attend(child, pidfd, fds, bufs, err);
+        kill(-pid, SIGKILL); // and what it left behind
+        while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
+            ;
+        close(pidfd);
+    }
+    close(out[0]);
+    close(errs[0]);
+    return rc;
+}

@@ -1,0 +1,26 @@
+// Classes of environments as they are remembered: each with the files that it was told by, and a fingerprint of how they
+// were then. Kept in one file; losing it costs one start of a python.
+#pragma once
+
+#include "base/codec.h"
+#include "base/error.h"
+
+struct sc_remembered {
+    struct sc_slice path; // PATH
+    bool gpu;
+    struct sc_digest fingerprint;
+    struct sc_slice environment; // encoded
+    SC_LIST(struct sc_slice, watch);
+};
+
+struct sc_classes;
+
+struct sc_classes *sc_classes_open(const char *file); // NULL: in memory only; absent or damaged: empty
+void sc_classes_close(struct sc_classes *classes);
+const struct sc_remembered *sc_classes_find(const struct sc_classes *classes, struct sc_slice path, bool gpu);
+// Copies, in place of what was remembered for the same PATH; writes the file.
+void sc_classes_remember(struct sc_classes *classes, const struct sc_remembered *remembered);
+// Of how the files are now: identity, size and times of each, and where a link leads; absent ones too. `extra` is mixed in.
+// ret_newest_ns: the youngest time that was seen, so that a caller can tell what changed while it looked.
+struct sc_digest sc_classes_fingerprint(const struct sc_slice *watch, uint32_t count, struct sc_slice extra,
+                                        int64_t *ret_newest_ns);

@@ -1,0 +1,157 @@
+#include "agent/shell/host.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/file.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+enum { TEXT_BYTES = 64 << 10, GPUS_MOST = 64 };
+
+static bool read_text(const char *path, struct sc_buf *ret_text)
+{
+    sc_buf_clear(ret_text);
+    return sc_file_read(path, TEXT_BYTES, ret_text, NULL) == SC_OK;
+}
+
+// os-release(5): NAME=value, which may be quoted.
+static struct sc_slice os_field(struct sc_slice text, const char *name)
+{
+    size_t name_len = strlen(name);
+    while (text.len) {
+        const uint8_t *end = memchr(text.ptr, '\n', text.len);
+        struct sc_slice line = sc_slice(text.ptr, end ? (size_t)(end - text.ptr) : text.len);
+        text = sc_slice_from(text, line.len + (end ? 1 : 0));
+        if (!sc_slice_starts(line, name) || line.len <= name_len || line.ptr[name_len] != '=')
+            continue;
+        line = sc_slice_from(line, name_len + 1);
+        if (line.len >= 2 && (line.ptr[0] == '"' || line.ptr[0] == '\'') &&
+            line.ptr[line.len - 1] == line.ptr[0])
+            line = sc_slice(line.ptr + 1, line.len - 2);
+        return line;
+    }
+    return sc_slice(NULL, 0);
+}
+
+static struct sc_slice look_os(const char *os_release, struct sc_arena *arena)
+{
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 2 * TEXT_BYTES);
+    bool good = os_release ? read_text(os_release, &text)
+                           : read_text("/etc/os-release", &text) || read_text("/usr/lib/os-release", &text);
+    struct sc_slice id = good ? os_field(sc_buf_slice(&text), "ID") : sc_slice(NULL, 0);
+    if (id.len == 0)
+        return sc_slice_str("linux");
+    struct sc_slice version = os_field(sc_buf_slice(&text), "VERSION_ID");
+    return sc_arena_printf(arena, SC_SLICE_FMT "%s" SC_SLICE_FMT, SC_SLICE_ARG(id), version.len ? " " : "",
+                           SC_SLICE_ARG(version));
+}
+
+// This program runs with the machine's C library, as steps do; an upgrade to another version ends in its restart.
+static struct sc_slice look_libc(struct sc_arena *arena)
+{
+#ifdef __GLIBC__
+    return sc_arena_printf(arena, "glibc %s", gnu_get_libc_version());
+#else
+    (void)arena;
+    return sc_slice_str("musl");
+#endif
+}
+
+static void add_model(struct sc_slice text, struct sc_buf *out)
+{
+    static const char label[] = "Model:";
+    const uint8_t *at = text.len ? memmem(text.ptr, text.len, label, sizeof label - 1) : NULL;
+    if (!at)
+        return;
+    at += sizeof label - 1;
+    const uint8_t *end = text.ptr + text.len;
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    const uint8_t *stop = at;
+    while (stop < end && *stop != '\n')
+        stop++;
+    sc_buf_add_str(out, ", ");
+    sc_buf_add(out, at, (size_t)(stop - at));
+}
+
+// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat …": the first word that begins with a digit and has a dot.
+static struct sc_slice driver_version(struct sc_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || (i > 0 && text.ptr[i - 1] != ' '))
+            continue;
+        size_t end = i;
+        while (end < text.len && ((text.ptr[end] >= '0' && text.ptr[end] <= '9') || text.ptr[end] == '.'))
+            end++;
+        if (memchr(text.ptr + i, '.', end - i))
+            return sc_slice(text.ptr + i, end - i);
+    }
+    return sc_slice(NULL, 0);
+}
+
+static struct sc_slice look_gpu(struct sc_arena *arena)
+{
+    SC_AUTO_BUF struct sc_buf text, out;
+    sc_buf_init(&text, 2 * TEXT_BYTES);
+    sc_buf_init(&out, TEXT_BYTES);
+    if (!read_text("/proc/driver/nvidia/version", &text))
+        return sc_slice_str("none");
+    struct sc_slice version = driver_version(sc_buf_slice(&text));
+    sc_buf_printf(&out, "nvidia " SC_SLICE_FMT, SC_SLICE_ARG(version));
+    SC_AUTO_CLOSE int fd = open("/proc/driver/nvidia/gpus", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct sc_slice *names = NULL;
+    size_t count = 0;
+    if (fd >= 0 && sc_dir_names(fd, arena, &names, &count, NULL) != SC_OK)
+        count = 0;
+    for (size_t i = 0; i < count && i < GPUS_MOST; i++) {
+        SC_AUTO_FREE char *path =
+            sc_asprintf("/proc/driver/nvidia/gpus/" SC_SLICE_FMT "/information", SC_SLICE_ARG(names[i]));
+        if (read_text(path, &text))
+            add_model(sc_buf_slice(&text), &out);
+    }
+    return sc_arena_copy(arena, sc_buf_slice(&out));
+}
+
+struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena)
+{
+    struct utsname names;
+    struct sc_host host = {.os = look_os(os_release, arena), .libc = look_libc(arena)};
+    host.arch =
+        uname(&names) == 0 ? sc_arena_copy(arena, sc_slice_str(names.machine)) : sc_slice_str("unknown");
+    if (gpu)
+        host.gpu = look_gpu(arena);
+    return host;
+}
+
+const char *sc_host_find(struct sc_slice path, const char *name, struct sc_arena *arena,
+                         sc_text_list *ret_looked)
+{
+    uint32_t count = 1;
+    for (size_t i = 0; i < path.len; i++)
+        count += path.ptr[i] == ':';
+    sc_text_list looked = {SC_NEW_ARRAY(arena, count, struct sc_slice), 0};
+    const char *found = NULL;
+    while (path.len && !found) {
+        const uint8_t *colon = memchr(path.ptr, ':', path.len);
+        struct sc_slice dir = sc_slice(path.ptr, colon ? (size_t)(colon - path.ptr) : path.len);
+        path = sc_slice_from(path, dir.len + (colon ? 1 : 0));
+        if (dir.len == 0 || dir.ptr[0] != '/') // relative to a fresh work folder: nothing is there
+            continue;
+        struct sc_slice file = sc_arena_printf(arena, SC_SLICE_FMT "/%s", SC_SLICE_ARG(dir), name);
+        looked.items[looked.count++] = file;
+        struct stat st;
+        if (stat((const char *)file.ptr, &st) == 0 && S_ISREG(st.st_mode) &&
+            access((const char *)file.ptr, X_OK) == 0)
+            found = (const char *)file.ptr;
+    }
+    *ret_looked = looked;
+    return found;
+}

@@ -1,0 +1,43 @@
+// What a key needs to know of this machine (proto/message.h, probe). A prober remembers classes by what was looked at to
+// tell them; it may be shared by threads.
+#pragma once
+
+#include "agent/shell/task.h"
+#include "store/object.h"
+
+struct sc_prober;
+
+struct sc_prober_config {
+    const char *classes_path; // where classes are remembered; NULL: nowhere
+    const char *folder;       // made and removed for each command of a probe
+    const char *os_release;   // NULL: /etc/os-release, /usr/lib/os-release. A test seam
+    int64_t timeout_ms;       // of one process
+};
+struct sc_prober *sc_prober_new(const struct sc_prober_config *config);
+void sc_prober_free(struct sc_prober *prober);
+// The class of steps with this PATH. Starts a process only where something it rests on has changed. In the arena.
+SC_MUST_USE enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu,
+                                       struct sc_arena *arena, struct sc_class *ret_class,
+                                       struct sc_error *err);
+// The same, but SC_NOT_FOUND where a process would have to be started: for hello.
+SC_MUST_USE enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
+                                            struct sc_arena *arena, struct sc_class *ret_class,
+                                            struct sc_error *err);
+// What commands print, as parts probe.0 …. SC_INVALID, naming the command, when one fails or prints nothing.
+SC_MUST_USE enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path,
+                                          const sc_text_list *commands, struct sc_arena *arena,
+                                          struct sc_environment *ret_environment, struct sc_error *err);
+// How many processes it started, for tests.
+uint32_t sc_prober_started(struct sc_prober *prober);
+
+// A probe as a job: the message in, the answer out (in the arena).
+struct sc_probe_job {
+    struct sc_agent_job job;
+    struct sc_agent_batch *batch;
+    const struct sc_msg_probe *probe;
+    struct sc_slice default_path;
+    struct sc_arena arena;
+    struct sc_msg_probed probed;
+};
+struct sc_worker;
+void sc_worker_probe(struct sc_worker *worker, struct sc_probe_job *job);

@@ -1,0 +1,320 @@
+#include "agent/shell/probe.h"
+
+#include "agent/shell/child.h"
+#include "agent/shell/classes.h"
+#include "agent/shell/host.h"
+#include "agent/shell/python_probe.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/file.h"
+#include "base/os/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    GRANULARITY_NS = 20 * 1000000, // of file times, generously: what is younger than that may change unseen
+    OUTPUT_BYTES = SC_LIMIT_VALUE_BYTES,
+    SHOWN_BYTES = 300, // of a failed command's output
+    WATCH_HOST = 8,    // files besides python's
+};
+
+struct sc_prober {
+    struct sc_prober_config config;
+    char *folder, *os_release;
+    pthread_mutex_t lock;
+    struct sc_classes *shared_classes;
+    uint32_t shared_started;
+};
+
+struct sc_prober *sc_prober_new(const struct sc_prober_config *config)
+{
+    struct sc_prober *prober = sc_calloc(1, sizeof *prober);
+    prober->config = *config;
+    prober->folder = config->folder ? sc_strdup(config->folder) : NULL;
+    prober->os_release = config->os_release ? sc_strdup(config->os_release) : NULL;
+    pthread_mutex_init(&prober->lock, NULL);
+    prober->shared_classes = sc_classes_open(config->classes_path);
+    return prober;
+}
+
+void sc_prober_free(struct sc_prober *prober)
+{
+    if (!prober)
+        return;
+    sc_classes_close(prober->shared_classes);
+    pthread_mutex_destroy(&prober->lock);
+    free(prober->folder);
+    free(prober->os_release);
+    free(prober);
+}
+
+uint32_t sc_prober_started(struct sc_prober *prober)
+{
+    pthread_mutex_lock(&prober->lock);
+    uint32_t started = prober->shared_started;
+    pthread_mutex_unlock(&prober->lock);
+    return started;
+}
+
+// ---- a class
+
+// The minimum that every step gets; a HOME is of no use to an isolated python.
+static const char *const *clean_env(struct sc_arena *arena, struct sc_slice path, const char *home)
+{
+    const char **env = SC_NEW_ARRAY(arena, 5, const char *);
+    env[0] = (const char *)sc_arena_printf(arena, "PATH=" SC_SLICE_FMT, SC_SLICE_ARG(path)).ptr;
+    env[1] = (const char *)sc_arena_printf(arena, "HOME=%s", home).ptr;
+    env[2] = "LANG=C.UTF-8";
+    env[3] = "TZ=UTC";
+    return env;
+}
+
+static void put_part(struct sc_arena *arena, struct sc_environment *env, const char *name,
+                     const struct sc_buf *value)
+{
+    env->parts.items[env->parts.count++] =
+        (struct sc_environment_part){sc_slice_str(name), sc_arena_copy(arena, sc_buf_slice(value))};
+}
+
+static void put_text(struct sc_arena *arena, struct sc_environment *env, const char *name,
+                     struct sc_slice text)
+{
+    SC_AUTO_BUF struct sc_buf value;
+    sc_buf_init(&value, 0);
+    sc_mp_put_str(&value, text);
+    put_part(arena, env, name, &value);
+}
+
+// Sorted by name, as struct sc_environment wants them.
+static void build_class(struct sc_arena *arena, const struct sc_host *host, struct sc_slice path, bool gpu,
+                        const struct sc_python *python, struct sc_environment *ret_environment)
+{
+    struct sc_environment env = {.parts = {SC_NEW_ARRAY(arena, 7, struct sc_environment_part), 0}};
+    SC_AUTO_BUF struct sc_buf packages;
+    sc_buf_init(&packages, 0);
+    sc_mp_put_array(&packages, python->packages.count);
+    for (uint32_t i = 0; i < python->packages.count; i++)
+        sc_mp_put_str(&packages, python->packages.items[i]);
+    put_text(arena, &env, "arch", host->arch);
+    if (gpu)
+        put_text(arena, &env, "gpu", host->gpu);
+    put_text(arena, &env, "libc", host->libc);
+    put_text(arena, &env, "os", host->os);
+    put_part(arena, &env, "packages", &packages);
+    put_text(arena, &env, "path", path);
+    put_text(arena, &env, "python", python->version);
+    *ret_environment = env;
+}
+
+// Everything that stands in the class but does not lie in a watched file.
+static struct sc_slice facts_of(struct sc_arena *arena, const struct sc_host *host, bool gpu)
+{
+    return sc_arena_printf(arena, "1\n" SC_SLICE_FMT "\n" SC_SLICE_FMT "\n" SC_SLICE_FMT "\n" SC_SLICE_FMT,
+                           SC_SLICE_ARG(host->arch), SC_SLICE_ARG(host->os), SC_SLICE_ARG(host->libc),
+                           SC_SLICE_ARG(gpu ? host->gpu : sc_slice(NULL, 0)));
+}
+
+static bool remembered(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
+                       struct sc_arena *arena, struct sc_class *ret_class)
+{
+    const struct sc_remembered *r = sc_classes_find(prober->shared_classes, path, gpu);
+    if (!r)
+        return false;
+    int64_t newest_ns;
+    struct sc_digest now =
+        sc_classes_fingerprint(r->watch.items, r->watch.count, facts_of(arena, host, gpu), &newest_ns);
+    if (!sc_digest_eq(&now, &r->fingerprint))
+        return false;
+    struct sc_slice bytes = sc_arena_copy(arena, r->environment);
+    struct sc_environment environment = {0};
+    if (sc_decode(&sc_schema_environment, bytes, SC_DECODE_STRICT, arena, &environment, NULL) != SC_OK)
+        return false;
+    *ret_class = (struct sc_class){.path = path, .gpu = gpu, .environment = environment};
+    return true;
+}
+
+// A file that changed while we looked, or so shortly before that its times need not show the next change, would make a
+// wrong memory (the racy rule of the memo): then it is asked again next time.
+static void remember(struct sc_prober *prober, const struct sc_host *host, const struct sc_class *class_,
+                     const struct sc_slice *watch, uint32_t count, int64_t before_ns, struct sc_arena *arena)
+{
+    int64_t newest_ns;
+    struct sc_digest fingerprint =
+        sc_classes_fingerprint(watch, count, facts_of(arena, host, class_->gpu), &newest_ns);
+    if (newest_ns >= before_ns - GRANULARITY_NS)
+        return;
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    sc_encode(&sc_schema_environment, &class_->environment, &bytes);
+    struct sc_remembered r = {.path = class_->path,
+                              .gpu = class_->gpu,
+                              .fingerprint = fingerprint,
+                              .environment = sc_buf_slice(&bytes),
+                              .watch = {(struct sc_slice *)(uintptr_t)watch, count}};
+    sc_classes_remember(prober->shared_classes, &r);
+}
+
+static int64_t wall_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+// Asks the python3 of this PATH, and remembers.
+static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
+                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
+{
+    int64_t before_ns = wall_ns();
+    struct sc_python python = {.version = sc_slice_str("none")};
+    sc_text_list looked;
+    const char *program = sc_host_find(path, "python3", arena, &looked);
+    if (program) {
+        prober->shared_started++;
+        enum sc_rc rc = sc_python_ask(program, clean_env(arena, path, "/"), prober->config.timeout_ms, arena,
+                                      &python, err);
+        if (rc != SC_OK) {
+            sc_error_hint(err,
+                          "repair that python3, take it off the PATH, or give the step `environment: any`");
+            return rc;
+        }
+    }
+    struct sc_slice *watch =
+        SC_NEW_ARRAY(arena, looked.count + python.watch.count + WATCH_HOST, struct sc_slice);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < looked.count; i++)
+        watch[count++] = looked.items[i];
+    for (uint32_t i = 0; i < python.watch.count; i++)
+        watch[count++] = python.watch.items[i];
+    struct sc_class class_ = {.path = path, .gpu = gpu};
+    build_class(arena, host, path, gpu, &python, &class_.environment);
+    remember(prober, host, &class_, watch, count, before_ns, arena);
+    *ret_class = class_;
+    return SC_OK;
+}
+
+enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, struct sc_arena *arena,
+                           struct sc_class *ret_class, struct sc_error *err)
+{
+    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
+    pthread_mutex_lock(&prober->lock);
+    enum sc_rc rc = SC_OK;
+    if (!remembered(prober, &host, path, gpu, arena, ret_class))
+        rc = tell(prober, &host, path, gpu, arena, ret_class, err);
+    pthread_mutex_unlock(&prober->lock);
+    return rc;
+}
+
+enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
+                                struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
+{
+    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
+    if (pthread_mutex_trylock(&prober->lock)) // somebody asks a python just now
+        return sc_error_set(err, SC_NOT_FOUND, "not known yet");
+    bool found = remembered(prober, &host, path, gpu, arena, ret_class);
+    pthread_mutex_unlock(&prober->lock);
+    return found ? SC_OK : sc_error_set(err, SC_NOT_FOUND, "not known yet");
+}
+
+// ---- commands
+
+static struct sc_slice strip(struct sc_slice s)
+{
+    while (s.len && strchr(" \t\r\n", s.ptr[s.len - 1]))
+        s.len--;
+    while (s.len && strchr(" \t\r\n", s.ptr[0]))
+        s = sc_slice_from(s, 1);
+    return s;
+}
+
+static enum sc_rc command_failed(struct sc_slice command, struct sc_slice said, const char *what,
+                                 struct sc_error *err)
+{
+    said = strip(said);
+    if (said.len > SHOWN_BYTES)
+        said = sc_slice_from(said, said.len - SHOWN_BYTES);
+    enum sc_rc rc = sc_error_set(err, SC_INVALID, "probe `%.*s` %s%s" SC_SLICE_FMT,
+                                 (int)(command.len < SHOWN_BYTES ? command.len : SHOWN_BYTES),
+                                 (const char *)command.ptr, what, said.len ? ": " : "", SC_SLICE_ARG(said));
+    sc_error_hint(err,
+                  "a probe must print what the key is to hold, and end with 0; correct it in `environment`");
+    return rc;
+}
+
+static enum sc_rc run_command(struct sc_prober *prober, struct sc_slice path, struct sc_slice command,
+                              struct sc_arena *arena, struct sc_slice *ret_text, struct sc_error *err)
+{
+    const char *const argv[] = {"/bin/sh", "-c", sc_arena_cstr(arena, command), NULL};
+    struct sc_child child = {.argv = argv,
+                             .env = clean_env(arena, path, prober->folder),
+                             .folder = prober->folder,
+                             .timeout_ms = prober->config.timeout_ms,
+                             .max_bytes = OUTPUT_BYTES};
+    SC_AUTO_BUF struct sc_buf out, errs;
+    sc_buf_init(&out, OUTPUT_BYTES);
+    sc_buf_init(&errs, OUTPUT_BYTES);
+    int status = 0;
+    prober->shared_started++;
+    enum sc_rc rc = sc_dir_remove(prober->folder, err);
+    if (rc == SC_OK)
+        rc = sc_dir_make(prober->folder, 0755, err);
+    if (rc != SC_OK)
+        return rc;
+    rc = sc_child_run(&child, &out, &errs, &status, err);
+    struct sc_error ignored = SC_ERROR_INIT;
+    if (sc_dir_remove(prober->folder, &ignored) != SC_OK)
+        sc_log(SC_LOG_WARN, "ignoring: %s", ignored.message);
+    if (rc == SC_TIMEOUT || rc == SC_LIMIT)
+        return command_failed(command, sc_slice_str(err->message), "failed", err);
+    if (rc != SC_OK)
+        return rc;
+    char what[64];
+    if (WIFSIGNALED(status))
+        snprintf(what, sizeof what, "was killed by signal %d", WTERMSIG(status));
+    else
+        snprintf(what, sizeof what, "exited with %d", WEXITSTATUS(status));
+    if (status != 0)
+        return command_failed(command, sc_buf_slice(&errs), what, err);
+    struct sc_slice text = strip(sc_buf_slice(&out));
+    if (text.len == 0)
+        return command_failed(command, sc_buf_slice(&errs), "printed nothing", err);
+    if (!sc_slice_is_utf8(text))
+        return command_failed(command, sc_slice(NULL, 0), "printed what is no UTF-8 text", err);
+    *ret_text = sc_arena_copy(arena, text);
+    return SC_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return sc_slice_cmp(((const struct sc_environment_part *)a)->name,
+                        ((const struct sc_environment_part *)b)->name);
+}
+
+enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, const sc_text_list *commands,
+                              struct sc_arena *arena, struct sc_environment *ret_environment,
+                              struct sc_error *err)
+{
+    struct sc_environment env = {
+        .parts = {SC_NEW_ARRAY(arena, commands->count, struct sc_environment_part), 0}};
+    enum sc_rc rc = SC_OK;
+    pthread_mutex_lock(&prober->lock); // they share the folder
+    for (uint32_t i = 0; rc == SC_OK && i < commands->count; i++) {
+        struct sc_slice text;
+        rc = run_command(prober, path, commands->items[i], arena, &text, err);
+        if (rc != SC_OK)
+            break;
+        put_text(arena, &env, (const char *)sc_arena_printf(arena, "probe.%u", i).ptr, text);
+    }
+    pthread_mutex_unlock(&prober->lock);
+    if (rc != SC_OK)
+        return rc;
+    if (env.parts.count)
+        qsort(env.parts.items, env.parts.count, sizeof *env.parts.items, by_name);
+    *ret_environment = env;
+    return SC_OK;
+}

@@ -1,0 +1,204 @@
+#include "agent/shell/agent_impl.h"
+
+#include "agent/shell/machine.h"
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "base/os/log.h"
+
+#include <unistd.h>
+
+enum {
+    LOG_CHUNK_BYTES = 64 << 10,
+    LOG_BYTES_PER_MS = 32 << 10,
+    LOG_BURST_BYTES = 1 << 20,
+    LOG_WAIT_MS = 10,
+};
+
+static void send(struct sc_agent *agent, const struct sc_message *message)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    if (sc_bus_send(agent->bus, NULL, message, &err) != SC_OK) // reports and hellos are repeated by the core
+        sc_log(SC_LOG_WARN, "ignoring that a %s was not sent: %s", sc_message_type_name(message->type),
+               err.message);
+}
+
+static void say_hello(struct sc_agent *agent, const struct sc_agent_effect *effect)
+{
+    const struct sc_agent_config *c = agent->config;
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_class class_;
+    struct sc_message message = {.type = SC_MESSAGE_HELLO};
+    struct sc_msg_hello *hello = &message.body.hello;
+    hello->agent = c->name;
+    hello->incarnation = agent->incarnation;
+    hello->coordinator = sc_agent_core_coordinator(agent->core);
+    hello->held.items = effect->held.items;
+    hello->held.count = effect->held.count;
+    if (sc_prober_remembered(agent->prober, c->path, false, &arena, &class_, NULL) == SC_OK) {
+        hello->classes.items = &class_;
+        hello->classes.count = 1;
+    }
+    hello->path = c->path;
+    hello->cpus_milli = c->cpus_milli;
+    hello->gpus = c->gpus;
+    hello->memory_bytes = c->memory_bytes;
+    hello->disk_bytes = sc_machine_disk_bytes(agent->place.root);
+    hello->labels.items = c->labels.items;
+    hello->labels.count = c->labels.count;
+    hello->assurance = agent->worker_config.sandbox;
+    hello->software = sc_slice_str(SC_RELEASE);
+    hello->pid = (uint64_t)getpid();
+    send(agent, &message);
+}
+
+static bool has_untold(const struct sc_agent_task *task)
+{
+    const struct sc_log_stream *s = task->logs.streams;
+    return task->logs.listened && (s[0].told < s[0].bytes || s[1].told < s[1].bytes);
+}
+
+static void send_reported(struct sc_agent *agent, struct sc_agent_task *task)
+{
+    struct sc_message message = {.type = SC_MESSAGE_REPORTED,
+                                 .body.reported = {.attempt = task->attempt, .result = task->result}};
+    send(agent, &message);
+}
+
+static void send_ended(struct sc_agent *agent, uint64_t attempt)
+{
+    struct sc_message message = {.type = SC_MESSAGE_ENDED, .body.ended = {.attempt = attempt}};
+    send(agent, &message);
+}
+
+// ---- listeners
+
+void sc_agent_forget_listener(struct sc_agent *agent, struct sc_agent_task *task)
+{
+    if (!task->logs.listened)
+        return;
+    task->logs.listened = false;
+    agent->listened--;
+    if (task->say_reported)
+        send_reported(agent, task);
+    task->say_reported = false;
+}
+
+static void tell(struct sc_agent *agent, struct sc_agent_task *task)
+{
+    for (int i = 0; i < 2; i++) {
+        while (agent->tokens > 0 && task->logs.streams[i].told < task->logs.streams[i].bytes) {
+            SC_AUTO_ARENA struct sc_arena arena;
+            sc_arena_init(&arena);
+            struct sc_message message = {.type = SC_MESSAGE_LOG,
+                                         .body.log = {.attempt = task->attempt, .stream = (enum sc_stream)i}};
+            struct sc_msg_log *log = &message.body.log;
+            log->text = sc_attempt_logs_next(&task->logs, log->stream, LOG_CHUNK_BYTES, &arena, &log->offset);
+            agent->tokens -= (int64_t)log->text.len;
+            if (log->text.len)
+                send(agent, &message);
+        }
+    }
+    if (!has_untold(task) && task->say_reported)
+        sc_agent_forget_listener(agent, task);
+}
+
+void sc_agent_listen(struct sc_agent *agent, const struct sc_msg_listen *listen)
+{
+    struct sc_agent_task *task = sc_agent_find(agent, listen->attempt);
+    if (!task)
+        return;
+    if (listen->stop) {
+        sc_agent_forget_listener(agent, task);
+        return;
+    }
+    task->logs.streams[0].told = task->logs.streams[1].told = 0;
+    if (task->logs.listened)
+        return;
+    task->logs.listened = true;
+    agent->listened++;
+}
+
+int sc_agent_tell_listeners(struct sc_agent *agent)
+{
+    if (!agent->listened)
+        return -1;
+    int64_t now = sc_clock_mono_ms();
+    agent->tokens += (now - agent->tokens_ms) * LOG_BYTES_PER_MS;
+    agent->tokens_ms = now;
+    if (agent->tokens > LOG_BURST_BYTES)
+        agent->tokens = LOG_BURST_BYTES;
+    bool more = false;
+    struct sc_agent_task *task, *next;
+    HASH_ITER (hh, agent->tasks, task, next) {
+        if (!task->logs.listened)
+            continue;
+        tell(agent, task);
+        more = more || has_untold(task);
+    }
+    return more ? LOG_WAIT_MS : -1;
+}
+
+// ---- the core's words
+
+void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect)
+{
+    struct sc_message message = {0};
+    struct sc_agent_task *task = effect->attempt ? sc_agent_find(agent, effect->attempt) : NULL;
+    switch (effect->kind) {
+    case SC_AGENT_SAY_HELLO:
+        say_hello(agent, effect);
+        return;
+    case SC_AGENT_SAY_RENEW:
+        message.type = SC_MESSAGE_RENEW;
+        message.body.renew.held.items = effect->held.items;
+        message.body.renew.held.count = effect->held.count;
+        break;
+    case SC_AGENT_SAY_ACCEPTED:
+        message.type = SC_MESSAGE_ACCEPTED;
+        message.body.accepted.attempts.items = effect->held.items;
+        message.body.accepted.attempts.count = effect->held.count;
+        break;
+    case SC_AGENT_SAY_REJECTED:
+        message.type = SC_MESSAGE_REJECTED;
+        message.body.rejected = (struct sc_msg_rejected){effect->attempt, effect->text};
+        break;
+    case SC_AGENT_SAY_PROGRESS:
+        message.type = SC_MESSAGE_PROGRESS;
+        message.body.progress = (struct sc_msg_progress){.attempt = effect->attempt, .phase = effect->phase};
+        break;
+    case SC_AGENT_SAY_REPORTED: // a listener hears all of the log first
+        SC_ASSERT(task != NULL);
+        if (has_untold(task))
+            task->say_reported = true;
+        else
+            send_reported(agent, task);
+        return;
+    case SC_AGENT_SAY_ENDED: // of a log that is cut short, a listener gets what goes at once
+        if (task && has_untold(task)) {
+            agent->tokens += LOG_BURST_BYTES;
+            tell(agent, task);
+        }
+        send_ended(agent, effect->attempt);
+        return;
+    case SC_AGENT_LEAVE:
+        message.type = SC_MESSAGE_GOODBYE;
+        message.body.goodbye.reason = effect->text;
+        break;
+    case SC_AGENT_PREPARE:
+    case SC_AGENT_LAUNCH:
+    case SC_AGENT_SIGNAL:
+    case SC_AGENT_TAKE:
+    case SC_AGENT_CLEAN:
+    case SC_AGENT_RELEASE:
+    case SC_AGENT_TRACE:
+        SC_ASSERT(false);
+    }
+    send(agent, &message);
+}
+
+void sc_agent_say_probed(struct sc_agent *agent, const struct sc_msg_probed *probed)
+{
+    struct sc_message message = {.type = SC_MESSAGE_PROBED, .body.probed = *probed};
+    send(agent, &message);
+}

@@ -1,0 +1,53 @@
+// The threads that do what blocks: fetching, hashing, storing, probing. Each has its own store handle; jobs are handed to
+// them whole and come back whole, in one list, with a descriptor that is readable when there is something in it.
+// Finished steps are taken in batches, with one sync for all that a batch put.
+#pragma once
+
+#include "agent/shell/probe.h"
+#include "agent/shell/task.h"
+#include "agent/shell/workplace.h"
+
+struct sc_worker_config {
+    const struct sc_workplace *place;
+    const char *store_url;
+    struct sc_slice path;    // default PATH
+    struct sc_slice sandbox; // "namespaces" or "none": set before the first job
+    bool binds_inputs;       // else inputs are copied into the work folder
+    uint32_t threads;
+    uint64_t layout_max_bytes;
+    struct sc_prober *prober; // shared; has its own lock
+};
+
+// What one thread works with. Tests make one of their own.
+struct sc_worker {
+    const struct sc_worker_config *config;
+    struct sc_slice domain;
+    struct sc_store *store;
+    struct sc_objects *objects;
+    struct sc_memo *memo;
+    char *memo_path;
+    uint32_t index;
+};
+SC_MUST_USE enum sc_rc sc_worker_open(const struct sc_worker_config *config, struct sc_slice domain,
+                                      uint32_t index, struct sc_worker *ret_worker, struct sc_error *err);
+void sc_worker_close(struct sc_worker *worker);
+
+struct sc_workers;
+// The config must outlive the workers.
+SC_MUST_USE enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_slice domain,
+                                        struct sc_workers **ret_workers, struct sc_error *err);
+// Finishes what is queued, saves memos, joins.
+void sc_workers_stop(struct sc_workers *workers);
+int sc_workers_fd(const struct sc_workers *workers);
+void sc_workers_give(struct sc_workers *workers, struct sc_agent_job *job);
+void sc_workers_give_to(struct sc_workers *workers, uint32_t index, struct sc_agent_job *job);
+// All jobs that are done, in order; clears the descriptor.
+struct sc_agent_job *sc_workers_done(struct sc_workers *workers);
+
+// The jobs, in the calling thread.
+void sc_worker_prepare(struct sc_worker *worker,
+                       struct sc_agent_task *task); // sets outcome, failure, launch, pins
+void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task); // sets result; needs_sync
+void sc_worker_synced(struct sc_agent_task *task, enum sc_rc rc, const struct sc_error *err);
+void sc_worker_clean(struct sc_worker *worker, struct sc_agent_task *task);
+void sc_worker_unpin(struct sc_worker *worker, struct sc_pins *pins);
