@@ -332,7 +332,7 @@ enum sc_rc sc_records_put_segment(struct sc_store *store, struct sc_slice domain
 }
 
 static enum sc_rc read_part(struct sc_store *store, struct sc_slice domain, struct sc_slice name,
-                            struct sc_arena *arena, struct sc_segment *ret_segment, struct sc_error *err)
+                            struct sc_arena *arena, struct sc_segment_part *ret_segment, struct sc_error *err)
 {
     SC_AUTO_ARENA struct sc_arena scratch;
     sc_arena_init(&scratch);
@@ -345,14 +345,14 @@ static enum sc_rc read_segment(struct sc_store *store, struct sc_slice domain, s
                                struct sc_arena *arena, struct sc_slice **ret_records, uint32_t *ret_count,
                                struct sc_error *err)
 {
-    struct sc_segment segment;
+    struct sc_segment_part segment;
     enum sc_rc rc = read_part(store, domain, first, arena, &segment, err);
     if (rc != SC_OK)
         return rc;
     if (segment.part != 0)
         return sc_error_set(err, SC_CORRUPT, "segment: a part lies under another's name");
     uint32_t parts = segment.parts, count = segment.records.count;
-    SC_AUTO_FREE struct sc_segment *all = sc_calloc(parts, sizeof *all);
+    SC_AUTO_FREE struct sc_segment_part *all = sc_calloc(parts, sizeof *all);
     all[0] = segment;
     for (uint32_t i = 1; i < parts; i++) {
         SC_AUTO_BUF struct sc_buf name;

@@ -88,7 +88,7 @@ enum sc_rc sc_segment_encode(struct sc_slice domain, const struct sc_slice *reco
 }
 
 static enum sc_rc decode_plain(struct sc_slice bytes, struct sc_slice domain, struct sc_arena *arena,
-                               struct sc_segment *ret_segment, struct sc_error *err)
+                               struct sc_segment_part *ret_segment, struct sc_error *err)
 {
     struct sc_mp_reader reader = sc_mp_reader(bytes);
     uint32_t count = sc_mp_get_array(&reader);
@@ -104,7 +104,7 @@ static enum sc_rc decode_plain(struct sc_slice bytes, struct sc_slice domain, st
         return sc_error_set(err, SC_MALFORMED, "segment: not of the form of %s", version);
     if (!sc_slice_eq(found, domain))
         return sc_error_set(err, SC_CORRUPT, "segment of another domain");
-    struct sc_segment segment = {.part = (uint32_t)part, .parts = (uint32_t)parts};
+    struct sc_segment_part segment = {.part = (uint32_t)part, .parts = (uint32_t)parts};
     segment.records.items = SC_NEW_ARRAY(arena, records, struct sc_slice);
     segment.records.count = records;
     for (uint32_t i = 0; i < records; i++)
@@ -116,7 +116,7 @@ static enum sc_rc decode_plain(struct sc_slice bytes, struct sc_slice domain, st
 }
 
 enum sc_rc sc_segment_decode(struct sc_slice compressed, struct sc_slice domain, struct sc_arena *arena,
-                             struct sc_segment *ret_segment, struct sc_error *err)
+                             struct sc_segment_part *ret_segment, struct sc_error *err)
 {
     if (compressed.len > SC_LIMIT_SEGMENT_BYTES)
         return sc_error_set(err, SC_CORRUPT, "segment part of %zu bytes", compressed.len);
