@@ -18,19 +18,17 @@
 _Static_assert(sizeof(struct sc_report) <= PIPE_BUF, "a report is written whole");
 enum { REPORT_FD = 3, EXIT_LOST = 70 };
 
-static void report(const struct sc_init *init, struct sc_report *r)
+static void report(struct sc_report *r)
 {
-    (void)init;
     r->at_ms = sc_clock_wall_ms();
     // When the runner is gone, so is whoever wants to know.
     (void)!write(REPORT_FD, r, sizeof *r);
 }
 
-static _Noreturn void give_up(const struct sc_init *init, const struct sc_task *task,
-                              const struct sc_failure *why)
+static _Noreturn void give_up(const struct sc_task *task, const struct sc_failure *why)
 {
     struct sc_report r = {.task = task->id, .kind = SC_REPORT_FAILED, .failure = *why};
-    report(init, &r);
+    report(&r);
     _exit(EXIT_LOST);
 }
 
@@ -79,9 +77,8 @@ static int exec_by_path(const struct sc_task *task)
     return error;
 }
 
-// In the step's process, on its parent's memory until exec (vfork(2)).
-static _Noreturn void step_main(const struct sc_init *init, const struct sc_task *task,
-                                volatile int *ret_errno)
+// In the step's process, on its parent's memory until exec (vfork(2)): system calls only. errno_fd closes with exec.
+static _Noreturn void step_main(const struct sc_init *init, const struct sc_task *task, int errno_fd)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -90,16 +87,27 @@ static _Noreturn void step_main(const struct sc_init *init, const struct sc_task
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     limit(init, task);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    *ret_errno = exec_by_path(task);
+    int error = exec_by_path(task);
+    (void)!write(errno_fd, &error, sizeof error);
     _exit(EXIT_LOST);
 }
 
-// vfork waits until the step has exec'd or failed to, and copies no memory.
-static pid_t start_step(const struct sc_init *init, const struct sc_task *task, volatile int *ret_errno)
+// vfork copies no memory; where it does (sanitizers make it a fork), the pipe still tells. ret_errno: of exec, or 0.
+static pid_t start_step(const struct sc_init *init, const struct sc_task *task, int *ret_errno)
 {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC))
+        return -1;
     pid_t pid = vfork();
     if (pid == 0)
-        step_main(init, task, ret_errno);
+        step_main(init, task, ends[1]);
+    int saved = errno;
+    close(ends[1]);
+    int error = 0;
+    if (pid > 0 && read(ends[0], &error, sizeof error) == sizeof error)
+        *ret_errno = error;
+    close(ends[0]);
+    errno = saved;
     return pid;
 }
 
@@ -166,12 +174,12 @@ static void enter(const struct sc_init *init, const struct sc_task *task)
         _exit(EXIT_LOST);
     if (task->has_cgroup && !init->joined_cgroup && !sc_cgroup_join(&task->cgroup)) {
         sc_failure_set(&failure, errno, "join the control group");
-        give_up(init, task, &failure);
+        give_up(task, &failure);
     }
     bool good = init->sandbox ? sc_sandbox_enter(init->sandbox, task, &failure)
                               : sc_plain_enter(init->config, task, &failure);
     if (!good)
-        give_up(init, task, &failure);
+        give_up(task, &failure);
     close_range(REPORT_FD + 1, ~0u, 0);
     // Nor can the step read, write or trace this process (ptrace(2), access mode checking).
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -180,19 +188,19 @@ static void enter(const struct sc_init *init, const struct sc_task *task)
 _Noreturn void sc_init_run(const struct sc_init *init, const struct sc_task *task)
 {
     enter(init, task);
-    volatile int exec_errno = 0;
+    int exec_errno = 0;
     pid_t step = start_step(init, task, &exec_errno);
     struct sc_failure failure = {0};
     if (step < 0) {
         sc_failure_set(&failure, errno, "start a process");
-        give_up(init, task, &failure);
+        give_up(task, &failure);
     }
     if (exec_errno) {
         sc_failure_set(&failure, exec_errno, "exec %.256s", task->argv[0]);
-        give_up(init, task, &failure);
+        give_up(task, &failure);
     }
     struct sc_report started = {.task = task->id, .kind = SC_REPORT_STARTED};
-    report(init, &started);
+    report(&started);
     close(STDOUT_FILENO); // the readers see the end when the step's processes are done with it
     close(STDERR_FILENO);
 
@@ -203,7 +211,7 @@ _Noreturn void sc_init_run(const struct sc_init *init, const struct sc_task *tas
         ended.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         ended.init_cpu_us = cpu_us(&usage);
-    report(init, &ended);
+    report(&ended);
     if (!init->sandbox)
         sc_plain_sweep();
     _exit(0);

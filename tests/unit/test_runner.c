@@ -292,6 +292,18 @@ static void test_memory_limit_is_told_as_oom(void **state)
     assert_false(o.event.oom);
 }
 
+static void test_memory_limit_without_cgroup_is_of_data(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (f->capabilities.limits_memory)
+        skip_for("a memory control group does it");
+    struct sc_launch launch = fixture_launch(f, "ulimit -d");
+    launch.limits.memory_bytes = 64 << 20;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_string_equal(o.out, "65536\n"); // KiB
+}
+
 static void test_process_limit_holds(void **state)
 {
     struct runner_fixture *f = *state;
@@ -466,6 +478,7 @@ int main(int argc, char **argv)
         TEST(test_nothing_of_a_step_outlives_its_end),
         TEST(test_term_reaches_every_process_and_kill_ends_all),
         TEST(test_memory_limit_is_told_as_oom),
+        TEST(test_memory_limit_without_cgroup_is_of_data),
         TEST(test_process_limit_holds),
         TEST(test_cpu_limit_is_set),
         TEST(test_open_files_limit_holds),
