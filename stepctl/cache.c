@@ -1,10 +1,177 @@
+// stepctl cache ls|show|rm|verify|stats: asks the coordinator, which holds the store.
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "pipeline/suggest.h"
 #include "stepctl/command.h"
+#include "stepctl/rows.h"
 #include "stepctl/say.h"
+#include "stepctl/text.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void ls_row(struct sc_buf *out, const json_t *row)
+{
+    const char *key = sc_row_text(row, "key");
+    sc_buf_printf(out, "%.16s  ", key);
+    sc_text_escape(out, sc_slice_str(sc_row_text(row, "pipeline")));
+    sc_buf_add_byte(out, '/');
+    sc_text_escape(out, sc_slice_str(sc_row_text(row, "step")));
+    sc_buf_add_str(out, "  ");
+    if (sc_row_time(row, "ended_at")) {
+        sc_text_ago(out, sc_row_time(row, "ended_at"), sc_clock_wall_ms());
+        sc_buf_add_str(out, ", took ");
+        sc_text_duration(out, sc_row_uint(row, "wall_ms"));
+    }
+    if (json_object_get(row, "bytes")) {
+        sc_buf_add_str(out, ", ");
+        sc_text_bytes(out, sc_row_uint(row, "bytes"));
+    }
+    sc_buf_add_byte(out, '\n');
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+static void value(struct sc_buf *out, const char *name, const json_t *v)
+{
+    if (json_is_string(v)) {
+        sc_text_escape(out, sc_slice_str(json_string_value(v)));
+    } else if (json_is_integer(v) && has_suffix(name, "_ms")) {
+        sc_text_duration(out, (uint64_t)json_integer_value(v));
+    } else if (json_is_integer(v) && has_suffix(name, "bytes")) {
+        sc_text_bytes(out, (uint64_t)json_integer_value(v));
+    } else if (json_is_integer(v) && has_suffix(name, "_at")) {
+        sc_text_time(out, json_integer_value(v));
+    } else {
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        sc_text_escape(out, sc_slice_str(text));
+        free(text);
+    }
+}
+
+// An object as indented lines, whatever it holds.
+static void tree(struct sc_buf *out, const json_t *object, uint32_t indent)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)object, name, v)
+    {
+        sc_text_pad(out, indent);
+        sc_text_escape(out, sc_slice_str(name));
+        sc_buf_add_str(out, ":");
+        if (json_is_object(v) && indent < 32) {
+            sc_buf_add_byte(out, '\n');
+            tree(out, v, indent + 2);
+        } else if (json_is_array(v) && json_is_object(json_array_get(v, 0)) && indent < 32) {
+            sc_buf_add_byte(out, '\n');
+            for (size_t i = 0; i < json_array_size(v); i++)
+                tree(out, json_array_get(v, i), indent + 2);
+        } else {
+            sc_buf_add_byte(out, ' ');
+            value(out, name, v);
+            sc_buf_add_byte(out, '\n');
+        }
+    }
+}
+
+// What deletes asks; where nobody can be asked it needs --yes.
+static enum sc_rc ask(const struct sc_options *options, uint32_t count, struct sc_error *err)
+{
+    if (options->yes)
+        return SC_OK;
+    if (!isatty(STDIN_FILENO)) {
+        enum sc_rc rc = sc_error_set(err, SC_INVALID, "cache rm removes results for good");
+        sc_error_hint(err, "say --yes when that is what you want");
+        return rc;
+    }
+    fprintf(stderr, "Remove %u result%s? The steps will run again. [y/N] ", count, count == 1 ? "" : "s");
+    char answer[16] = "";
+    if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
+        return sc_error_set(err, SC_CANCELLED, "nothing was removed");
+    return SC_OK;
+}
+
+static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
+{
+    static const struct {
+        const char *op;
+        uint32_t least;
+    } ops[] = {{"ls", 0}, {"show", 1}, {"rm", 1}, {"verify", 0}, {"stats", 0}};
+    struct sc_suggest suggest;
+    sc_suggest_begin(&suggest, sc_slice_str(options->args[0]));
+    for (size_t i = 0; i < SC_COUNT(ops); i++) {
+        sc_suggest_try(&suggest, sc_slice_str(ops[i].op));
+        if (strcmp(options->args[0], ops[i].op) != 0)
+            continue;
+        if (options->arg_count - 1 >= ops[i].least)
+            return strcmp(ops[i].op, "rm") == 0 ? ask(options, options->arg_count - 1, err) : SC_OK;
+        return sc_error_set(err, SC_INVALID, "cache %s: name a key", ops[i].op);
+    }
+    enum sc_rc rc = sc_error_set(err, SC_INVALID, "cache has no operation \"%s\"", options->args[0]);
+    if (sc_suggest_found(&suggest))
+        sc_error_hint(err, "did you mean " SC_SLICE_FMT "?", SC_SLICE_ARG(suggest.best));
+    else
+        sc_error_hint(err, "there are ls, show, rm, verify and stats");
+    return rc;
+}
+
+// Of verify: a row that tells of something wrong.
+static bool is_problem(const json_t *row)
+{
+    const char *state = sc_row_text(row, "state");
+    return json_object_get(row, "problem") || (*state && strcmp(state, "ok") != 0);
+}
+
+static void print(const struct sc_options *options, const json_t *rows, struct sc_buf *out)
+{
+    size_t count = json_array_size(rows);
+    bool ls = strcmp(options->args[0], "ls") == 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ls)
+            ls_row(out, json_array_get(rows, i));
+        else {
+            sc_buf_add_str(out, i ? "\n" : "");
+            tree(out, json_array_get(rows, i), 0);
+        }
+    }
+    if (ls && count == 0)
+        sc_buf_add_str(out, "nothing is cached yet\n");
+    if (strcmp(options->args[0], "verify") == 0 && count == 0)
+        sc_buf_add_str(out, "all is well\n");
+}
 
 int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
 {
-    (void)arena;
     struct sc_error err = SC_ERROR_INIT;
-    sc_error_set(&err, SC_UNSUPPORTED, "cache is not built yet");
-    return sc_say_error(options->json, &err);
+    struct sc_client client;
+    struct sc_rows rows = {0};
+    if (check(options, &err) != SC_OK)
+        return sc_say_error(options->json, &err);
+    struct sc_message message = {.type = SC_MESSAGE_CACHE, .body.cache.op = sc_slice_str(options->args[0])};
+    message.body.cache.args.items = SC_NEW_ARRAY(arena, options->arg_count, struct sc_slice);
+    for (uint32_t i = 1; i < options->arg_count; i++)
+        message.body.cache.args.items[message.body.cache.args.count++] = sc_slice_str(options->args[i]);
+    enum sc_rc rc = sc_client_open(&client, options, false, &err);
+    if (rc == SC_OK)
+        rc = sc_rows_ask(&client, &message, NULL, &rows, &err);
+    sc_client_done(&client);
+    struct sc_out out;
+    sc_out_init(&out, STDOUT_FILENO);
+    if (rc == SC_OK && options->json)
+        sc_rows_print(&rows, &out.buf);
+    else if (rc == SC_OK)
+        print(options, rows.items, &out.buf);
+    if (rc == SC_OK && strcmp(options->args[0], "verify") == 0)
+        for (size_t i = 0; i < json_array_size(rows.items) && rc == SC_OK; i++)
+            if (is_problem(json_array_get(rows.items, i)))
+                rc = sc_error_set(
+                    &err, SC_CORRUPT,
+                    "the store holds what is not whole: the steps that made it run again when needed");
+    sc_out_done(&out);
+    sc_rows_done(&rows);
+    return rc == SC_OK ? 0 : sc_say_error(options->json, &err);
 }

@@ -9,12 +9,13 @@
 #include "stepctl/say.h"
 #include "stepctl/view.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { RESTARTS = 5 };
+enum { RESTARTS = 5, AWAY_MS = 60000 };
 
 struct state {
     const struct sc_follow *follow;
@@ -200,6 +201,32 @@ static void take_signals(struct state *s)
 
 // ---- the coordinator died
 
+// The user's own is started again; one that was started by hand is its operator's to start, and is waited for.
+static enum sc_rc reconnect(struct state *s)
+{
+    if (!s->client->endpoint)
+        return sc_client_again(s->client, &s->err);
+    int64_t until = sc_clock_mono_ms() + AWAY_MS;
+    note(s, "the coordinator is gone; waiting for it to come back");
+    for (;;) {
+        enum sc_rc rc = sc_client_again(s->client, &s->err);
+        if (rc == SC_OK)
+            return rc;
+        if (sc_clock_mono_ms() > until) {
+            sc_error_hint(&s->err,
+                          "the run goes on when it is started again; follow it then: stepctl watch %s",
+                          s->run);
+            return rc;
+        }
+        struct pollfd fd = {.fd = s->signals, .events = POLLIN};
+        if (poll(&fd, 1, 200) > 0) {
+            take_signals(s);
+            if (s->over)
+                return s->rc;
+        }
+    }
+}
+
 static enum sc_rc recover(struct state *s)
 {
     if (s->restarts++ >= RESTARTS) {
@@ -208,14 +235,15 @@ static enum sc_rc recover(struct state *s)
                       s->client->places.state);
         return SC_UNREACHABLE;
     }
-    enum sc_rc rc = sc_client_again(s->client, &s->err);
-    if (rc != SC_OK)
+    enum sc_rc rc = reconnect(s);
+    if (rc != SC_OK || s->over)
         return rc;
     if (s->run[0]) {
         s->request = (struct sc_message){
-            .type = SC_MESSAGE_WATCH, .body.watch = {.run = sc_slice_str(s->run), .logs = s->options->logs}};
+            .type = SC_MESSAGE_WATCH,
+            .body.watch = {.run = sc_slice_str(s->run), .logs = s->options->logs, .own = s->follow->owns}};
         s->again = true;
-        note(s, "the coordinator was lost; it was started again and the run goes on");
+        note(s, "the coordinator was lost and is back; the run goes on");
     }
     s->cancel_sent = false;
     rc = sc_client_send(s->client, &s->request, &s->err);
@@ -238,7 +266,7 @@ static void loop(struct state *s)
     s->rc = sc_client_send(s->client, &s->request, &s->err);
     while (s->rc == SC_OK && !s->over) {
         enum sc_rc rc = drain(s);
-        if (rc == SC_CLOSED && s->client->endpoint == NULL)
+        if (rc == SC_CLOSED)
             rc = recover(s);
         if (rc != SC_OK && rc != SC_NOT_FOUND) {
             s->rc = rc;

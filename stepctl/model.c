@@ -155,6 +155,10 @@ static bool apply_verdict(struct sc_model *model, struct sc_model_step *step, co
 {
     if (step->verdict == e->verdict && step->reason == e->reason && step->state != SC_MODEL_WAITING)
         return false;
+    // A coordinator that was restarted finds by look-up what this very run has made.
+    if (step->state == SC_MODEL_DONE && e->verdict == SC_VERDICT_HIT &&
+        sc_slice_eq(e->made_by_run, model->run))
+        return false;
     step->verdict = e->verdict;
     step->reason = e->reason;
     step->saved_ms = e->saved_ms;
@@ -227,6 +231,8 @@ static bool apply_finished(struct sc_model *model, struct sc_model_step *step, c
     // A hit is final with its verdict; its step.finished is news of its own all the same, once.
     if (step->state == to &&
         (to != SC_MODEL_HIT || step->outcome != SC_OUTCOME_OK || step->phase == SC_PHASE_STORING))
+        return false;
+    if (to == SC_MODEL_HIT && step->state == SC_MODEL_DONE)
         return false;
     if (to == SC_MODEL_HIT)
         step->phase = SC_PHASE_STORING;

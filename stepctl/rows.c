@@ -73,3 +73,13 @@ int64_t sc_row_time(const json_t *row, const char *name)
         ms = 0;
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
+
+void sc_rows_print(const struct sc_rows *rows, struct sc_buf *out)
+{
+    for (size_t i = 0; i < json_array_size(rows->items); i++) {
+        char *text = json_dumps(json_array_get(rows->items, i), JSON_COMPACT | JSON_PRESERVE_ORDER);
+        sc_buf_add_str(out, text);
+        sc_buf_add_byte(out, '\n');
+        free(text);
+    }
+}

@@ -15,7 +15,8 @@ SC_MUST_USE enum sc_rc sc_rows_ask(struct sc_client *client, struct sc_message *
                                    const struct sc_options *options, struct sc_rows *rows,
                                    struct sc_error *err);
 void sc_rows_done(struct sc_rows *rows);
-const char *sc_row_text(const json_t *row, const char *name); // "" when absent
+void sc_rows_print(const struct sc_rows *rows, struct sc_buf *out); // a line each
+const char *sc_row_text(const json_t *row, const char *name);       // "" when absent
 uint64_t sc_row_uint(const json_t *row, const char *name);
 // A time in ms since 1970, from a number or an RFC 3339 text; 0 when absent.
 int64_t sc_row_time(const json_t *row, const char *name);

@@ -43,11 +43,11 @@ static void run_row(struct sc_buf *out, const json_t *row, int64_t now)
 static void agent_row(struct sc_buf *out, const json_t *row, int64_t now)
 {
     (void)now;
-    const char *name = sc_row_text(row, "agent");
-    cell(out, *name ? name : sc_row_text(row, "name"), 32);
+    cell(out, sc_row_text(row, "agent"), 32);
     sc_buf_printf(
-        out, "%.1f of %.1f cpus busy, %llu attempts, ", (double)sc_row_uint(row, "used_cpus_milli") / 1000,
-        (double)sc_row_uint(row, "cpus_milli") / 1000, (unsigned long long)sc_row_uint(row, "attempts"));
+        out, "%g of %g cpus busy, %llu attempt%s, ", json_number_value(json_object_get(row, "used_cpus")),
+        json_number_value(json_object_get(row, "cpus")), (unsigned long long)sc_row_uint(row, "attempts"),
+        sc_row_uint(row, "attempts") == 1 ? "" : "s");
     sc_text_bytes(out, sc_row_uint(row, "memory_bytes"));
     sc_buf_add_str(out, ", isolation by ");
     sc_text_escape(out, sc_slice_str(sc_row_text(row, "assurance")));
