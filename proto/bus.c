@@ -302,10 +302,11 @@ static struct sc_message error_message(uint64_t id, enum sc_rc rc, const char *t
                                               .rc = (uint32_t)-rc}};
 }
 
-static enum sc_rc drop_peer(struct peer *peer, struct sc_error *err)
+// Its last message answers the request whose answer did not fit.
+static enum sc_rc drop_peer(struct peer *peer, uint64_t request, struct sc_error *err)
 {
     struct sc_message last =
-        error_message(0, SC_BUSY, "messages were read too slowly; those that waited were dropped",
+        error_message(request, SC_BUSY, "messages were read too slowly; those that waited were dropped",
                       "connect again and ask for the state");
     SC_AUTO_BUF struct sc_buf frame;
     sc_buf_init(&frame, 0);
@@ -327,7 +328,7 @@ static void sweep_dropped(struct sc_bus *bus)
 }
 
 static enum sc_rc enqueue(struct sc_bus *bus, struct peer *peer, const struct sc_peer_id *id,
-                          struct sc_slice frame, struct sc_error *err)
+                          struct sc_slice frame, uint64_t request, struct sc_error *err)
 {
     if (!peer) {
         if (HASH_COUNT(bus->peers) >= SC_LIMIT_PEERS)
@@ -342,7 +343,7 @@ static enum sc_rc enqueue(struct sc_bus *bus, struct peer *peer, const struct sc
     if (sc_queue_push(&peer->queue, frame, SC_LIMIT_PEER_QUEUE_BYTES))
         return SC_OK;
     if (bus->server)
-        return drop_peer(peer, err);
+        return drop_peer(peer, request, err);
     return sc_error_set(err, SC_LIMIT, "more than %u bytes wait for the server", SC_LIMIT_PEER_QUEUE_BYTES);
 }
 
@@ -358,11 +359,11 @@ static enum sc_rc send_message(struct sc_bus *bus, const struct sc_peer_id *id,
     if (peer && peer->dropped)
         return sc_error_set(err, SC_UNREACHABLE, "the peer was dropped");
     if (peer)
-        return enqueue(bus, peer, id, sc_buf_slice(&bus->scratch), err);
+        return enqueue(bus, peer, id, sc_buf_slice(&bus->scratch), message->id, err);
     int failed = send_frame(bus, id, sc_buf_slice(&bus->scratch));
     if (failed == EHOSTUNREACH)
         return sc_error_set(err, SC_UNREACHABLE, "the peer is gone");
-    return failed == EAGAIN ? enqueue(bus, NULL, id, sc_buf_slice(&bus->scratch), err) : SC_OK;
+    return failed == EAGAIN ? enqueue(bus, NULL, id, sc_buf_slice(&bus->scratch), message->id, err) : SC_OK;
 }
 
 enum sc_rc sc_bus_send(struct sc_bus *bus, const struct sc_peer_id *peer, const struct sc_message *message,

@@ -264,6 +264,7 @@ static void test_bus_slow_peer_is_dropped_at_the_bound_and_told(void **state)
     } while (f->message.type == SC_MESSAGE_EVENT);
     assert_int_equal(f->message.type, SC_MESSAGE_ERROR);
     assert_int_equal(f->message.body.error.rc, -SC_BUSY);
+    assert_int_equal(f->message.id, message.id); // it ends the request that the rest would have answered
     assert_true(got < sent);
 
     send_numbered(f, f->client, NULL, 7); // it begins anew
