@@ -23,9 +23,9 @@ void sc_bus_close(struct sc_bus *bus); // waits at most 200 ms for what was sent
 // readable until then, whatever was sent in between (ZMQ_FD itself is edge-triggered and forgets).
 int sc_bus_fd(const struct sc_bus *bus);
 // peer is ignored by a client. The message is copied. SC_OK: sent or queued. SC_UNREACHABLE: the peer is gone, or was
-// dropped. SC_LIMIT of a server: the peer's queue is full; the peer is dropped: what waited for it is forgotten, it is told
-// so by one error message with the id of the one that did not fit, and nothing is sent to it until it sends something. SC_LIMIT of a client: not sent, the rest
-// waits on. SC_INVALID: larger than any message may be.
+// dropped. SC_LIMIT of a server: the peer's queue is full and the peer is dropped: what waited for it is forgotten, one
+// error message with the id of the one that did not fit tells it so, and nothing is sent to it until it sends something.
+// SC_LIMIT of a client: not sent, the rest waits on. SC_INVALID: larger than any message may be.
 SC_MUST_USE enum sc_rc sc_bus_send(struct sc_bus *bus, const struct sc_peer_id *peer,
                                    const struct sc_message *message, struct sc_error *err);
 // One message, if there is one: SC_NOT_FOUND when there is none. What is malformed, of an unknown version or too large is
