@@ -13,13 +13,13 @@ static void say_hello_first(struct sc_loop *loop, const struct sc_peer_id *from,
                                                .rc = (uint32_t)-SC_CLOSED};
     loop->sent = true;
     if (sc_bus_send(loop->agents_bus, from, &message, &ignored) != SC_OK)
-        sc_log(SC_LOG_DEBUG, "component=bus ignoring: %s", ignored.message);
+        sc_log(SC_LOG_DEBUG, "part=bus ignoring: %s", ignored.message);
 }
 
 static void stranger(struct sc_loop *loop, const struct sc_peer_id *from)
 {
     sc_log(SC_LOG_WARN,
-           "component=bus ignoring an agent's connection: more than %u bytes of routing id or too many peers",
+           "part=bus ignoring an agent's connection: more than %u bytes of routing id or too many peers",
            (unsigned)from->len);
     (void)loop;
 }
@@ -99,12 +99,12 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
     struct sc_event event = {0};
     struct sc_peer *agent = sc_peers_find(&loop->agents, from);
     if (message->type == SC_MESSAGE_ERROR) {
-        sc_log(SC_LOG_WARN, "component=bus an agent says: " SC_SLICE_FMT,
+        sc_log(SC_LOG_WARN, "part=bus an agent says: " SC_SLICE_FMT,
                SC_SLICE_ARG(message->body.error.message));
         return;
     }
     if (!event_of(message, &event)) {
-        sc_log(SC_LOG_WARN, "component=bus ignoring a message of type %s from an agent",
+        sc_log(SC_LOG_WARN, "part=bus ignoring a message of type %s from an agent",
                sc_message_type_name(message->type));
         return;
     }
@@ -124,7 +124,7 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
         return;
     }
     if (event.kind == SC_EVENT_HELLO)
-        sc_log(SC_LOG_INFO, "component=bus agent=" SC_SLICE_FMT " says hello",
+        sc_log(SC_LOG_INFO, "part=bus agent=" SC_SLICE_FMT " says hello",
                SC_SLICE_ARG(message->body.hello.agent));
     sc_loop_feed(loop, &event);
 }
@@ -139,7 +139,7 @@ void sc_loop_send_agent(struct sc_loop *loop, uint64_t number, const struct sc_m
     enum sc_rc rc = sc_bus_send(loop->agents_bus, &agent->id, message, &err);
     if (rc == SC_OK)
         return;
-    sc_log(SC_LOG_INFO, "component=bus an agent is given up: %s", err.message);
+    sc_log(SC_LOG_INFO, "part=bus an agent is given up: %s", err.message);
     sc_peers_mark_gone(&loop->agents, agent);
 }
 

@@ -77,7 +77,7 @@ static void closed_out(struct sc_loop *loop, struct sc_job *job)
 {
     struct sc_event event = answer_event(job, SC_EVENT_CLOSED_OUT);
     if (job->rc != SC_OK)
-        sc_log(SC_LOG_WARN, "component=store run=" SC_SLICE_FMT " its results could not all be written: %s",
+        sc_log(SC_LOG_WARN, "part=store run=" SC_SLICE_FMT " its results could not all be written: %s",
                SC_SLICE_ARG(job->u.close_out.what.run), job->err.message);
     if (job->rc != SC_OK)
         job->u.close_out.row.state = SC_END_FAILED;
@@ -128,6 +128,8 @@ static void take_answer(struct sc_loop *loop, struct sc_job *job)
         (void)sc_loop_send_client(loop, job->client, &job->u.answer.message);
         break;
     case SC_JOB_WRITE_VOID:
+        sc_loop_voided(loop, job);
+        break;
     case SC_JOB_PUT_DROP:
         break;
     }

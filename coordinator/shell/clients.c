@@ -22,7 +22,7 @@ bool sc_loop_send_client(struct sc_loop *loop, uint64_t number, const struct sc_
     enum sc_rc rc = sc_bus_send(loop->clients_bus, &client->id, message, &err);
     if (rc == SC_OK)
         return true;
-    sc_log(SC_LOG_INFO, "component=bus a client is given up: %s", err.message);
+    sc_log(SC_LOG_INFO, "part=bus a client is given up: %s", err.message);
     sc_peers_mark_gone(&loop->clients, client);
     return false;
 }
@@ -145,7 +145,7 @@ void sc_loop_client_message(struct sc_loop *loop, const struct sc_peer_id *from,
 {
     struct sc_peer *peer = sc_peers_get(&loop->clients, from);
     if (!peer) {
-        sc_log(SC_LOG_WARN, "component=bus ignoring a client: more than %u are there", SC_LIMIT_PEERS);
+        sc_log(SC_LOG_WARN, "part=bus ignoring a client: more than %u are there", SC_LIMIT_PEERS);
         return;
     }
     uint64_t client = peer->number;
@@ -251,11 +251,56 @@ static void with_events(struct sc_loop *loop, struct sc_job *job)
     sc_loop_post(loop, job);
 }
 
+// The last one's answer tells the client.
+static void void_keys(struct sc_loop *loop, const struct sc_job *query)
+{
+    uint32_t count = query->u.query.void_count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
+        job->u.write_void.key = query->u.query.voids[i];
+        job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("removed by hand");
+        job->u.write_void.wall_ms = loop->wall_ms;
+        if (i + 1 == count) {
+            job->client = query->client;
+            job->client_req = query->client_req;
+            job->u.write_void.row_count = count;
+            job->u.write_void.rows = SC_NEW_ARRAY(&job->arena, count, struct sc_slice);
+            for (uint32_t k = 0; k < count; k++)
+                job->u.write_void.rows[k] = sc_arena_copy(&job->arena, query->u.query.rows[k]);
+        }
+        sc_loop_post(loop, job);
+    }
+}
+
+void sc_loop_voided(struct sc_loop *loop, const struct sc_job *job)
+{
+    enum { ROWS_A_PAGE = 500 };
+    if (!job->client)
+        return; // the core's own
+    if (job->rc != SC_OK) {
+        sc_loop_send_error(loop, job->client, job->client_req, job->rc, &job->err);
+        return;
+    }
+    for (uint32_t i = 0; i < job->u.write_void.row_count; i += ROWS_A_PAGE) {
+        uint32_t left = job->u.write_void.row_count - i;
+        struct sc_message page = {.type = SC_MESSAGE_PAGE, .id = job->client_req};
+        page.body.page.rows =
+            (sc_text_list){job->u.write_void.rows + i, left < ROWS_A_PAGE ? left : ROWS_A_PAGE};
+        page.body.page.last = left <= ROWS_A_PAGE;
+        (void)sc_loop_send_client(loop, job->client, &page);
+    }
+}
+
 void sc_loop_query_answered(struct sc_loop *loop, struct sc_job *job)
 {
     const struct sc_message *message = &job->u.query.message;
     if (job->rc != SC_OK) {
         sc_loop_send_error(loop, job->client, job->client_req, job->rc, &job->err);
+    } else if (job->u.query.void_count) {
+        void_keys(loop, job);
+    } else if (job->u.query.open && job->u.query.have_events) {
+        sc_loop_follow(loop, job);
+        return;
     } else if (job->u.query.open) {
         job->u.query.open = false;
         if (message->type == SC_MESSAGE_CANCEL) {

@@ -97,8 +97,7 @@ enum sc_rc storage_close_out(struct storage_writer *writer, struct sc_job *job, 
         return published;
     // What could not be published for good does not keep the run from being remembered.
     if (put_segment(writer, what, &ignored) != SC_OK) // it saves time only
-        sc_log(SC_LOG_WARN,
-               "component=store run=" SC_SLICE_FMT " ignoring that its segment was not written: %s",
+        sc_log(SC_LOG_WARN, "part=store run=" SC_SLICE_FMT " ignoring that its segment was not written: %s",
                SC_SLICE_ARG(what->run), ignored.message);
     struct sc_error own = SC_ERROR_INIT;
     enum sc_rc rc = put_summary(writer, job, &own);

@@ -98,6 +98,8 @@ static void notify(struct sc_loop *loop, const struct sc_watching *to, uint32_t 
                    const struct sc_event_body *event)
 {
     for (uint32_t i = 0; i < to_count; i++) {
+        if (loop->follows && !sc_loop_follow_wants(loop, &to[i], event))
+            continue;
         struct sc_loop_batch **at = batch_for(loop, &to[i]);
         struct sc_loop_batch *batch = *at;
         sc_copy_struct(&sc_schema_event_body, event, &batch->arena, &batch->events[batch->count++]);
@@ -110,6 +112,8 @@ static void notify(struct sc_loop *loop, const struct sc_watching *to, uint32_t 
 static void reply(struct sc_loop *loop, uint64_t client, const struct sc_message *message)
 {
     sc_loop_flush_events_of(loop, client);
+    if (loop->follows && message->type == SC_MESSAGE_DONE)
+        sc_loop_follow_done(loop, client, message->id);
     (void)sc_loop_send_client(loop, client, message);
 }
 
@@ -461,7 +465,7 @@ static void carry_out(struct sc_loop *loop, const struct sc_effect *effect)
         sc_journal_add_closed(loop->journal, effect->u.run_closed.run, effect->u.run_closed.keep_from);
         return;
     case SC_EFFECT_TRACE:
-        sc_log(SC_LOG_DEBUG, "component=core " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.trace));
+        sc_log(SC_LOG_DEBUG, "part=core " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.trace));
         return;
     }
     SC_ASSERT(false);

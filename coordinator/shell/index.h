@@ -2,7 +2,7 @@
 // store once; whether it still counts (voids, objects, expiry) is judged by those who ask. Any thread.
 #pragma once
 
-#include "coordinator/shell/records.h"
+#include "store/records.h"
 
 struct sc_index;
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "coordinator/core/core.h"
-#include "coordinator/shell/records.h"
+#include "store/records.h"
 
 enum sc_job_kind {
     // the reading store thread
@@ -44,6 +44,10 @@ struct sc_job_query { // a client's request that the query thread answers
     // what the core told of an open run, for explain and logs of it; encoded event bodies
     bool have_events;
     struct sc_slice events; // MessagePack list
+    // cache rm: what the core thread is to void, and the rows that tell of it
+    struct sc_digest *voids;
+    struct sc_slice *rows;
+    uint32_t void_count;
 };
 
 struct sc_job {
@@ -88,6 +92,8 @@ struct sc_job {
             struct sc_digest key;
             struct sc_slice reason;
             int64_t wall_ms;
+            struct sc_slice *rows; // for the client that asked, with the last of its voids
+            uint32_t row_count;
         } write_void;
         struct {
             struct sc_close_out what;

@@ -17,6 +17,7 @@
 
 enum {
     TICK_MS = 1000,              // the longest sleep
+    FOLLOW_MS = 100,             // how often logs that are followed are looked after
     LATE_MS = 500,               // a turn that is later than this was stopped, not busy
     LAZY_NS = 1000000000,        // what may wait for company is committed after so long
     GATHER_NS = 1000000,         // how long a batch waits for look-ups that are under way
@@ -58,6 +59,7 @@ void sc_loop_done(struct sc_loop *loop)
         close(loop->tether_fd);
     if (loop->signal_fd >= 0)
         close(loop->signal_fd);
+    sc_loop_follows_done(loop);
     sc_lanes_done(&loop->lanes);
     sc_peers_done(&loop->clients);
     sc_peers_done(&loop->agents);
@@ -72,7 +74,7 @@ static void take_time(struct sc_loop *loop, int64_t meant_ms)
     int64_t real_ms = sc_clock_mono_ms(), gap_ms = real_ms - loop->real_ms;
     if (gap_ms > meant_ms + LATE_MS) {
         loop->missed_ms += gap_ms - meant_ms;
-        sc_log(SC_LOG_WARN, "component=loop late_ms=%lld leases are longer by that",
+        sc_log(SC_LOG_WARN, "part=loop late_ms=%lld leases are longer by that",
                (long long)(gap_ms - meant_ms));
     }
     loop->real_ms = real_ms;
@@ -122,6 +124,8 @@ static void sleep_until_ready(struct sc_loop *loop, struct pollfd *fds, bool at_
     int64_t deadline = sc_core_next_deadline(loop->core), wait_ms = TICK_MS;
     if (deadline != INT64_MAX && deadline - loop->mono_ms < wait_ms)
         wait_ms = deadline > loop->mono_ms ? deadline - loop->mono_ms : 0;
+    if (loop->follows && wait_ms > FOLLOW_MS)
+        wait_ms = FOLLOW_MS;
     int64_t wait_ns = at_once ? 0 : wait_ms * 1000000, hand_ns = hand_in_ns(loop, now_ns());
     if (hand_ns < wait_ns)
         wait_ns = hand_ns;
@@ -157,7 +161,7 @@ static bool drain_bus(struct sc_loop *loop, struct sc_bus *bus, size_t max_bytes
         if (rc == SC_OK)
             handle(loop, &from, &message);
         else if (rc != SC_NOT_FOUND)
-            sc_log(SC_LOG_WARN, "component=bus ignoring: %s", err.message);
+            sc_log(SC_LOG_WARN, "part=bus ignoring: %s", err.message);
         sc_arena_done(&arena);
     }
     return rc != SC_OK;
@@ -177,8 +181,7 @@ static void read_signals(struct sc_loop *loop)
 {
     struct signalfd_siginfo info;
     while (read(loop->signal_fd, &info, sizeof info) == sizeof info) {
-        sc_log(SC_LOG_INFO, "component=loop signal=%u stopping; open runs stay in the journal",
-               info.ssi_signo);
+        sc_log(SC_LOG_INFO, "part=loop signal=%u stopping; open runs stay in the journal", info.ssi_signo);
         loop->stopping = true;
     }
 }
@@ -238,6 +241,8 @@ static bool turn(struct sc_loop *loop, struct pollfd *fds, bool *at_once, struct
     tell_gone(loop);
     if (all)
         judge_deadline(loop);
+    if (loop->follows)
+        sc_loop_follows_tick(loop);
     if (hand_in_ns(loop, now_ns()) == 0)
         sc_journal_hand(loop->journal);
     sc_loop_flush_events(loop);
@@ -281,7 +286,7 @@ static void restore_row(void *context, uint64_t seq, struct sc_slice fact)
     if (sc_core_fact_plan(fact, &digest)) {
         struct sc_error err = SC_ERROR_INIT;
         if (sc_storage_load_plan(loop->storage, &digest, &event.u.restore.plan, &err) != SC_OK)
-            sc_log(SC_LOG_WARN, "component=loop ignoring a run whose plan cannot be had: %s", err.message);
+            sc_log(SC_LOG_WARN, "part=loop ignoring a run whose plan cannot be had: %s", err.message);
     }
     sc_loop_feed(loop, &event);
 }
@@ -348,7 +353,7 @@ enum sc_rc sc_loop_run(struct sc_loop *loop, struct sc_error *err)
         return rc;
     sc_storage_start(loop->storage);
     sc_queries_start(loop->queries);
-    sc_log(SC_LOG_INFO, "component=loop ready after_ms=%lld runs=%u",
+    sc_log(SC_LOG_INFO, "part=loop ready after_ms=%lld runs=%u",
            (long long)(sc_clock_mono_ms() - loop->started_ms), sc_core_open_runs(loop->core));
     rc = run_turns(loop, err);
     leave(loop);

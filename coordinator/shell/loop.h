@@ -26,6 +26,7 @@ struct sc_loop_batch { // events for one request of one client, on their way int
     struct sc_arena arena;
 };
 
+struct sc_loop_follow; // follows.c
 struct sc_loop {
     struct sc_config config;
     struct sc_core *core;
@@ -38,6 +39,7 @@ struct sc_loop {
     struct sc_peers clients, agents;
     struct sc_lanes lanes;
     struct sc_loop_batch *batches, *spare_batch;
+    struct sc_loop_follow *follows;
     struct sc_loop_tether *tethers;
     uint32_t tether_count, tether_room;
     // time as the core sees it: the mono clock less what the program missed
@@ -80,11 +82,20 @@ void sc_loop_answers(struct sc_loop *loop);
 void sc_loop_client_message(struct sc_loop *loop, const struct sc_peer_id *from,
                             const struct sc_message *message);
 void sc_loop_query_answered(struct sc_loop *loop, struct sc_job *job); // takes the job over
+void sc_loop_voided(struct sc_loop *loop, const struct sc_job *job);
 bool sc_loop_send_client(struct sc_loop *loop, uint64_t client, const struct sc_message *message);
 void sc_loop_send_error(struct sc_loop *loop, uint64_t client, uint64_t client_req, enum sc_rc rc,
                         const struct sc_error *err);
 void sc_loop_send_done(struct sc_loop *loop, uint64_t client, uint64_t client_req);
 void sc_loop_clients_gone(struct sc_loop *loop);
+
+// follows.c
+void sc_loop_follow(struct sc_loop *loop, struct sc_job *job); // takes the job over
+bool sc_loop_follow_wants(struct sc_loop *loop, const struct sc_watching *to,
+                          const struct sc_event_body *event);
+void sc_loop_follow_done(struct sc_loop *loop, uint64_t client, uint64_t client_req);
+void sc_loop_follows_tick(struct sc_loop *loop);
+void sc_loop_follows_done(struct sc_loop *loop);
 
 // tethers.c
 void sc_loop_accept(struct sc_loop *loop);

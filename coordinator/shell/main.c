@@ -170,7 +170,7 @@ static int run(struct program *program)
     rc = close_all(program, rc, &err);
     if (rc == SC_OK)
         return 0;
-    sc_log(SC_LOG_ERROR, "component=main %s", err.message);
+    sc_log(SC_LOG_ERROR, "part=main %s", err.message);
     return program->log_fd >= 0 || !err.message[0] ? complain(&err) : sc_rc_exit_code(rc);
 }
 

@@ -197,6 +197,7 @@ void sc_queries_close(struct sc_queries *queries)
 {
     if (!queries)
         return;
+    sc_queries_close(queries->slow);
     sc_mailbox_close(queries->box);
     if (queries->started)
         pthread_join(queries->thread, NULL);
@@ -208,7 +209,18 @@ void sc_queries_close(struct sc_queries *queries)
     free(queries);
 }
 
+// Cache operations read the whole store: others do not wait for them.
+static struct sc_queries *slow_one(struct sc_queries *queries)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    if (!queries->slow && sc_queries_open(&queries->config, queries->storage, &queries->slow, &err) == SC_OK)
+        sc_queries_start(queries->slow);
+    return queries->slow ? queries->slow : queries;
+}
+
 void sc_queries_post(struct sc_queries *queries, struct sc_job *job)
 {
+    if (job->u.query.message.type == SC_MESSAGE_CACHE)
+        queries = slow_one(queries);
     sc_mailbox_send(queries->box, job);
 }

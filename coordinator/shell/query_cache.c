@@ -1,7 +1,559 @@
+// cache ls | show | rm | verify | stats, for queries. What removes is done by the writing store thread, by way of the core thread.
 #include "coordinator/shell/query_parts.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "store/names.h"
+
+#include <stdlib.h>
+
+enum { LIST_NAMES = 1000, ROWS_MOST = 10000, RM_MOST = 100000, PREFIX_LEAST = 6 };
+
+// ---- every object under a prefix
+
+typedef enum sc_rc (*name_fn)(void *context, struct sc_slice name, struct sc_error *err);
+
+static enum sc_rc each_name(struct sc_queries *queries, struct sc_slice prefix, name_fn visit, void *context,
+                            struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf after;
+    sc_buf_init(&after, 0);
+    for (;;) {
+        struct sc_store_op op;
+        sc_store_op_init(&op, SC_STORE_LIST, prefix);
+        op.after = sc_buf_slice(&after);
+        op.max_names = LIST_NAMES;
+        enum sc_rc rc = sc_store_wait(queries->store, &op);
+        if (rc != SC_OK && err)
+            *err = op.err;
+        uint32_t count = op.name_count;
+        for (uint32_t i = 0; i < count && rc == SC_OK; i++)
+            rc = sc_mailbox_closed(queries->box) ? sc_error_set(err, SC_CANCELLED, "the coordinator stops")
+                                                 : visit(context, op.names[i], err);
+        SC_AUTO_BUF struct sc_buf last;
+        sc_buf_init(&last, 0);
+        if (count)
+            sc_buf_add_slice(&last, op.names[count - 1]);
+        sc_store_op_done(&op);
+        if (rc != SC_OK || count < LIST_NAMES)
+            return rc;
+        sc_buf_clear(&after);
+        sc_buf_add_slice(&after, sc_buf_slice(&last));
+    }
+}
+
+static bool name_digest(struct sc_slice name, struct sc_digest *ret_digest)
+{
+    return name.len >= 64 && sc_digest_parse(sc_slice_from(name, name.len - 64), ret_digest);
+}
+
+static uint64_t object_bytes(struct sc_queries *queries, struct sc_slice name)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_HEAD, name);
+    uint64_t bytes = sc_store_wait(queries->store, &op) == SC_OK ? op.bytes : 0;
+    sc_store_op_done(&op);
+    return bytes;
+}
+
+// ---- which records are meant: a key or its beginning, a step, a pipeline, pipeline/step
+
+static bool is_hex(struct sc_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!((text.ptr[i] >= '0' && text.ptr[i] <= '9') || (text.ptr[i] >= 'a' && text.ptr[i] <= 'f')))
+            return false;
+    return text.len >= PREFIX_LEAST && text.len <= 64;
+}
+
+static bool key_begins(const struct sc_digest *key, struct sc_slice prefix)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(key, hex);
+    return prefix.len <= 64 && memcmp(hex, prefix.ptr, prefix.len) == 0;
+}
+
+// A step's name stands for all instances of its matrix too.
+static bool step_is(struct sc_slice step, struct sc_slice wanted)
+{
+    if (step.len < wanted.len || memcmp(step.ptr, wanted.ptr, wanted.len) != 0)
+        return false;
+    return step.len == wanted.len || step.ptr[wanted.len] == '[';
+}
+
+static bool is_meant(const struct sc_record *record, const sc_text_list *wanted)
+{
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        struct sc_slice w = wanted->items[i];
+        if (w.len == 0)
+            continue;
+        const uint8_t *slash = memchr(w.ptr, '/', w.len);
+        size_t at = slash ? (size_t)(slash - w.ptr) : 0;
+        if ((is_hex(w) && key_begins(&record->key, w)) || step_is(record->step, w) ||
+            sc_slice_eq(record->pipeline, w) ||
+            (slash && sc_slice_eq(record->pipeline, sc_slice(w.ptr, at)) &&
+             step_is(record->step, sc_slice_from(w, at + 1))))
+            return true;
+    }
+    return wanted->count == 0;
+}
+
+struct gathering {
+    struct sc_queries *queries;
+    struct sc_arena *arena;
+    const sc_text_list *wanted;
+    struct sc_record *records; // with what they borrow in the arena
+    uint32_t count, room, most;
+};
+
+static enum sc_rc gather_record(void *context, struct sc_slice name, struct sc_error *err)
+{
+    struct gathering *g = context;
+    struct sc_digest key;
+    if (!name_digest(name, &key))
+        return SC_OK;
+    if (g->wanted->count == 1 && g->wanted->items[0].len == 64 && is_hex(g->wanted->items[0]) &&
+        !key_begins(&key, g->wanted->items[0]))
+        return SC_OK; // a whole key: no other record needs to be read
+    struct sc_arena arena;
+    struct sc_slice bytes;
+    struct sc_record record;
+    sc_arena_init(&arena);
+    bool meant = sc_records_get(g->queries->store, g->queries->config.domain, &key, &arena, &bytes, &record,
+                                NULL) == SC_OK &&
+                 is_meant(&record, g->wanted);
+    if (meant && g->count == g->most) {
+        sc_arena_done(&arena);
+        return sc_error_set(err, SC_LIMIT, "more than %u results are meant; name a pipeline, a step or a key",
+                            g->most);
+    }
+    if (meant) {
+        if (g->count == g->room) {
+            g->room = g->room ? g->room * 2 : 256;
+            g->records = sc_realloc(g->records, g->room, sizeof *g->records);
+        }
+        struct sc_slice kept = sc_arena_copy(g->arena, bytes);
+        SC_ASSERT(sc_record_decode(kept, g->queries->config.domain, &key, g->arena, &g->records[g->count++],
+                                   NULL) == SC_OK);
+    }
+    sc_arena_done(&arena);
+    return SC_OK;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct sc_record *x = a, *y = b;
+    return x->ended_at != y->ended_at ? (x->ended_at < y->ended_at ? 1 : -1)
+                                      : sc_digest_cmp(&x->key, &y->key);
+}
+
+static enum sc_rc gather(struct sc_queries *queries, struct sc_arena *arena, const sc_text_list *wanted,
+                         uint32_t most, struct gathering *ret_gathered, struct sc_error *err)
+{
+    struct gathering g = {.queries = queries, .arena = arena, .wanted = wanted, .most = most};
+    SC_AUTO_BUF struct sc_buf prefix;
+    sc_buf_init(&prefix, 0);
+    sc_name_key_prefix(&prefix, queries->config.domain);
+    enum sc_rc rc = each_name(queries, sc_buf_slice(&prefix), gather_record, &g, err);
+    if (rc != SC_OK) {
+        free(g.records);
+        return rc;
+    }
+    if (g.count)
+        qsort(g.records, g.count, sizeof *g.records, newest_first);
+    *ret_gathered = g;
+    return SC_OK;
+}
+
+static enum sc_rc none_meant(const sc_text_list *wanted, struct sc_error *err)
+{
+    sc_error_set(err, SC_NOT_FOUND, "no result of the cache is meant by " SC_SLICE_FMT,
+                 SC_SLICE_ARG(wanted->items[0]));
+    sc_error_hint(err, "name a key (or its first 6 digits), a step, a pipeline, or pipeline/step; `stepctl "
+                       "cache ls` lists them");
+    return SC_NOT_FOUND;
+}
+
+// ---- ls, show
+
+static json_t *summary_row(const struct sc_record *record)
+{
+    json_t *row = json_object();
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < record->outputs.count; i++)
+        bytes += record->outputs.items[i].artifact.bytes;
+    json_object_set_new(row, "key", query_hex(&record->key));
+    json_object_set_new(row, "namespace", query_text(record->namespace_));
+    json_object_set_new(row, "pipeline", query_text(record->pipeline));
+    json_object_set_new(row, "step", query_text(record->step));
+    json_object_set_new(row, "run", query_text(record->run));
+    json_object_set_new(row, "agent", query_text(record->agent));
+    json_object_set_new(row, "ended_at", json_integer(record->ended_at));
+    json_object_set_new(row, "wall_ms", json_integer((json_int_t)record->wall_ms));
+    json_object_set_new(row, "bytes", json_integer((json_int_t)bytes));
+    json_object_set_new(row, "generation", json_integer((json_int_t)record->generation));
+    return row;
+}
+
+static json_t *whole_row(const struct sc_record *record)
+{
+    json_t *row = summary_row(record), *outputs = json_object(), *values = json_object(),
+           *fields = json_object();
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    json_object_set_new(row, "cpu_ms", json_integer((json_int_t)record->cpu_ms));
+    json_object_set_new(row, "max_rss_bytes", json_integer((json_int_t)record->max_rss_bytes));
+    for (uint32_t i = 0; i < record->outputs.count; i++) {
+        const struct sc_record_output *output = &record->outputs.items[i];
+        json_t *o = json_object();
+        json_object_set_new(o, "kind",
+                            json_string(output->artifact.kind == SC_ARTIFACT_DIR ? "dir" : "file"));
+        json_object_set_new(o, "digest", query_hex(&output->artifact.digest));
+        json_object_set_new(o, "bytes", json_integer((json_int_t)output->artifact.bytes));
+        json_object_set_new(o, "files", json_integer((json_int_t)output->artifact.files));
+        json_object_setn_new(outputs, (const char *)output->name.ptr, output->name.len, o);
+    }
+    for (uint32_t i = 0; i < record->values.count; i++)
+        json_object_setn_new(values, (const char *)record->values.items[i].name.ptr,
+                             record->values.items[i].name.len, query_text(record->values.items[i].json));
+    for (uint32_t i = 0; i < record->fields.count; i++) {
+        sc_buf_clear(&text);
+        sc_key_value_print(record->fields.items[i].value, 4096, &text);
+        json_object_setn_new(fields, (const char *)record->fields.items[i].label.ptr,
+                             record->fields.items[i].label.len, query_text(sc_buf_slice(&text)));
+    }
+    json_object_set_new(row, "outputs", outputs);
+    json_object_set_new(row, "values", values);
+    json_object_set_new(row, "fields", fields);
+    return row;
+}
+
+static enum sc_rc list_or_show(struct sc_queries *queries, struct sc_job *job, bool whole,
+                               struct sc_error *err)
+{
+    const sc_text_list *wanted = &job->u.query.message.body.cache.args;
+    struct gathering g;
+    enum sc_rc rc = gather(queries, &job->arena, wanted, whole ? ROWS_MOST : RM_MOST, &g, err);
+    if (rc != SC_OK)
+        return rc;
+    if (whole && g.count == 0 && wanted->count) {
+        free(g.records);
+        return none_meant(wanted, err);
+    }
+    json_t *rows = json_array();
+    for (uint32_t i = 0; i < g.count && i < ROWS_MOST; i++)
+        json_array_append_new(rows, whole ? whole_row(&g.records[i]) : summary_row(&g.records[i]));
+    query_send_rows(queries, job, rows);
+    json_decref(rows);
+    free(g.records);
+    return SC_OK;
+}
+
+// ---- rm: the core thread voids the keys, then says that it is done
+
+static enum sc_rc remove_records(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
+{
+    const sc_text_list *wanted = &job->u.query.message.body.cache.args;
+    if (wanted->count == 0)
+        return sc_error_set(err, SC_INVALID, "cache rm: name a key, a step, a pipeline, or pipeline/step");
+    struct gathering g;
+    enum sc_rc rc = gather(queries, &job->arena, wanted, RM_MOST, &g, err);
+    if (rc != SC_OK)
+        return rc;
+    if (g.count == 0) {
+        free(g.records);
+        return none_meant(wanted, err);
+    }
+    job->u.query.voids = SC_NEW_ARRAY(&job->arena, g.count, struct sc_digest);
+    job->u.query.rows = SC_NEW_ARRAY(&job->arena, g.count, struct sc_slice);
+    for (uint32_t i = 0; i < g.count; i++) {
+        json_t *row = summary_row(&g.records[i]);
+        char *text = json_dumps(row, JSON_COMPACT);
+        job->u.query.voids[i] = g.records[i].key;
+        job->u.query.rows[i] = sc_arena_copy(&job->arena, sc_slice_str(text));
+        free(text);
+        json_decref(row);
+    }
+    job->u.query.void_count = g.count;
+    free(g.records);
+    return SC_OK;
+}
+
+// ---- verify: every object read and hashed again, every record read, and what it names looked for
+
+struct verifying {
+    struct sc_queries *queries;
+    json_t *rows;
+    uint64_t sample, seen; // every sample-th object
+    uint64_t objects, bytes, records, corrupt, missing;
+    bool tree;
+};
+
+static void problem(struct verifying *v, const char *state, struct sc_slice name, const char *text)
+{
+    if (json_array_size(v->rows) >= ROWS_MOST)
+        return;
+    json_t *row = json_object();
+    json_object_set_new(row, "state", json_string(state));
+    json_object_set_new(row, "object", query_text(name));
+    json_object_set_new(row, "problem", json_string(text));
+    json_array_append_new(v->rows, row);
+}
+
+static void remove_object(struct verifying *v, struct sc_slice name)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_REMOVE, name);
+    (void)sc_store_wait(v->queries->store, &op);
+    sc_store_op_done(&op);
+}
+
+static enum sc_rc check_bytes(struct verifying *v, struct sc_slice name, const struct sc_digest *digest,
+                              uint64_t *ret_bytes, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, name);
+    op.max_bytes = SIZE_MAX;
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    enum sc_rc rc;
+    if (!v->tree &&
+        sc_store_local_path(v->queries->store, name, &path)) { // large ones are not held in memory
+        struct sc_artifact found;
+        struct sc_hash_options options = {.threads = 1};
+        rc = sc_hash_file(sc_buf_cstr(&path), &options, &found, err);
+        if (rc == SC_OK && !sc_digest_eq(&found.digest, digest))
+            rc = sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says");
+        *ret_bytes = rc == SC_OK ? found.bytes : 0;
+    } else if ((rc = sc_store_wait(v->queries->store, &op)) == SC_OK) {
+        SC_AUTO_ARENA struct sc_arena arena;
+        struct sc_tree tree;
+        sc_arena_init(&arena);
+        *ret_bytes = op.data.len;
+        struct sc_digest found = sc_digest_of(sc_buf_slice(&op.data));
+        if (v->tree)
+            rc = sc_tree_decode(sc_buf_slice(&op.data), digest, &arena, &tree, err);
+        else if (!sc_digest_eq(&found, digest))
+            rc = sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says");
+    } else if (err) {
+        *err = op.err;
+    }
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static enum sc_rc verify_object(void *context, struct sc_slice name, struct sc_error *err)
+{
+    struct verifying *v = context;
+    struct sc_digest digest;
+    struct sc_error own = SC_ERROR_INIT;
+    uint64_t bytes = 0;
+    (void)err;
+    if (v->seen++ % v->sample != 0)
+        return SC_OK;
+    v->objects++;
+    if (!name_digest(name, &digest)) {
+        problem(v, "unknown", name, "no object of ours has such a name");
+        return SC_OK;
+    }
+    enum sc_rc rc = check_bytes(v, name, &digest, &bytes, &own);
+    v->bytes += bytes;
+    if (rc == SC_OK || rc == SC_NOT_FOUND) // it may have gone meanwhile
+        return SC_OK;
+    if (rc == SC_CORRUPT || rc == SC_MALFORMED || rc == SC_VERSION) {
+        v->corrupt++;
+        remove_object(v, name); // so that the step that makes it runs again
+        problem(v, "corrupt", name, own.message);
+    } else {
+        problem(v, "unreadable", name, own.message);
+    }
+    return SC_OK;
+}
+
+static enum sc_rc verify_record(void *context, struct sc_slice name, struct sc_error *err)
+{
+    struct verifying *v = context;
+    SC_AUTO_ARENA struct sc_arena arena;
+    struct sc_digest key;
+    struct sc_slice bytes;
+    struct sc_record record;
+    struct sc_error own = SC_ERROR_INIT;
+    (void)err;
+    sc_arena_init(&arena);
+    if (v->seen++ % v->sample != 0)
+        return SC_OK;
+    v->records++;
+    if (!name_digest(name, &key)) {
+        problem(v, "unknown", name, "no record has such a name");
+        return SC_OK;
+    }
+    enum sc_rc rc =
+        sc_records_get(v->queries->store, v->queries->config.domain, &key, &arena, &bytes, &record, &own);
+    if (rc == SC_NOT_FOUND)
+        return SC_OK;
+    if (rc != SC_OK) {
+        v->corrupt++;
+        problem(v, "corrupt", name, own.message);
+        if (rc == SC_CORRUPT || rc == SC_MALFORMED) {
+            remove_object(v, name);
+            sc_index_remove(sc_storage_index(v->queries->storage), &key);
+        }
+        return SC_OK;
+    }
+    for (uint32_t i = 0; i < record.outputs.count; i++) {
+        const struct sc_artifact *artifact = &record.outputs.items[i].artifact;
+        enum sc_rc ret = SC_OK;
+        if (!artifact->has_inline)
+            sc_objects_presence(v->queries->objects, &artifact, 1, true, &ret);
+        if (ret != SC_NOT_FOUND)
+            continue;
+        v->missing++;
+        struct sc_slice text = sc_arena_printf(
+            &arena, "output " SC_SLICE_FMT " of step " SC_SLICE_FMT " of pipeline " SC_SLICE_FMT " is gone",
+            SC_SLICE_ARG(record.outputs.items[i].name), SC_SLICE_ARG(record.step),
+            SC_SLICE_ARG(record.pipeline));
+        problem(v, "missing", name, (const char *)text.ptr);
+    }
+    return SC_OK;
+}
+
+static enum sc_rc take_sample(const sc_text_list *args, uint64_t *ret_sample, struct sc_error *err)
+{
+    *ret_sample = 1;
+    if (args->count == 0)
+        return SC_OK;
+    struct sc_slice text = args->items[args->count - 1];
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.len && text.len < 10; i++)
+        n = text.ptr[i] >= '0' && text.ptr[i] <= '9' ? n * 10 + (uint64_t)(text.ptr[i] - '0') : 0;
+    bool named = args->count == 1 || (args->count == 2 && sc_slice_eq_str(args->items[0], "--sample"));
+    if (n == 0 || !named)
+        return sc_error_set(err, SC_INVALID,
+                            "cache verify: --sample N reads every Nth object; there is nothing else to name");
+    *ret_sample = n;
+    return SC_OK;
+}
+
+static enum sc_rc verify(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
+{
+    struct verifying v = {.queries = queries, .rows = json_array()};
+    SC_AUTO_BUF struct sc_buf prefix;
+    sc_buf_init(&prefix, 0);
+    enum sc_rc rc = take_sample(&job->u.query.message.body.cache.args, &v.sample, err);
+    static const char *const areas[] = {"cas", "tree", "key"};
+    for (size_t i = 0; i < SC_COUNT(areas) && rc == SC_OK; i++) {
+        sc_buf_clear(&prefix);
+        sc_buf_printf(&prefix, "v1/" SC_SLICE_FMT "/%s/", SC_SLICE_ARG(queries->config.domain), areas[i]);
+        v.tree = i == 1;
+        v.seen = 0;
+        rc = each_name(queries, sc_buf_slice(&prefix), i == 2 ? verify_record : verify_object, &v, err);
+    }
+    if (rc == SC_OK) {
+        json_t *row = json_object();
+        json_object_set_new(row, "state", json_string("ok"));
+        json_object_set_new(row, "objects", json_integer((json_int_t)v.objects));
+        json_object_set_new(row, "bytes", json_integer((json_int_t)v.bytes));
+        json_object_set_new(row, "records", json_integer((json_int_t)v.records));
+        json_object_set_new(row, "corrupt", json_integer((json_int_t)v.corrupt));
+        json_object_set_new(row, "missing", json_integer((json_int_t)v.missing));
+        json_array_append_new(v.rows, row);
+        query_send_rows(queries, job, v.rows);
+    }
+    json_decref(v.rows);
+    return rc;
+}
+
+// ---- stats
+
+struct counting {
+    struct sc_queries *queries;
+    uint64_t objects, bytes, records, named_bytes;
+};
+
+static enum sc_rc count_object(void *context, struct sc_slice name, struct sc_error *err)
+{
+    struct counting *c = context;
+    (void)err;
+    c->objects++;
+    c->bytes += object_bytes(c->queries, name);
+    return SC_OK;
+}
+
+static enum sc_rc count_record(void *context, struct sc_slice name, struct sc_error *err)
+{
+    struct counting *c = context;
+    SC_AUTO_ARENA struct sc_arena arena;
+    struct sc_digest key;
+    struct sc_record record;
+    (void)err;
+    sc_arena_init(&arena);
+    c->records++;
+    if (!name_digest(name, &key) || query_record(c->queries, &key, &arena, &record, NULL) != SC_OK)
+        return SC_OK;
+    for (uint32_t i = 0; i < record.outputs.count; i++)
+        c->named_bytes += record.outputs.items[i].artifact.bytes;
+    return SC_OK;
+}
+
+static void run_sums(struct sc_queries *queries, json_t *row)
+{
+    static const char *const names[] = {"runs", "hits", "misses", "joined", "ran_ms", "saved_ms"};
+    sqlite3_stmt *s;
+    if (sqlite3_prepare_v2(
+            queries->db,
+            "SELECT count(*), sum(hits), sum(misses), sum(joined), sum(ran_ms), sum(saved_ms) FROM runs", -1,
+            &s, NULL) != SQLITE_OK)
+        return;
+    if (sqlite3_step(s) == SQLITE_ROW)
+        for (size_t i = 0; i < SC_COUNT(names); i++)
+            json_object_set_new(row, names[i], json_integer(sqlite3_column_int64(s, (int)i)));
+    sqlite3_finalize(s);
+}
+
+static enum sc_rc stats(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
+{
+    struct counting c = {.queries = queries};
+    SC_AUTO_BUF struct sc_buf prefix;
+    sc_buf_init(&prefix, 0);
+    enum sc_rc rc = SC_OK;
+    static const char *const areas[] = {"cas", "tree", "key"};
+    for (size_t i = 0; i < SC_COUNT(areas) && rc == SC_OK; i++) {
+        sc_buf_clear(&prefix);
+        sc_buf_printf(&prefix, "v1/" SC_SLICE_FMT "/%s/", SC_SLICE_ARG(queries->config.domain), areas[i]);
+        rc = each_name(queries, sc_buf_slice(&prefix), i == 2 ? count_record : count_object, &c, err);
+    }
+    if (rc != SC_OK)
+        return rc;
+    json_t *rows = json_array(), *row = json_object();
+    json_object_set_new(row, "store", json_string(sc_store_url(queries->store)));
+    json_object_set_new(row, "domain", query_text(queries->config.domain));
+    json_object_set_new(row, "objects", json_integer((json_int_t)c.objects));
+    json_object_set_new(row, "bytes", json_integer((json_int_t)c.bytes));
+    json_object_set_new(row, "records", json_integer((json_int_t)c.records));
+    json_object_set_new(row, "named_bytes", json_integer((json_int_t)c.named_bytes));
+    json_object_set_new(row, "dedup_ratio",
+                        json_real(c.bytes ? (double)c.named_bytes / (double)c.bytes : 1.0));
+    run_sums(queries, row);
+    json_array_append_new(rows, row);
+    query_send_rows(queries, job, rows);
+    json_decref(rows);
+    return SC_OK;
+}
+
 enum sc_rc query_cache(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
 {
-    (void)queries;
-    (void)job;
-    return sc_error_set(err, SC_UNSUPPORTED, "cache: not built yet");
+    struct sc_slice op = job->u.query.message.body.cache.op;
+    if (sc_slice_eq_str(op, "ls"))
+        return list_or_show(queries, job, false, err);
+    if (sc_slice_eq_str(op, "show"))
+        return list_or_show(queries, job, true, err);
+    if (sc_slice_eq_str(op, "rm"))
+        return remove_records(queries, job, err);
+    if (sc_slice_eq_str(op, "verify"))
+        return verify(queries, job, err);
+    if (sc_slice_eq_str(op, "stats"))
+        return stats(queries, job, err);
+    return sc_error_set(err, SC_UNSUPPORTED,
+                        "cache: there is no operation " SC_SLICE_FMT ": ls, show, rm, verify, stats",
+                        SC_SLICE_ARG(op));
 }

@@ -11,6 +11,7 @@
 struct sc_queries {
     struct sc_storage_config config;
     struct sc_storage *storage;
+    struct sc_queries *slow; // another one for what reads the whole store; made when it is first needed
     sqlite3 *db;
     struct sc_store *store;
     struct sc_objects *objects;
@@ -22,6 +23,7 @@ struct sc_queries {
 
 struct query_run { // a row of runs, resolved; in the job's arena
     struct sc_slice run, namespace_, state;
+    struct sc_digest plan;
 };
 
 // ---- queries.c
@@ -50,8 +52,8 @@ enum sc_rc query_show(struct sc_queries *queries, struct sc_job *job, const stru
 // What the events say of one step, in the job's arena. SC_NOT_FOUND with the nearest step's name.
 struct query_step {
     bool has_verdict, finished;
-    struct sc_event_body verdict, end, retry;
-    struct sc_slice name, nearest;
+    struct sc_event_body verdict, end;
+    struct sc_slice name;
 };
 enum sc_rc query_step(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
                       struct sc_slice step, struct query_step *ret_step, struct sc_error *err);

@@ -34,6 +34,8 @@ static void take_run(sqlite3_stmt *s, struct sc_arena *arena, struct query_run *
     *ret_run = (struct query_run){.run = sc_arena_copy(arena, column(s, 0)),
                                   .namespace_ = sc_arena_copy(arena, column(s, 1)),
                                   .state = sc_arena_copy(arena, column(s, 2))};
+    if (sqlite3_column_bytes(s, 3) == SC_DIGEST_BYTES)
+        memcpy(ret_run->plan.bytes, sqlite3_column_blob(s, 3), SC_DIGEST_BYTES);
 }
 
 // ---- which run
@@ -75,9 +77,9 @@ static enum sc_rc latest_run(struct sc_queries *queries, struct sc_job *job, str
                              struct sc_error *err)
 {
     sqlite3_stmt *s;
-    enum sc_rc rc =
-        prepare(queries, "SELECT run, namespace, state FROM runs ORDER BY started_at DESC, run DESC LIMIT 1",
-                &s, err);
+    enum sc_rc rc = prepare(
+        queries, "SELECT run, namespace, state, plan FROM runs ORDER BY started_at DESC, run DESC LIMIT 1",
+        &s, err);
     if (rc != SC_OK)
         return rc;
     int step = sqlite3_step(s);
@@ -98,7 +100,7 @@ enum sc_rc query_resolve(struct sc_queries *queries, struct sc_job *job, struct 
         return latest_run(queries, job, ret_run, err);
     sqlite3_stmt *s;
     enum sc_rc rc = prepare(queries,
-                            "SELECT run, namespace, state FROM runs WHERE run >= ?1 AND run < ?1 || "
+                            "SELECT run, namespace, state, plan FROM runs WHERE run >= ?1 AND run < ?1 || "
                             "char(1114111) ORDER BY run LIMIT ?2",
                             &s, err);
     if (rc != SC_OK)
@@ -273,22 +275,14 @@ struct finding {
     struct sc_arena *arena;
     struct sc_slice wanted;
     struct query_step *step;
-    struct sc_suggest suggest;
     bool seen;
 };
 
 static void find_event(void *context, const struct sc_event_body *event)
 {
     struct finding *f = context;
-    if (event->step.len == 0)
+    if (event->step.len == 0 || !sc_slice_eq(event->step, f->wanted))
         return;
-    if (!sc_slice_eq(event->step, f->wanted)) {
-        unsigned before = f->suggest.distance;
-        sc_suggest_try(&f->suggest, event->step);
-        if (f->suggest.distance != before || f->suggest.best.ptr == event->step.ptr)
-            f->suggest.best = f->step->nearest = sc_arena_copy(f->arena, event->step);
-        return;
-    }
     f->seen = true;
     struct sc_event_body *to = event->type == SC_EV_STEP_VERDICT    ? &f->step->verdict
                                : event->type == SC_EV_STEP_FINISHED ? &f->step->end
@@ -300,6 +294,47 @@ static void find_event(void *context, const struct sc_event_body *event)
     f->step->finished |= event->type == SC_EV_STEP_FINISHED;
 }
 
+static enum sc_rc name_an_instance(const struct sc_plan_step *step, struct sc_slice name,
+                                   struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf first;
+    sc_buf_init(&first, 0);
+    sc_plan_instance_name(step, 0, &first);
+    sc_error_set(err, SC_AMBIGUOUS, "step " SC_SLICE_FMT " has %u instances; name one", SC_SLICE_ARG(name),
+                 sc_plan_instances(step));
+    sc_error_hint(err, "like '%s'", sc_buf_cstr(&first));
+    return SC_AMBIGUOUS;
+}
+
+// A step without events: the plan tells whether there is one of that name that has not begun.
+static enum sc_rc check_name(struct sc_queries *queries, const struct query_run *run, struct sc_slice name,
+                             struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_arena_init(&arena);
+    sc_buf_init(&bytes, 0);
+    struct sc_plan *plan;
+    uint32_t step, instance;
+    bool all;
+    struct sc_suggest suggest;
+    sc_suggest_begin(&suggest, name);
+    bool have =
+        sc_objects_get_bytes(queries->objects, &run->plan, SC_LIMIT_PLAN_BYTES, &bytes, NULL) == SC_OK &&
+        sc_plan_decode(sc_buf_slice(&bytes), &arena, &plan, NULL) == SC_OK;
+    if (have && sc_plan_find(plan, name, &step, &instance, &all))
+        return all ? name_an_instance(&plan->steps.items[step], name, err) : SC_OK;
+    for (uint32_t i = 0; have && i < plan->steps.count; i++)
+        sc_suggest_try(&suggest, plan->steps.items[i].name);
+    sc_error_set(err, SC_NOT_FOUND, "run " SC_SLICE_FMT " has no step " SC_SLICE_FMT, SC_SLICE_ARG(run->run),
+                 SC_SLICE_ARG(name));
+    if (sc_suggest_found(&suggest))
+        sc_error_hint(err, "did you mean " SC_SLICE_FMT "?", SC_SLICE_ARG(suggest.best));
+    else
+        sc_error_hint(err, "`stepctl status " SC_SLICE_FMT "` lists them", SC_SLICE_ARG(run->run));
+    return SC_NOT_FOUND;
+}
+
 enum sc_rc query_step(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
                       struct sc_slice step, struct query_step *ret_step, struct sc_error *err)
 {
@@ -307,21 +342,14 @@ enum sc_rc query_step(struct sc_queries *queries, struct sc_job *job, const stru
     sc_buf_init(&events, 0);
     struct query_step found = {.name = step};
     struct finding finding = {.arena = &job->arena, .wanted = step, .step = &found};
-    sc_suggest_begin(&finding.suggest, step);
     enum sc_rc rc = query_events(queries, job, run, &events, err);
     if (rc == SC_OK)
         rc = query_each_event(sc_buf_slice(&events), find_event, &finding, err);
-    if (rc != SC_OK)
-        return rc;
-    if (!finding.seen) {
-        sc_error_set(err, SC_NOT_FOUND, "run " SC_SLICE_FMT " says nothing of a step " SC_SLICE_FMT,
-                     SC_SLICE_ARG(run->run), SC_SLICE_ARG(step));
-        if (sc_suggest_found(&finding.suggest))
-            sc_error_hint(err, "did you mean " SC_SLICE_FMT "?", SC_SLICE_ARG(found.nearest));
-        return SC_NOT_FOUND;
-    }
-    *ret_step = found;
-    return SC_OK;
+    if (rc == SC_OK && !finding.seen)
+        rc = check_name(queries, run, step, err);
+    if (rc == SC_OK)
+        *ret_step = found;
+    return rc;
 }
 
 enum sc_rc query_record(struct sc_queries *queries, const struct sc_digest *key, struct sc_arena *arena,

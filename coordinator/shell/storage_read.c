@@ -58,7 +58,7 @@ static void load_segment(struct storage_reader *reader, const struct sc_digest *
                                            &records, &count, &err);
     if (rc != SC_OK) {
         if (rc != SC_NOT_FOUND)
-            sc_log(SC_LOG_WARN, "component=store ignoring a segment: %s", err.message);
+            sc_log(SC_LOG_WARN, "part=store ignoring a segment: %s", err.message);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -102,7 +102,7 @@ void storage_list_voids(struct storage_reader *reader)
     reader->voids_listed_ms = sc_clock_mono_ms();
     if (sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_to_ms, &arena, &voids,
                          &count, &err) != SC_OK) {
-        sc_log(SC_LOG_WARN, "component=store ignoring the voids until the next listing: %s", err.message);
+        sc_log(SC_LOG_WARN, "part=store ignoring the voids until the next listing: %s", err.message);
         return;
     }
     for (uint32_t i = 0; i < count; i++) {

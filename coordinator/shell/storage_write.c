@@ -181,7 +181,7 @@ static void write_batch(struct storage_writer *writer, struct sc_job **list)
             break;
         }
         if (!told)
-            sc_log(SC_LOG_WARN, "component=store the store refuses, trying again for %lld s: %s",
+            sc_log(SC_LOG_WARN, "part=store the store refuses, trying again for %lld s: %s",
                    (long long)(writer->storage->config.patience_ms / 1000), err.message);
         told = true;
         sc_mailbox_pause(writer->box, backoff_ms);
@@ -227,7 +227,7 @@ static void write_single(struct storage_writer *writer, struct sc_job *job)
         backoff_ms = backoff_ms * 2 < BACKOFF_MOST_MS ? backoff_ms * 2 : BACKOFF_MOST_MS;
     }
     if (job->rc != SC_OK && job->kind != SC_JOB_CLOSE_OUT)
-        sc_log(SC_LOG_WARN, "component=store ignoring: %s", job->err.message);
+        sc_log(SC_LOG_WARN, "part=store ignoring: %s", job->err.message);
     answer(writer, job);
 }
 
