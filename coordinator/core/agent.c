@@ -6,8 +6,8 @@
 
 enum {
     SCAN_MOST = 256, // flights looked at that fit nowhere, before the turn gives up
-    SHORT_MS = 200,  // attempts shorter than this are worth a long backlog at the agent
-    MEDIUM_MS = 2000,
+    BACKLOG_MS = 300,
+    BACKLOG_TIMES_MOST = 32, // times the agent's capacity
 };
 
 static const uint16_t moves[ATTEMPT_STATES] = {
@@ -295,17 +295,19 @@ static bool could_run(const struct agent *agent, const struct flight *flight, co
            has_labels(agent, step) && need_agent_has(flight->need, agent, flight->environment);
 }
 
-// Short attempts wait at the agent, so that the next starts the instant a slot frees; long ones wait here, where another
-// agent may take them.
+// Short attempts wait at the agent, so that the next starts the instant a slot frees and many share one sync of the
+// journal; long ones wait here, where another agent may take them. The backlog is worth about BACKLOG_MS of work.
 static uint32_t room_milli(const struct agent *agent)
 {
-    uint32_t backlog = agent->mean_count == 0            ? agent->cpus_milli / 2
-                       : agent->mean_wall_ms < SHORT_MS  ? agent->cpus_milli * 4
-                       : agent->mean_wall_ms < MEDIUM_MS ? agent->cpus_milli
-                                                         : 0;
-    uint32_t most = agent->cpus_milli + backlog;
-    return agent->used_cpus_milli < most ? most - agent->used_cpus_milli : 0;
+    uint64_t times = agent->mean_count == 0 ? 1 : BACKLOG_MS / (agent->mean_wall_ms + 1);
+    if (times > BACKLOG_TIMES_MOST)
+        times = BACKLOG_TIMES_MOST;
+    uint64_t most = agent->cpus_milli * (1 + times);
+    return agent->used_cpus_milli < most ? (uint32_t)(most - agent->used_cpus_milli) : 0;
 }
+
+// Whether it has more than it can run at once: it does not wait for the next assignment then.
+bool agent_is_saturated(const struct agent *agent) { return agent && agent->used_cpus_milli > agent->cpus_milli; }
 
 static bool fits_now(const struct agent *agent, const struct sc_plan_step *step)
 {
@@ -328,7 +330,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
         .agent = agent->name,
         .number = flight->tries,
     };
-    uint64_t seq = core_journal(core, &fact, false);
+    uint64_t seq = core_journal(core, &fact, agent_is_saturated(agent));
     struct attempt *attempt = attempt_new(core, seq, agent->name);
     attempt->cpus_milli = plan_step->cpus_milli;
     attempt->gpus = plan_step->gpus;

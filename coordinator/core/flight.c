@@ -488,7 +488,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         fact.group = owner->group;
         fact.instance = owner->instance;
     }
-    uint64_t seq = core_journal(core, &fact, false);
+    uint64_t seq = core_journal(core, &fact, agent_is_saturated(attempt->agent));
     tell_started(core, flight);
     if (flight->state == FLIGHT_ASSIGNED)
         flight_move(core, flight, FLIGHT_RUNNING);

@@ -442,6 +442,7 @@ void agent_gone(struct sc_core *core, const struct sc_event *event);
 struct agent *agent_by_number(struct sc_core *core, uint64_t number);
 struct agent *agent_by_name(struct sc_core *core, struct sc_slice name);
 bool agent_any_alive(const struct sc_core *core);
+bool agent_is_saturated(const struct agent *agent);
 void agent_measure(struct agent *agent, uint64_t wall_ms);
 void agent_place(struct sc_core *core); // gives queued flights to agents
 void agent_flush(struct sc_core *core); // sends this turn's assignments
