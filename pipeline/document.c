@@ -5,7 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-enum { HINTS_MOST = 64 };
+enum { HINTS_MOST = 200 };
 
 enum document_key {
     DOCUMENT_STEPCACHE,

@@ -23,7 +23,8 @@ struct sc_param_override {
 };
 
 // Compiles the document. On SC_OK the plan is complete but for code digests and local sources' artifacts. On any other
-// rc nothing is returned and `ret_diagnostics` holds at least one entry, in the arena, sorted by place.
+// rc nothing is returned and `ret_diagnostics` holds at least one entry, in the arena, sorted by place. The plan borrows
+// from `text`, which must outlive it.
 SC_MUST_USE enum sc_rc sc_document_compile(struct sc_slice text, const struct sc_param_override *params,
                                            uint32_t param_count, struct sc_arena *arena,
                                            struct sc_plan **ret_plan, struct sc_diagnostics *ret_diagnostics);

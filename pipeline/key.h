@@ -24,7 +24,8 @@ struct sc_key {
 
 void sc_key_init(struct sc_key *key);
 void sc_key_done(struct sc_key *key);
-// inputs[i] belongs to step->inputs.items[i]. Asserts that nothing in the step is unresolved.
+// inputs[i] belongs to step->inputs.items[i]. Asserts that nothing in the step is unresolved. With key.resources the
+// processors are always keyed, since a step always has some.
 void sc_key_build(struct sc_key *key, const struct sc_plan_step *step, uint32_t instance,
                   const struct sc_key_input *inputs, const struct sc_environment *environment);
 

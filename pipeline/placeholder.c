@@ -147,41 +147,24 @@ static void report_unknown_port(struct reading *r, enum scope scope, struct sc_s
     r->failed = true;
 }
 
-// Finds a name in a sorted list whose elements begin with it; count when it is not there.
-static uint32_t find_sorted(const void *items, uint32_t count, size_t size, struct sc_slice name)
-{
-    uint32_t low = 0, high = count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = sc_slice_cmp(*(const struct sc_slice *)((const uint8_t *)items + middle * size), name);
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return count;
-}
-
 static void fill_port(struct reading *r, enum scope scope, struct sc_slice name)
 {
     const struct sc_plan_step *step = r->step;
     uint32_t at;
     if (scope == SCOPE_INPUTS) {
-        at = find_sorted(step->inputs.items, step->inputs.count, sizeof *step->inputs.items, name);
+        at = sc_plan_search(step->inputs.items, step->inputs.count, sizeof *step->inputs.items, name);
         if (at < step->inputs.count) {
             push(r, (struct sc_segment){.kind = SC_SEGMENT_IN, .text = step->inputs.items[at].name});
             return;
         }
     } else if (scope == SCOPE_OUTPUTS) {
-        at = find_sorted(step->outputs.items, step->outputs.count, sizeof *step->outputs.items, name);
+        at = sc_plan_search(step->outputs.items, step->outputs.count, sizeof *step->outputs.items, name);
         if (at < step->outputs.count) {
             push(r, (struct sc_segment){.kind = SC_SEGMENT_OUT, .text = step->outputs.items[at].name});
             return;
         }
     } else {
-        at = find_sorted(step->matrix.items, step->matrix.count, sizeof *step->matrix.items, name);
+        at = sc_plan_search(step->matrix.items, step->matrix.count, sizeof *step->matrix.items, name);
         if (at < step->matrix.count) {
             push(r, (struct sc_segment){.kind = SC_SEGMENT_MATRIX, .index = at});
             return;

@@ -25,7 +25,8 @@ struct sc_segment {
     struct sc_slice text;
 };
 
-// One argument, one environment value, or the whole script. Neighbouring texts are one segment.
+// One argument, one environment value, or the whole script. Neighbouring texts are one segment, no text is empty: an
+// empty argument has no segments.
 struct sc_word {
     SC_LIST(struct sc_segment, segments);
 };

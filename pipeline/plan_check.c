@@ -126,6 +126,22 @@ bool sc_plan_outputs_clash(const struct sc_plan_output *outputs, uint32_t count,
     return false;
 }
 
+uint32_t sc_plan_search(const void *items, uint32_t count, size_t size, struct sc_slice name)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = sc_slice_cmp(*(const struct sc_slice *)((const uint8_t *)items + middle * size), name);
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return count;
+}
+
 bool sc_plan_has_part(const struct sc_plan_step *step, struct sc_slice part)
 {
     static const char *const host[] = {"arch", "gpu", "libc", "os", "packages", "path", "python"};
@@ -193,34 +209,14 @@ _Static_assert(offsetof(struct sc_plan_input, name) == 0 && offsetof(struct sc_p
 
 static bool has_input(const struct sc_plan_step *step, struct sc_slice name)
 {
-    uint32_t low = 0, high = step->inputs.count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = sc_slice_cmp(step->inputs.items[middle].name, name);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    uint32_t count = step->inputs.count;
+    return sc_plan_search(step->inputs.items, count, sizeof(struct sc_plan_input), name) < count;
 }
 
 static bool has_output(const struct sc_plan_step *step, struct sc_slice name)
 {
-    uint32_t low = 0, high = step->outputs.count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = sc_slice_cmp(step->outputs.items[middle].name, name);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
+    uint32_t count = step->outputs.count;
+    return sc_plan_search(step->outputs.items, count, sizeof(struct sc_plan_output), name) < count;
 }
 
 static bool has_nul(struct sc_slice s)
@@ -365,21 +361,26 @@ static enum sc_rc check_matrix(const struct check *c)
     return SC_OK;
 }
 
+// The list is sorted, and "<prefix><name>" looked for in it.
 static bool is_ignored(const struct sc_plan_step *step, const char *prefix, struct sc_slice name)
 {
+    uint8_t entry[16 + SC_PLAN_ENV_NAME_BYTES];
     size_t n = strlen(prefix);
-    for (uint32_t i = 0; i < step->ignored.count; i++) {
-        struct sc_slice entry = step->ignored.items[i];
-        if (sc_slice_starts(entry, prefix) && sc_slice_eq(sc_slice_from(entry, n), name))
-            return true;
-    }
-    return false;
+    uint32_t count = step->ignored.count;
+    SC_ASSERT(n + name.len <= sizeof entry);
+    memcpy(entry, prefix, n);
+    memcpy(entry + n, name.ptr, name.len);
+    return sc_plan_search(step->ignored.items, count, sizeof(struct sc_slice),
+                          sc_slice(entry, n + name.len)) < count;
 }
 
 static enum sc_rc check_ignored(const struct check *c)
 {
     const struct sc_plan_step *step = c->step;
     uint32_t marked = 0;
+    for (uint32_t i = 1; i < step->ignored.count; i++)
+        if (sc_slice_cmp(step->ignored.items[i - 1], step->ignored.items[i]) >= 0)
+            return WRONG(c, SC_MALFORMED, "key.ignore: not sorted, or one name twice");
     for (uint32_t i = 0; i < step->inputs.count; i++) {
         if (step->inputs.items[i].ignored && !is_ignored(step, "inputs.", step->inputs.items[i].name))
             return WRONG(c, SC_MALFORMED, "key.ignore: an input is ignored that is not in the list");
@@ -394,8 +395,6 @@ static enum sc_rc check_ignored(const struct check *c)
     }
     for (uint32_t i = 0; i < step->ignored.count; i++) {
         struct sc_slice entry = step->ignored.items[i];
-        if (i > 0 && sc_slice_cmp(step->ignored.items[i - 1], entry) >= 0)
-            return WRONG(c, SC_MALFORMED, "key.ignore: not sorted, or one name twice");
         if (!sc_slice_starts(entry, "environment."))
             continue;
         if (!sc_plan_has_part(step, sc_slice_from(entry, strlen("environment."))))

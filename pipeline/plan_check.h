@@ -25,6 +25,8 @@ bool sc_plan_is_label_name(struct sc_slice s);    // [A-Za-z0-9_][A-Za-z0-9_./-]
 // A relative path in its simplest form: no empty parts, no "." and "..", no NUL, parts of at most 255 bytes.
 bool sc_plan_is_path(struct sc_slice s);
 bool sc_plan_is_pointer(struct sc_slice s); // RFC 6901
+// Finds a name in a sorted list whose elements begin with it; count when it is not there.
+uint32_t sc_plan_search(const void *items, uint32_t count, size_t size, struct sc_slice name);
 // Two outputs that are the same path or lie one in the other; false: there are none. The first lies above the second.
 bool sc_plan_outputs_clash(const struct sc_plan_output *outputs, uint32_t count, uint32_t *ret_first,
                            uint32_t *ret_second);

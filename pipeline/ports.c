@@ -38,21 +38,28 @@ static void refuse_same_values(struct sc_compile *c, const struct sc_yaml_node *
     free(sorted);
 }
 
+// False when the key is no name. One that is wrong otherwise is still there for those who name it.
 static bool read_axis(struct sc_compile *c, const struct sc_entry *entry, struct sc_plan_axis *axis)
 {
     const struct sc_yaml_node *list = axis_list(c, entry->value);
-    if (!sc_want_name(c, entry->key, "matrix") ||
-        !sc_want_list(c, list, "a matrix key", SC_LIMIT_MATRIX_INSTANCES))
+    if (!sc_want_name(c, entry->key, "matrix"))
         return false;
-    axis->name = sc_yaml_text(entry->key);
+    *axis = (struct sc_plan_axis){.name = sc_yaml_text(entry->key)};
+    axis->values.items = SC_NEW(c->arena, struct sc_slice);
+    axis->values.count = 1;
+    if (!sc_want_list(c, list, "a matrix key", SC_LIMIT_MATRIX_INSTANCES))
+        return true;
     if (list->count == 0) {
         SC_WRONG(c, entry->value, NULL, "matrix." SC_SLICE_FMT " has no values", SC_SLICE_ARG(axis->name));
-        return false;
+        return true;
     }
-    axis->values.items = SC_NEW_ARRAY(c->arena, list->count, struct sc_slice);
+    struct sc_slice *items = SC_NEW_ARRAY(c->arena, list->count, struct sc_slice);
+    uint32_t n = 0;
     for (const struct sc_yaml_node *item = list->first; item; item = item->next)
-        if (!sc_read_filled(c, item, "a matrix value", &axis->values.items[axis->values.count++]))
-            return false;
+        if (!sc_read_filled(c, item, "a matrix value", &items[n++]))
+            return true;
+    axis->values.items = items;
+    axis->values.count = n;
     refuse_same_values(c, entry->value, axis);
     return true;
 }
@@ -162,19 +169,29 @@ static void read_outputs(struct sc_compile *c, struct sc_draft *draft)
 
 // ---- values: file#pointer
 
-static bool find_file(const struct sc_plan_step *step, struct sc_slice path, uint32_t *ret_output,
-                      struct sc_suggest *suggest)
+static bool find_file(const struct sc_plan_step *step, struct sc_slice path, uint32_t *ret_output)
 {
-    for (uint32_t i = 0; i < step->outputs.count; i++) {
-        if (step->outputs.items[i].dir)
-            continue;
-        if (sc_slice_eq(step->outputs.items[i].path, path)) {
+    for (uint32_t i = 0; i < step->outputs.count; i++)
+        if (!step->outputs.items[i].dir && sc_slice_eq(step->outputs.items[i].path, path)) {
             *ret_output = i;
             return true;
         }
-        sc_suggest_try(suggest, step->outputs.items[i].path);
-    }
     return false;
+}
+
+static void report_no_file(struct sc_compile *c, const struct sc_yaml_node *node,
+                           const struct sc_plan_step *step, struct sc_slice path)
+{
+    struct sc_suggest suggest;
+    sc_suggest_begin(&suggest, path);
+    if (sc_hints(c))
+        for (uint32_t i = 0; i < step->outputs.count; i++)
+            if (!step->outputs.items[i].dir)
+                sc_suggest_try(&suggest, step->outputs.items[i].path);
+    sc_report_add(
+        &c->report, sc_yaml_place(node), SC_DOCUMENT,
+        sc_suggest_found(&suggest) ? sc_hint(c, &suggest) : sc_slice_str("declare the file in `outputs`"),
+        "\"" SC_SLICE_FMT "\" is not the path of a file among the step's outputs", SC_SLICE_ARG(path));
 }
 
 static bool read_value(struct sc_compile *c, const struct sc_yaml_node *node, const struct sc_plan_step *step,
@@ -197,13 +214,8 @@ static bool read_value(struct sc_compile *c, const struct sc_yaml_node *node, co
     value->pointer = sc_slice_from(text, path.len + 1);
     while (sc_slice_starts(path, "./"))
         path = sc_slice_from(path, 2);
-    struct sc_suggest suggest;
-    sc_suggest_begin(&suggest, path);
-    if (!find_file(step, path, &value->output, &suggest)) {
-        sc_report_add(
-            &c->report, sc_yaml_place(node), SC_DOCUMENT,
-            sc_suggest_found(&suggest) ? sc_hint(c, &suggest) : sc_slice_str("declare the file in `outputs`"),
-            "\"" SC_SLICE_FMT "\" is not the path of a file among the step's outputs", SC_SLICE_ARG(path));
+    if (!find_file(step, path, &value->output)) {
+        report_no_file(c, node, step, path);
         return false;
     }
     if (!sc_plan_is_pointer(value->pointer) || value->pointer.len > SC_LIMIT_PATH_BYTES) {
@@ -227,10 +239,11 @@ static void read_values(struct sc_compile *c, struct sc_draft *draft)
         if (!sc_want_name(c, key, "values"))
             continue;
         values[n].name = sc_yaml_text(key);
-        for (uint32_t k = 0; k < step->outputs.count; k++)
-            if (sc_slice_eq(step->outputs.items[k].name, values[n].name))
-                SC_WRONG(c, key, "inputs name either by step.name: give them different names",
-                         "value " SC_SLICE_FMT " has the name of an output", SC_SLICE_ARG(values[n].name));
+        uint32_t outputs = step->outputs.count;
+        if (sc_plan_search(step->outputs.items, outputs, sizeof(struct sc_plan_output), values[n].name) <
+            outputs)
+            SC_WRONG(c, key, "inputs name either by step.name: give them different names",
+                     "value " SC_SLICE_FMT " has the name of an output", SC_SLICE_ARG(values[n].name));
         read_value(c, entries[i].value, step, &values[n]);
         n++; // one that is wrong is still there for those who name it
     }

@@ -122,14 +122,14 @@ bool sc_want_choice(struct sc_compile *c, const struct sc_yaml_node *node, const
     struct sc_suggest suggest;
     if (!sc_want_text(c, node, what, &text))
         return false;
-    sc_suggest_begin(&suggest, text);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         if (sc_slice_eq_str(text, names[i])) {
             *ret_index = i;
             return true;
         }
+    sc_suggest_begin(&suggest, text);
+    for (uint32_t i = 0, wanted = sc_hints(c) ? count : 0; i < wanted; i++)
         sc_suggest_try(&suggest, sc_slice_str(names[i]));
-    }
     SC_AUTO_BUF struct sc_buf all = {0};
     for (uint32_t i = 0; i < count; i++)
         sc_buf_printf(&all, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", names[i]);
@@ -177,7 +177,7 @@ int sc_want_key(struct sc_compile *c, const struct sc_yaml_node *key, const stru
         return -1;
     }
     sc_suggest_begin(&suggest, name);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0, wanted = sc_hints(c) ? count : 0; i < wanted; i++)
         sc_suggest_try(&suggest, sc_slice_str(rules[i].name));
     sc_report_add(&c->report, sc_yaml_place(key), SC_DOCUMENT, sc_hint(c, &suggest),
                   "unknown key \"" SC_SLICE_FMT "\" in %s", SC_SLICE_ARG(name), where);

@@ -289,28 +289,27 @@ static enum ignored ignore_one(struct sc_plan_step *step, struct sc_slice entry)
     const uint8_t *dot = entry.len ? memchr(entry.ptr, '.', entry.len) : NULL;
     struct sc_slice kind = dot ? sc_slice(entry.ptr, (size_t)(dot - entry.ptr)) : entry;
     struct sc_slice name = dot ? sc_slice_from(entry, kind.len + 1) : sc_slice(NULL, 0);
+    uint32_t at;
     if (sc_slice_eq_str(kind, "command") || sc_slice_eq_str(kind, "code"))
         return IGNORED_FORBIDDEN;
     if (sc_slice_eq_str(kind, "environment"))
         return sc_plan_has_part(step, name) ? IGNORED : IGNORED_NOT_THERE;
     if (sc_slice_eq_str(kind, "inputs")) {
-        for (uint32_t i = 0; i < step->inputs.count; i++)
-            if (sc_slice_eq(step->inputs.items[i].name, name)) {
-                step->inputs.items[i].ignored = true;
-                return IGNORED;
-            }
-        return IGNORED_NOT_THERE;
+        at = sc_plan_search(step->inputs.items, step->inputs.count, sizeof(struct sc_plan_input), name);
+        if (at == step->inputs.count)
+            return IGNORED_NOT_THERE;
+        step->inputs.items[at].ignored = true;
+        return IGNORED;
     }
     if (!sc_slice_eq_str(kind, "env"))
         return IGNORED_UNKNOWN;
     if (sc_slice_starts(name, "LD_"))
         return IGNORED_FORBIDDEN; // what the loader loads is part of the program
-    for (uint32_t i = 0; i < step->env.count; i++)
-        if (sc_slice_eq(step->env.items[i].name, name)) {
-            step->env.items[i].ignored = true;
-            return IGNORED;
-        }
-    return IGNORED_NOT_THERE;
+    at = sc_plan_search(step->env.items, step->env.count, sizeof(struct sc_plan_env), name);
+    if (at == step->env.count)
+        return IGNORED_NOT_THERE;
+    step->env.items[at].ignored = true;
+    return IGNORED;
 }
 
 static int compare_texts(const void *a, const void *b)

@@ -79,18 +79,14 @@ static bool find_port(struct sc_compile *c, const struct sc_yaml_node *node, uin
     const struct sc_plan_step *step = &c->plan->steps.items[index];
     struct sc_suggest suggest;
     sc_suggest_begin(&suggest, name);
-    for (uint32_t i = 0; i < step->outputs.count; i++)
-        if (sc_slice_eq(step->outputs.items[i].name, name)) {
-            *ret_from = SC_FROM_OUTPUT;
-            *ret_port = i;
-            return true;
-        }
-    for (uint32_t i = 0; i < step->values.count; i++)
-        if (sc_slice_eq(step->values.items[i].name, name)) {
-            *ret_from = SC_FROM_VALUE;
-            *ret_port = i;
-            return true;
-        }
+    *ret_from = SC_FROM_OUTPUT;
+    *ret_port = sc_plan_search(step->outputs.items, step->outputs.count, sizeof(struct sc_plan_output), name);
+    if (*ret_port < step->outputs.count)
+        return true;
+    *ret_from = SC_FROM_VALUE;
+    *ret_port = sc_plan_search(step->values.items, step->values.count, sizeof(struct sc_plan_value), name);
+    if (*ret_port < step->values.count)
+        return true;
     if (sc_hints(c)) {
         for (uint32_t i = 0; i < step->outputs.count; i++)
             sc_suggest_try(&suggest, step->outputs.items[i].name);
@@ -131,10 +127,13 @@ static void wire_input(struct sc_compile *c, const struct sc_yaml_node *node, st
         wire_source(c, node, port, input);
         return;
     }
-    uint32_t index;
-    if (!find_step(c, node, step, &index) || !find_port(c, node, index, port, &input->from, &input->port))
+    uint32_t index, at;
+    enum sc_input_from from;
+    if (!find_step(c, node, step, &index) || !find_port(c, node, index, port, &from, &at))
         return;
+    input->from = from;
     input->node = index;
+    input->port = at;
 }
 
 static int compare_indexes(const void *a, const void *b)
