@@ -49,6 +49,11 @@ struct learned { // for the memo, which one thread writes
     struct sc_digest digest;
 };
 
+struct found {
+    struct sc_slice name; // NUL-terminated
+    uint8_t type;         // DT_…
+};
+
 struct walk;
 struct worker {
     struct walk *walk;
@@ -60,6 +65,9 @@ struct worker {
     struct sc_reader reader;
     bool has_reader, is_caller;
     uint8_t *dents;
+    struct found *found; // names of the folder that is read
+    uint32_t found_count, found_room;
+    uint64_t folder_files, folder_bytes; // what was kept of it
     pthread_t thread;
 };
 
@@ -238,8 +246,7 @@ static enum sc_rc take_entry(struct worker *self, int fd, struct item *item, uns
         return SC_OK;
     if (type == DT_DIR)
         return take_folder(self, item, err);
-    if (__atomic_add_fetch(&w->files_kept, 1, __ATOMIC_RELAXED) > w->max_files)
-        return refuse(w, folder, name, SC_LIMIT, "makes the folder hold more files than may be", err);
+    self->folder_files++;
     if (type == DT_LNK)
         return take_link(self, fd, item, err);
     if (type != DT_REG) {
@@ -248,14 +255,13 @@ static enum sc_rc take_entry(struct worker *self, int fd, struct item *item, uns
         return refuse(w, folder, name, SC_UNSUPPORTED, why, err);
     }
     take_file(self, item, &st);
-    if (__atomic_add_fetch(&w->bytes, item->bytes, __ATOMIC_RELAXED) > w->max_bytes)
-        return refuse(w, folder, name, SC_LIMIT, "makes the folder larger than may be", err);
+    self->folder_bytes += item->bytes;
     return SC_OK;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return sc_slice_cmp(((const struct item *)a)->name, ((const struct item *)b)->name);
+    return sc_slice_cmp(((const struct found *)a)->name, ((const struct found *)b)->name);
 }
 
 struct dirent64_head { // what getdents64 gives (man 2 getdents)
@@ -266,52 +272,51 @@ struct dirent64_head { // what getdents64 gives (man 2 getdents)
     char name[];
 };
 
-struct items {
-    struct item *list;
-    uint32_t count, room;
-};
-
-static enum sc_rc take_dents(struct worker *self, struct folder *folder, size_t len, struct items *items,
-                             struct sc_error *err)
+static void take_dents(struct worker *self, size_t len)
 {
-    struct walk *w = self->walk;
     for (size_t at = 0; at < len;) {
         const struct dirent64_head *head = (const struct dirent64_head *)(const void *)(self->dents + at);
         at += head->reclen;
         if (strcmp(head->name, ".") == 0 || strcmp(head->name, "..") == 0)
             continue;
-        if (__atomic_add_fetch(&w->entries, 1, __ATOMIC_RELAXED) > SC_LIMIT_TREE_ENTRIES)
-            return refuse(w, folder, head->name, SC_LIMIT, "makes the folder hold more entries than may be",
-                          err);
-        if (items->count == items->room) {
-            items->room = items->room ? items->room * 2 : 64;
-            items->list = sc_realloc(items->list, items->room, sizeof *items->list);
+        if (self->found_count == self->found_room) {
+            self->found_room = self->found_room ? self->found_room * 2 : 64;
+            self->found = sc_realloc(self->found, self->found_room, sizeof *self->found);
         }
-        struct item *item = &items->list[items->count];
-        *item =
-            (struct item){.name = sc_arena_copy(&self->arena, sc_slice_str(head->name)), .parent = folder};
-        item->bytes = head->type; // kept until all names are known: items move while the list grows
-        items->count++;
+        self->found[self->found_count++] =
+            (struct found){sc_arena_copy(&self->arena, sc_slice_str(head->name)), head->type};
     }
+}
+
+// Counts are added up a folder at a time: the threads share the sums.
+static enum sc_rc check_sums(struct worker *self, const struct folder *folder, struct sc_error *err)
+{
+    struct walk *w = self->walk;
+    if (__atomic_add_fetch(&w->entries, self->found_count, __ATOMIC_RELAXED) > SC_LIMIT_TREE_ENTRIES ||
+        __atomic_add_fetch(&w->files_kept, self->folder_files, __ATOMIC_RELAXED) > w->max_files)
+        return refuse(w, folder, "", SC_LIMIT, "and what was read before it hold more files than may be",
+                      err);
+    if (__atomic_add_fetch(&w->bytes, self->folder_bytes, __ATOMIC_RELAXED) > w->max_bytes)
+        return refuse(w, folder, "", SC_LIMIT, "and what was read before it hold more bytes than may be",
+                      err);
     return SC_OK;
 }
 
-static enum sc_rc keep_items(struct worker *self, int fd, struct folder *folder, struct items *items,
-                             struct sc_error *err)
+static enum sc_rc keep_entries(struct worker *self, int fd, struct folder *folder, struct sc_error *err)
 {
-    folder->items = SC_NEW_ARRAY(&self->arena, items->count, struct item);
-    for (uint32_t i = 0; i < items->count; i++) {
+    self->folder_files = self->folder_bytes = 0;
+    folder->items = SC_NEW_ARRAY(&self->arena, self->found_count, struct item);
+    for (uint32_t i = 0; i < self->found_count; i++) {
         struct item *item = &folder->items[folder->count];
-        *item = items->list[i];
-        unsigned char type = (unsigned char)item->bytes;
-        item->bytes = 0;
+        item->name = self->found[i].name;
+        item->parent = folder;
         bool kept = false;
-        enum sc_rc rc = take_entry(self, fd, item, type, &kept, err);
+        enum sc_rc rc = take_entry(self, fd, item, self->found[i].type, &kept, err);
         if (rc != SC_OK)
             return rc;
         folder->count += kept;
     }
-    return SC_OK;
+    return check_sums(self, folder, err);
 }
 
 static enum sc_rc read_folder(struct worker *self, struct folder *folder, struct sc_error *err)
@@ -321,22 +326,17 @@ static enum sc_rc read_folder(struct worker *self, struct folder *folder, struct
         sc_open_beneath(w->root_fd, *folder->path ? folder->path : ".", O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return fail_errno(w, folder, "", errno, "open folder", err);
-    struct items items = {0};
-    enum sc_rc rc = SC_OK;
-    while (rc == SC_OK) {
-        ssize_t len = getdents64(fd, self->dents, DENTS_BYTES);
-        if (len == 0)
-            break;
-        rc = len < 0 ? fail_errno(w, folder, "", errno, "read folder", err)
-                     : take_dents(self, folder, (size_t)len, &items, err);
+    self->found_count = 0;
+    for (ssize_t len; (len = getdents64(fd, self->dents, DENTS_BYTES)) != 0;) {
+        if (len < 0)
+            return fail_errno(w, folder, "", errno, "read folder", err);
+        take_dents(self, (size_t)len);
+        if (self->found_count > SC_LIMIT_TREE_ENTRIES)
+            break; // check_sums refuses it
     }
-    if (rc == SC_OK) {
-        if (items.count)
-            qsort(items.list, items.count, sizeof *items.list, by_name);
-        rc = keep_items(self, fd, folder, &items, err);
-    }
-    free(items.list);
-    return rc;
+    if (self->found_count)
+        qsort(self->found, self->found_count, sizeof *self->found, by_name);
+    return keep_entries(self, fd, folder, err);
 }
 
 static void *walk_folders(void *context)
@@ -638,6 +638,7 @@ static void end(struct walk *w)
         free(worker->pending);
         free(worker->learned);
         free(worker->dents);
+        free(worker->found);
     }
     free(w->files);
     free(w->batches);

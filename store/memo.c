@@ -62,10 +62,17 @@ static uint64_t sum_of(const struct entry *entries, uint64_t count)
     return mix(sum[0] ^ mix(sum[1] ^ mix(sum[2] ^ mix(sum[3] ^ count))));
 }
 
+// Files of one folder have neighbouring inodes: 64 of them share a stretch of slots, which is looked up while it is in
+// the cache, and the stretches are scattered.
+static uint32_t home_of(uint64_t dev, uint64_t ino)
+{
+    return (uint32_t)(mix(ino >> 6 ^ mix(dev)) << 6 ^ (ino & 63));
+}
+
 static uint32_t *slot_of(const struct sc_memo *memo, uint64_t dev, uint64_t ino)
 {
     uint32_t mask = memo->slot_count - 1;
-    for (uint32_t i = (uint32_t)mix(ino ^ mix(dev)) & mask;; i = (i + 1) & mask) {
+    for (uint32_t i = home_of(dev, ino) & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &memo->slots[i];
         if (*slot == 0)
             return slot;

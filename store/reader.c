@@ -5,16 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-// Large enough that system calls do not show, small enough to stay in the second-level cache between read and hash.
-enum { CHUNK_BYTES = 256 << 10, LARGE_BYTES = 1 << 20 };
-static const uint8_t zeros[CHUNK_BYTES];
+// A chunk is large enough that system calls do not show, and stays in the second-level cache between read and hash.
+enum { SMALL_BYTES = 64 << 10, LARGE_BYTES = 1 << 20, CHUNK_BYTES = 1 << 20, WINDOW_BYTES = 4 << 20 };
+static const uint8_t zeros[256 << 10];
 
 void sc_reader_init(struct sc_reader *reader)
 {
     *reader = (struct sc_reader){.hasher = sc_hasher_new()};
-    SC_ASSERT(posix_memalign((void **)&reader->chunk, 4096, CHUNK_BYTES) == 0);
 }
 
 void sc_reader_done(struct sc_reader *reader)
@@ -54,16 +55,61 @@ static void add(struct sc_reader *reader, const uint8_t *bytes, size_t len)
 
 static void add_zeros(struct sc_reader *reader, off_t count)
 {
-    for (; count > 0; count -= CHUNK_BYTES)
-        add(reader, zeros, count < CHUNK_BYTES ? (size_t)count : CHUNK_BYTES);
+    for (; count > 0; count -= (off_t)sizeof zeros)
+        add(reader, zeros, count < (off_t)sizeof zeros ? (size_t)count : sizeof zeros);
+}
+
+// Hashes one window where it lies, in the page cache: the copy of a read costs a tenth of the time of SHA-256. A file
+// that is cut while it is mapped would kill us with SIGBUS. So nobody may cut it: a read lease (fcntl(2)) makes whoever
+// opens it for writing wait till the window is done, and is refused where a writer is there already. Sectors that cannot
+// be read are told by MADV_POPULATE_READ (Linux 5.14). Where any of it is refused, the caller reads.
+static bool add_window(struct sc_reader *reader, int fd, off_t at)
+{
+    if (fcntl(fd, F_SETLEASE, F_RDLCK))
+        return false;
+    bool hashed = false;
+    struct stat st;
+    void *window = fstat(fd, &st) == 0 && st.st_size >= at + WINDOW_BYTES
+                       ? mmap(NULL, WINDOW_BYTES, PROT_READ, MAP_SHARED, fd, at)
+                       : MAP_FAILED;
+    if (window != MAP_FAILED) {
+        hashed = madvise(window, WINDOW_BYTES, MADV_POPULATE_READ) == 0;
+        if (hashed)
+            add(reader, window, WINDOW_BYTES);
+        munmap(window, WINDOW_BYTES);
+    }
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return hashed;
+}
+
+// *ret_at is the first byte that is left to be read.
+static void add_windows(struct sc_reader *reader, int fd, off_t at, off_t end, off_t *ret_at)
+{
+    // Who waits for the lease makes the kernel send us a signal; this one is ignored by default.
+    if (end - at >= 2 * WINDOW_BYTES && at % 4096 == 0 && fcntl(fd, F_SETSIG, SIGURG) == 0)
+        while (end - at >= WINDOW_BYTES && add_window(reader, fd, at))
+            at += WINDOW_BYTES;
+    *ret_at = at;
+}
+
+static void make_chunk(struct sc_reader *reader, off_t bytes)
+{
+    size_t want = bytes > SMALL_BYTES ? CHUNK_BYTES : SMALL_BYTES;
+    if (want <= reader->chunk_bytes)
+        return;
+    free(reader->chunk);
+    SC_ASSERT(posix_memalign((void **)&reader->chunk, 4096, want) == 0);
+    reader->chunk_bytes = want;
 }
 
 // Reads [at, end); *ret_at is how far it came.
 static enum sc_rc add_data(struct sc_reader *reader, int fd, const char *shown, off_t at, off_t end,
                            off_t *ret_at, struct sc_error *err)
 {
+    add_windows(reader, fd, at, end, &at);
+    make_chunk(reader, end - at);
     while (at < end) {
-        size_t want = end - at < CHUNK_BYTES ? (size_t)(end - at) : CHUNK_BYTES;
+        size_t want = end - at < (off_t)reader->chunk_bytes ? (size_t)(end - at) : reader->chunk_bytes;
         ssize_t n = pread(fd, reader->chunk, want, at);
         if (n < 0 && errno == EINTR)
             continue;

@@ -9,7 +9,8 @@
 
 struct sc_reader {
     struct sc_hasher *hasher;
-    uint8_t *chunk;
+    uint8_t *chunk; // grows with what is read
+    size_t chunk_bytes;
     void (*tick)(void *context, uint64_t bytes); // after each chunk, or NULL
     void *context;
 };
