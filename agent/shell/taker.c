@@ -37,6 +37,7 @@ struct taking {
     const struct sc_assignment *assignment;
     char *taken;
     int taken_fd;
+    bool moved; // out/ lies at `taken` now
     struct output *outputs;
     bool shared; // one output lies in another: nothing may be moved away
 };
@@ -142,7 +143,7 @@ static bool find(struct taking *t, const struct sc_assigned_output *output, stru
     memcpy(path, output->path.ptr, output->path.len);
     path[output->path.len] = 0;
     *ret_linked = false;
-    int fd = open_beneath(t->taken_fd, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    int fd = open_beneath(t->taken_fd, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (fd < 0 && errno == ELOOP) {
         *ret_linked = true;
         fd = open_beneath(t->taken_fd, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
@@ -347,7 +348,8 @@ static bool take_outputs(struct taking *t)
         return true;
     SC_AUTO_FREE char *out =
         sc_asprintf("%s/%llu/out", t->worker->config->place->steps, (unsigned long long)t->task->attempt);
-    if (rename(out, t->taken) == 0)
+    t->moved = rename(out, t->taken) == 0;
+    if (t->moved)
         t->taken_fd = open(t->taken, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (t->taken_fd < 0) {
         sc_agent_task_fail(t->task, SC_OUTCOME_OUTPUT_MISSING,
@@ -485,10 +487,10 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     } else if (rc != SC_OK) {
         sc_log(SC_LOG_WARN, "attempt=%llu ignoring: %s", (unsigned long long)task->attempt, err.message);
     }
-    if (t.taken_fd >= 0) {
+    if (t.taken_fd >= 0)
         close(t.taken_fd);
+    if (t.moved)
         remove_folder(worker->config->place->taken, task->attempt);
-    }
     sc_worker_clean(worker, task);
     task->result.bytes_up = sc_store_counts(worker->store).bytes_in - before.bytes_in;
     free(t.outputs);

@@ -9,16 +9,27 @@
 
 enum { DEPTH_MOST = 512, TOKEN_BYTES = 1024 };
 
+// Of "1.5e-07".
+static int exponent_of(const char *text)
+{
+    const char *e = strchr(text, 'e');
+    return e ? (int)strtol(e + 1, NULL, 10) : 0;
+}
+
+// The fewest digits that read back as the same, written as Python's repr does: plain from 1e-4 up to 1e16, else with an
+// exponent.
 static void put_real(double value, struct sc_buf *out)
 {
     char text[40];
-    for (int precision = 1; precision <= 17; precision++) {
-        snprintf(text, sizeof text, "%.*g", precision, value);
+    int decimals = 0;
+    for (; decimals < 17; decimals++) {
+        snprintf(text, sizeof text, "%.*e", decimals, value);
         if (strtod(text, NULL) == value)
             break;
     }
-    if (!strpbrk(text, ".e"))
-        snprintf(text + strlen(text), sizeof text - strlen(text), ".0");
+    int exponent = exponent_of(text);
+    if (exponent >= -4 && exponent < 16)
+        snprintf(text, sizeof text, "%.*f", decimals > exponent ? decimals - exponent : 1, value);
     sc_buf_add_str(out, text);
 }
 

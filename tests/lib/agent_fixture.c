@@ -93,6 +93,24 @@ static bool passes_over(struct agent_fixture *f, enum sc_message_type wanted)
     }
 }
 
+void agent_fixture_await_log(struct agent_fixture *f, enum sc_stream stream, const char *text)
+{
+    int64_t end = sc_clock_mono_ms() + PATIENCE_MS;
+    while (f->logs[stream].len < strlen(text) && sc_clock_mono_ms() < end) {
+        struct sc_error err = SC_ERROR_INIT;
+        enum sc_rc rc =
+            sc_bus_receive(f->bus, SC_LIMIT_MESSAGE_AGENT_BYTES, &f->arena, &f->peer, &f->message, &err);
+        if (rc == SC_OK) {
+            assert_true(passes_over(f, SC_MESSAGE_COUNT));
+            continue;
+        }
+        struct pollfd p = {.fd = sc_bus_fd(f->bus), .events = POLLIN};
+        poll(&p, 1, 100);
+    }
+    assert_true(f->logs[stream].len >= strlen(text));
+    assert_memory_equal(f->logs[stream].ptr, text, strlen(text));
+}
+
 const struct sc_message *agent_fixture_await(struct agent_fixture *f, enum sc_message_type type)
 {
     int64_t end = sc_clock_mono_ms() + PATIENCE_MS;

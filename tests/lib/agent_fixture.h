@@ -42,6 +42,8 @@ void agent_fixture_done(struct agent_fixture *f);
 void agent_fixture_send(struct agent_fixture *f, const struct sc_message *message);
 // Waits for the next message of this type; renewals, progress and logs are counted and passed over.
 const struct sc_message *agent_fixture_await(struct agent_fixture *f, enum sc_message_type type);
+// Waits until the log so far of a listened attempt begins with the text.
+void agent_fixture_await_log(struct agent_fixture *f, enum sc_stream stream, const char *text);
 // A new assignment of a script, which is one text; `outputs` is a list "name=path" (a trailing / makes a folder), ended by
 // NULL. In the arena.
 struct sc_assignment *agent_fixture_script(struct agent_fixture *f, const char *script, ...)
