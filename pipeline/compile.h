@@ -2,6 +2,7 @@
 // sc_document_compile; nothing else sees it.
 #pragma once
 
+#include "pipeline/names.h"
 #include "pipeline/plan_check.h"
 #include "pipeline/suggest.h"
 #include "pipeline/yaml.h"
@@ -32,13 +33,6 @@ struct sc_param {
     UT_hash_handle hh;
 };
 
-// A name and what it stands for: a step or a source.
-struct sc_named {
-    struct sc_slice name;
-    uint32_t index;
-    UT_hash_handle hh;
-};
-
 // A mapping of a step: its own and the one from `defaults`, either may be NULL.
 struct sc_maps {
     const struct sc_yaml_node *own, *base;
@@ -60,6 +54,12 @@ struct sc_draft {
     const struct sc_yaml_node **references; // of step->inputs, in their order
 };
 
+// What is left of a draft until all steps are known.
+struct sc_wiring {
+    const struct sc_yaml_node **references;
+    const struct sc_yaml_node *after;
+};
+
 struct sc_compile {
     struct sc_slice text;
     struct sc_arena *arena;  // the plan's
@@ -67,9 +67,9 @@ struct sc_compile {
     struct sc_report report;
     struct sc_plan *plan;
     struct sc_param *params;
-    struct sc_named *steps, *sources;
-    struct sc_draft *drafts; // of plan->steps, in the document's order
-    struct sc_draft base;    // what `environment` and `defaults` say
+    struct sc_names steps, sources; // their indexes
+    struct sc_wiring *wirings;      // of plan->steps, in the document's order
+    struct sc_draft base;           // what `environment` and `defaults` say
     struct sc_plan_step base_step;
     struct sc_entry *entries; // one list of entries at a time
     uint32_t entry_capacity;

@@ -169,8 +169,8 @@ enum sc_rc sc_document_compile(struct sc_slice text, const struct sc_param_overr
     c.plan->version = 1;
     compile(&c, params, param_count);
     HASH_CLEAR(hh, c.params);
-    HASH_CLEAR(hh, c.steps);
-    HASH_CLEAR(hh, c.sources);
+    sc_names_done(&c.steps);
+    sc_names_done(&c.sources);
     free(c.entries);
     free(c.segments);
     free(c.uses);

@@ -52,18 +52,18 @@ static bool need_at(struct walk *w, uint32_t index, uint32_t *k, uint32_t *ret_n
                     struct sc_place *ret_place)
 {
     const struct sc_plan_step *step = step_at(w, index);
-    const struct sc_draft *draft = &w->c->drafts[index];
+    const struct sc_wiring *wiring = &w->c->wirings[index];
     for (; *k < step->inputs.count; (*k)++)
         if (step->inputs.items[*k].from != SC_FROM_SOURCE) {
             *ret_need = step->inputs.items[*k].node;
-            *ret_place = sc_yaml_place(draft->references[*k]);
+            *ret_place = sc_yaml_place(wiring->references[*k]);
             (*k)++;
             return true;
         }
     if (*k - step->inputs.count >= step->after.count)
         return false;
     *ret_need = step->after.items[*k - step->inputs.count];
-    *ret_place = sc_yaml_place(draft->after);
+    *ret_place = sc_yaml_place(wiring->after);
     (*k)++;
     return true;
 }

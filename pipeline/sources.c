@@ -180,6 +180,8 @@ void sc_read_sources(struct sc_compile *c, const struct sc_yaml_node *node)
     uint32_t count = sc_entries(c, (struct sc_maps){node, NULL}, "sources", SC_PLAN_SOURCES_MOST, &entries),
              kept = 0;
     struct sc_plan_source *sources = SC_NEW_ARRAY(c->arena, count, struct sc_plan_source);
+    uint32_t other;
+    sc_names_init(&c->sources, count);
     for (uint32_t i = 0; i < count; i++) {
         struct sc_plan_source *source = &sources[kept];
         const struct sc_yaml_node *key = entries[i].key;
@@ -190,9 +192,8 @@ void sc_read_sources(struct sc_compile *c, const struct sc_yaml_node *node)
         // One that is wrong keeps its place, so that inputs which name it are not wrong too.
         if (!read_source(c, entries[i].value, source))
             source->path = sc_slice_str(".");
-        struct sc_named *named = SC_NEW(&c->scratch, struct sc_named);
-        *named = (struct sc_named){.name = source->name, .index = kept++};
-        HASH_ADD_KEYPTR(hh, c->sources, named->name.ptr, named->name.len, named);
+        sc_names_add(&c->sources, source->name, kept, &other); // keys of a mapping: each once
+        kept++;
     }
     c->plan->sources.items = sources;
     c->plan->sources.count = kept;

@@ -256,19 +256,18 @@ static void take_uses(struct sc_compile *c, struct sc_plan_step *step)
 
 // ---- all steps
 
-static void begin_draft(struct sc_compile *c, const struct sc_yaml_node *key, uint32_t index)
+static void begin_draft(struct sc_compile *c, struct sc_draft *draft, const struct sc_yaml_node *key,
+                        uint32_t index)
 {
-    struct sc_draft *draft = &c->drafts[index];
     struct sc_plan_step *step = &c->plan->steps.items[index];
+    uint32_t other;
     *step = c->base_step;
     *draft = c->base;
     draft->step = step;
     draft->place = sc_yaml_place(key);
     step->name = sc_yaml_text(key);
     step->line = key->line;
-    struct sc_named *named = SC_NEW(&c->scratch, struct sc_named);
-    *named = (struct sc_named){.name = step->name, .index = index};
-    HASH_ADD_KEYPTR(hh, c->steps, named->name.ptr, named->name.len, named);
+    sc_names_add(&c->steps, step->name, index, &other); // keys of a mapping: each once
 }
 
 static void read_step(struct sc_compile *c, struct sc_draft *draft, const struct sc_yaml_node *body)
@@ -306,7 +305,8 @@ void sc_read_steps(struct sc_compile *c, const struct sc_yaml_node *node)
         return;
     }
     c->plan->steps.items = SC_NEW_ARRAY(c->arena, node->count, struct sc_plan_step);
-    c->drafts = SC_NEW_ARRAY(&c->scratch, node->count, struct sc_draft);
+    c->wirings = SC_NEW_ARRAY(&c->scratch, node->count, struct sc_wiring);
+    sc_names_init(&c->steps, node->count);
     for (const struct sc_yaml_node *key = node->first; key; key = key->next->next) {
         struct sc_slice name = sc_yaml_text(key);
         if (!sc_want_name(c, key, "steps"))
@@ -317,8 +317,10 @@ void sc_read_steps(struct sc_compile *c, const struct sc_yaml_node *node)
             continue;
         }
         uint32_t index = c->plan->steps.count++;
-        begin_draft(c, key, index);
-        read_step(c, &c->drafts[index], key->next);
+        struct sc_draft draft;
+        begin_draft(c, &draft, key, index);
+        read_step(c, &draft, key->next);
+        c->wirings[index] = (struct sc_wiring){draft.references, draft.after};
     }
     uint64_t instances = 0;
     for (uint32_t i = 0; i < c->plan->steps.count; i++)

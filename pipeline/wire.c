@@ -43,31 +43,23 @@ static void unknown_step(struct sc_compile *c, const struct sc_yaml_node *node, 
 static bool find_step(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_slice name,
                       uint32_t *ret_index)
 {
-    struct sc_named *named;
-    HASH_FIND(hh, c->steps, name.ptr, name.len, named);
-    if (!named) {
-        unknown_step(c, node, name);
-        return false;
-    }
-    *ret_index = named->index;
-    return true;
+    if (sc_names_find(&c->steps, name, ret_index))
+        return true;
+    unknown_step(c, node, name);
+    return false;
 }
 
 static void wire_source(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_slice name,
                         struct sc_plan_input *input)
 {
-    struct sc_named *named, *next;
     input->from = SC_FROM_SOURCE;
-    HASH_FIND(hh, c->sources, name.ptr, name.len, named);
-    if (named) {
-        input->node = named->index;
+    if (sc_names_find(&c->sources, name, &input->node))
         return;
-    }
     struct sc_suggest suggest;
     sc_suggest_begin(&suggest, name);
     if (sc_hints(c))
-        HASH_ITER (hh, c->sources, named, next)
-            sc_suggest_try(&suggest, named->name);
+        for (uint32_t i = 0; i < c->plan->sources.count; i++)
+            sc_suggest_try(&suggest, c->plan->sources.items[i].name);
     sc_report_add(&c->report, sc_yaml_place(node), SC_DOCUMENT, sc_hint(c, &suggest),
                   "there is no source \"" SC_SLICE_FMT "\"", SC_SLICE_ARG(name));
 }
@@ -142,10 +134,9 @@ static int compare_indexes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void wire_after(struct sc_compile *c, struct sc_draft *draft)
+static void wire_after(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_plan_step *step)
 {
-    const struct sc_yaml_node *node = draft->after, *item;
-    struct sc_plan_step *step = draft->step;
+    const struct sc_yaml_node *item;
     if (!node)
         return;
     if (node->kind == SC_YAML_MAP) {
@@ -170,10 +161,10 @@ static void wire_after(struct sc_compile *c, struct sc_draft *draft)
 void sc_wire_steps(struct sc_compile *c)
 {
     for (uint32_t i = 0; i < c->plan->steps.count; i++) {
-        struct sc_draft *draft = &c->drafts[i];
-        for (uint32_t k = 0; k < draft->step->inputs.count; k++)
-            wire_input(c, draft->references[k], &draft->step->inputs.items[k]);
-        wire_after(c, draft);
+        struct sc_plan_step *step = &c->plan->steps.items[i];
+        for (uint32_t k = 0; k < step->inputs.count; k++)
+            wire_input(c, c->wirings[i].references[k], &step->inputs.items[k]);
+        wire_after(c, c->wirings[i].after, step);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "pipeline/yaml.h"
 
+#include "pipeline/names.h"
+
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -49,34 +51,23 @@ static void complain(struct builder *b, struct sc_place place, enum sc_rc rc, co
     b->failed = true;
 }
 
-static void refuse_duplicate(struct builder *b, const struct sc_yaml_node *key,
-                             const struct sc_yaml_node *first)
+static void refuse_duplicate(struct builder *b, const struct sc_yaml_node *key, uint32_t first_line)
 {
     SC_REPORT(b->report, sc_yaml_place(key), SC_DOCUMENT, NULL,
               "duplicate key \"" SC_SLICE_FMT "\": line %u has it", SC_SLICE_ARG(sc_yaml_text(key)),
-              first->line);
+              first_line);
     b->failed = true;
 }
 
-struct key_entry {
-    const struct sc_yaml_node *key;
-    UT_hash_handle hh;
-};
-
 static void check_many_keys(struct builder *b, const struct sc_yaml_node *map)
 {
-    struct key_entry *entries = sc_calloc(map->count, sizeof *entries), *table = NULL, *found, *at = entries;
-    for (const struct sc_yaml_node *key = map->first; key; key = key->next->next, at++) {
-        HASH_FIND(hh, table, key->text, key->count, found);
-        if (found) {
-            refuse_duplicate(b, key, found->key);
-            continue;
-        }
-        at->key = key;
-        HASH_ADD_KEYPTR(hh, table, key->text, key->count, at);
-    }
-    HASH_CLEAR(hh, table);
-    free(entries);
+    struct sc_names names;
+    uint32_t line;
+    sc_names_init(&names, map->count);
+    for (const struct sc_yaml_node *key = map->first; key; key = key->next->next)
+        if (!sc_names_add(&names, sc_yaml_text(key), key->line, &line))
+            refuse_duplicate(b, key, line);
+    sc_names_done(&names);
 }
 
 static void check_keys(struct builder *b, const struct sc_yaml_node *map)
@@ -88,7 +79,7 @@ static void check_keys(struct builder *b, const struct sc_yaml_node *map)
     for (const struct sc_yaml_node *key = map->first; key; key = key->next->next)
         for (const struct sc_yaml_node *other = map->first; other != key; other = other->next->next)
             if (other->count == key->count && memcmp(other->text, key->text, key->count) == 0) {
-                refuse_duplicate(b, key, other);
+                refuse_duplicate(b, key, other->line);
                 break;
             }
 }
