@@ -1,3 +1,5 @@
+#include "coordinator/core/core.h"
+
 #include "coordinator/core/state.h"
 
 #include "base/limits.h"
