@@ -161,8 +161,7 @@ static void on_message(struct sc_agent *agent, struct sc_agent_batch *batch, con
 
 static void drain_bus(struct sc_agent *agent)
 {
-    sc_bus_flush(agent->bus);
-    while (!agent->leaving) {
+    for (bool first = true; !agent->leaving; first = false) {
         struct sc_agent_batch *batch = sc_calloc(1, sizeof *batch);
         batch->refs = 1;
         sc_arena_init(&batch->arena);
@@ -176,6 +175,8 @@ static void drain_bus(struct sc_agent *agent)
         else if (rc != SC_NOT_FOUND)
             sc_log(SC_LOG_WARN, "ignoring what came from the coordinator: %s", err.message);
         sc_agent_batch_unref(batch);
+        if (rc == SC_NOT_FOUND && first) // it was readable since there is room again for what waits
+            sc_bus_flush(agent->bus);
         if (rc != SC_OK)
             return;
     }
@@ -391,15 +392,18 @@ static void on_signal(struct sc_agent *agent)
 // The least wait that reaches the next deadline; epoll counts whole milliseconds.
 static int wait_ms(struct sc_agent *agent)
 {
-    int listeners = sc_agent_tell_listeners(agent);
+    int soon = sc_agent_tell_listeners(agent);
     int64_t next = sc_agent_core_next_deadline(agent->core);
+    int young = sc_agent_watch_pipes(agent);
+    if (young >= 0 && (soon < 0 || young < soon))
+        soon = young;
     if (next == INT64_MAX)
-        return listeners;
+        return soon;
     int64_t left = next - sc_clock_mono_ms();
     if (left < 0)
         left = 0;
-    if (listeners >= 0 && listeners < left)
-        return listeners;
+    if (soon >= 0 && soon < left)
+        return soon;
     return left > INT32_MAX ? INT32_MAX : (int)left;
 }
 

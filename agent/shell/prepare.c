@@ -51,6 +51,7 @@ static bool make_work_folder(struct preparation *p)
 {
     const struct sc_artifact *code = &p->assignment->code;
     if (!sc_digest_is_zero(&code->digest)) {
+        sc_worker_heavy(p->worker);
         struct sc_error err = SC_ERROR_INIT;
         enum sc_rc rc = sc_objects_extract(p->worker->objects, code, p->work, &err);
         if (rc != SC_OK)
@@ -184,6 +185,7 @@ static enum sc_rc locate(struct preparation *p, const struct sc_artifact *artifa
     }
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, PATH_BYTES);
+    sc_worker_heavy(p->worker);
     enum sc_rc rc = sc_objects_local(p->worker->objects, artifact, &path, ret_lost, err);
     if (rc != SC_OK)
         return rc;
@@ -235,6 +237,7 @@ static enum sc_rc locate_fan_in(struct preparation *p, const struct sc_assigned_
             *ret_path = path;
         return rc;
     }
+    sc_worker_heavy(p->worker);
     struct sc_fan_in_entry *entries = SC_NEW_ARRAY(&p->task->arena, count, struct sc_fan_in_entry);
     enum sc_rc rc = SC_OK;
     for (uint32_t i = 0; i < count; i++) {

@@ -206,6 +206,8 @@ static bool hash_output(struct taking *t, const struct sc_assigned_output *outpu
     struct sc_error err = SC_ERROR_INIT;
     struct sc_hash_options options = {.memo = t->worker->memo};
     enum sc_rc rc;
+    if (output->dir || st->st_size > SC_LIMIT_INLINE_BYTES)
+        sc_worker_heavy(t->worker);
     if (output->dir) {
         found->tree = SC_NEW(&t->task->arena, struct sc_tree);
         rc = sc_hash_dir(found->path, &options, &t->task->arena, found->tree, &err);
@@ -447,10 +449,26 @@ static void remove_folder(const char *parent, uint64_t attempt)
 {
     char path[PATH_BYTES];
     snprintf(path, sizeof path, "%s/%llu", parent, (unsigned long long)attempt);
+    if (rmdir(path) == 0) // the usual case, and one call
+        return;
     struct sc_error err = SC_ERROR_INIT;
     if (sc_dir_remove(path, &err) != SC_OK)
         sc_log(SC_LOG_WARN, "attempt=%llu ignoring that a folder stays: %s", (unsigned long long)attempt,
                err.message);
+}
+
+// Outputs that travel in the report are most often all that is there.
+static void remove_small(struct taking *t)
+{
+    for (uint32_t i = 0; i < t->task->result.outputs.count; i++) {
+        char path[PATH_BYTES];
+        struct sc_slice name = t->assignment->outputs.items[i].path;
+        if (!t->task->result.outputs.items[i].artifact.has_inline || memchr(name.ptr, '/', name.len))
+            continue;
+        memcpy(path, name.ptr, name.len); // its length was checked when it was found
+        path[name.len] = 0;
+        unlinkat(t->taken_fd, path, 0);
+    }
 }
 
 void sc_worker_clean(struct sc_worker *worker, struct sc_agent_task *task)
@@ -487,8 +505,10 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     } else if (rc != SC_OK) {
         sc_log(SC_LOG_WARN, "attempt=%llu ignoring: %s", (unsigned long long)task->attempt, err.message);
     }
-    if (t.taken_fd >= 0)
+    if (t.taken_fd >= 0) {
+        remove_small(&t);
         close(t.taken_fd);
+    }
     if (t.moved)
         remove_folder(worker->config->place->taken, task->attempt);
     sc_worker_clean(worker, task);

@@ -50,6 +50,7 @@ struct thread {
     struct sc_worker worker;
     pthread_t id;
     struct queue own; // under the lock: for this thread alone
+    bool heavy;       // its own
 };
 
 struct sc_workers {
@@ -59,7 +60,8 @@ struct sc_workers {
     pthread_cond_t work;
     struct queue shared_jobs, shared_done; // under the lock
     bool shared_stop;
-    uint32_t shared_idle;
+    uint32_t shared_idle;  // asleep
+    uint32_t shared_heavy; // at a job that may take long
     struct thread threads[THREADS_MOST];
 };
 
@@ -100,6 +102,27 @@ void sc_worker_close(struct sc_worker *worker)
 
 // ---- a thread
 
+// Waking a thread costs more than a trivial step's job does. So one thread serves all light jobs, and another is woken
+// only when every one that is awake is at a heavy job. Under the lock.
+static void wake_one(struct sc_workers *workers)
+{
+    if (workers->shared_idle && workers->shared_jobs.count &&
+        workers->count - workers->shared_idle == workers->shared_heavy)
+        pthread_cond_signal(&workers->work);
+}
+
+void sc_worker_heavy(struct sc_worker *worker)
+{
+    struct thread *thread = worker->thread;
+    if (!thread || thread->heavy)
+        return;
+    thread->heavy = true;
+    pthread_mutex_lock(&thread->workers->lock);
+    thread->workers->shared_heavy++;
+    wake_one(thread->workers);
+    pthread_mutex_unlock(&thread->workers->lock);
+}
+
 static void post(struct sc_workers *workers, struct sc_agent_job *job)
 {
     pthread_mutex_lock(&workers->lock);
@@ -111,12 +134,14 @@ static void post(struct sc_workers *workers, struct sc_agent_job *job)
         SC_ASSERT(errno == EAGAIN); // it is readable anyway
 }
 
-// The next jobs of this thread: one, or its share of the finished steps that wait. Empty: stop.
+// The next jobs of this thread: one, or the finished steps that wait together. Empty: stop.
 static struct queue next_batch(struct thread *thread)
 {
     struct sc_workers *workers = thread->workers;
     struct queue batch = {0};
     pthread_mutex_lock(&workers->lock);
+    workers->shared_heavy -= thread->heavy;
+    thread->heavy = false;
     while (!thread->own.count && !workers->shared_jobs.count && !workers->shared_stop) {
         workers->shared_idle++;
         pthread_cond_wait(&workers->work, &workers->lock);
@@ -127,7 +152,7 @@ static struct queue next_batch(struct thread *thread)
         push(&batch, job);
     } else if ((job = pop(&workers->shared_jobs))) {
         push(&batch, job);
-        uint32_t share = workers->shared_jobs.count / (workers->shared_idle + 1);
+        uint32_t share = workers->shared_jobs.count;
         while (job->kind == SC_JOB_TAKE && batch.count < BATCH_MOST && share-- > 0 &&
                workers->shared_jobs.first && workers->shared_jobs.first->kind == SC_JOB_TAKE)
             push(&batch, pop(&workers->shared_jobs));
@@ -153,6 +178,7 @@ static void work(struct thread *thread, struct sc_agent_job *job)
         sc_worker_unpin(&thread->worker, (struct sc_pins *)job);
         return;
     case SC_JOB_PROBE:
+        sc_worker_heavy(&thread->worker);
         sc_worker_probe(&thread->worker, (struct sc_probe_job *)job);
         return;
     }
@@ -181,6 +207,7 @@ static void *run(void *context)
         }
         if (!waiting.count)
             continue;
+        sc_worker_heavy(&thread->worker);
         struct sc_error err = SC_ERROR_INIT;
         enum sc_rc rc = sc_objects_sync(thread->worker.objects, &err);
         for (struct sc_agent_job *job; (job = pop(&waiting));) {
@@ -203,6 +230,7 @@ static enum sc_rc start_thread(struct sc_workers *workers, const struct sc_worke
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
+    thread->worker.thread = thread;
     int failed = pthread_create(&thread->id, &attr, run, thread);
     pthread_attr_destroy(&attr);
     if (failed) {
@@ -260,8 +288,7 @@ void sc_workers_give(struct sc_workers *workers, struct sc_agent_job *job)
 {
     pthread_mutex_lock(&workers->lock);
     push(&workers->shared_jobs, job);
-    if (workers->shared_idle)
-        pthread_cond_signal(&workers->work);
+    wake_one(workers);
     pthread_mutex_unlock(&workers->lock);
 }
 

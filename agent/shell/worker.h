@@ -18,6 +18,8 @@ struct sc_worker_config {
     struct sc_prober *prober; // shared; has its own lock
 };
 
+struct thread;
+
 // What one thread works with. Tests make one of their own.
 struct sc_worker {
     const struct sc_worker_config *config;
@@ -27,6 +29,7 @@ struct sc_worker {
     struct sc_memo *memo;
     char *memo_path;
     uint32_t index;
+    struct thread *thread; // of the pool, or NULL
 };
 SC_MUST_USE enum sc_rc sc_worker_open(const struct sc_worker_config *config, struct sc_slice domain,
                                       uint32_t index, struct sc_worker *ret_worker, struct sc_error *err);
@@ -43,6 +46,9 @@ void sc_workers_give(struct sc_workers *workers, struct sc_agent_job *job);
 void sc_workers_give_to(struct sc_workers *workers, uint32_t index, struct sc_agent_job *job);
 // All jobs that are done, in order; clears the descriptor.
 struct sc_agent_job *sc_workers_done(struct sc_workers *workers);
+
+// Says that this job may take long: so that others are not kept waiting behind it.
+void sc_worker_heavy(struct sc_worker *worker);
 
 // The jobs, in the calling thread.
 void sc_worker_prepare(struct sc_worker *worker,
