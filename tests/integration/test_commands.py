@@ -143,7 +143,10 @@ class Commands(lib.Case):
     def test_get_writes_files_and_folders(self):
         project = self.small()
         project.run()
-        self.assertEqual(project.get("a.o"), b"source\ntool\n")
+        dest = self.home.path("file")
+        self.ctl(project, "get", "latest", "a.o", dest)
+        with open(dest, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "source\ntool\n")
         dest = self.home.path("folder")
         self.ctl(project, "get", "latest", "b.d", dest)
         self.assertEqual(os.listdir(dest), ["copy"])

@@ -1,6 +1,7 @@
 """kill -9 of every program in mid-run, then on; interrupts; nothing left behind."""
 import os
 import signal
+import subprocess
 
 import lib
 
@@ -25,7 +26,7 @@ class Crash(lib.Case):
         result = project.run()
         self.assertEqual(result.verdicts["first"]["verdict"], "hit", str(result))
         self.assertEqual(result.run["state"], "done")
-        self.assertEqual(project.get("third.o"), b"1\n")
+        self.assertEqual(project.get("third.o", result), b"1\n")
         return result
 
     def test_killed_agent_is_replaced_and_the_run_goes_on(self):
@@ -37,7 +38,7 @@ class Crash(lib.Case):
         self.assertEqual(result.code, 0, str(result))
         self.assertEqual(result.of("step.retry")[0]["outcome"], "agent-lost", str(result))
         self.assert_witness("first", "second", "second", "third")
-        self.assertEqual(project.get("third.o"), b"1\n")
+        self.assertEqual(project.get("third.o", result), b"1\n")
 
     def test_killed_agent_leaves_no_step_behind(self):
         project, live = self.begin(retry={"max_attempts": 1})
@@ -52,12 +53,12 @@ class Crash(lib.Case):
 
     def test_killed_runner_ends_its_steps_and_the_run_goes_on(self):
         project, live = self.begin()
-        self.home.kill("stepcache-runner")
+        self.home.kill("stepcache-runner", self.home.child_of("stepcache-runner", "step-agent"))
         self.bell.wait("second again")
         self.gate.let()
         result = live.wait()
         self.assertEqual(result.code, 0, str(result))
-        self.assertEqual(project.get("third.o"), b"1\n")
+        self.assertEqual(project.get("third.o", result), b"1\n")
 
     def test_killed_coordinator_loses_nothing_and_repeats_nothing_committed(self):
         project, live = self.begin()
@@ -68,7 +69,7 @@ class Crash(lib.Case):
         if result.code != 0:
             result = self.finish(project)
         self.assertEqual(self.home.witness().count("first"), 1, "first was committed: it must not run again")
-        self.assertEqual(project.get("third.o"), b"1\n")
+        self.assertEqual(project.get("third.o", result), b"1\n")
 
     def test_killed_coordinator_and_agent_together(self):
         project, live = self.begin()
@@ -133,10 +134,17 @@ class Crash(lib.Case):
                 self.finish(project)
 
     def test_closed_output_ends_the_run_and_leaves_nothing(self):
-        project, live = self.begin()
-        live.process.stdout.close()
-        self.gate.let(3)
-        live.process.wait(lib.DEADLINE)
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"', "matrix": {"x": [1, 2, 3]}}}))
+        ours, theirs = os.pipe()
+        process = subprocess.Popen([lib.program("stepctl"), "run", "--json", "pipeline.yaml"], cwd=project.root, env=self.home.env, stdin=subprocess.DEVNULL,
+                                   stdout=theirs, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.kill)
+        os.close(theirs)
+        bell.wait()
+        os.close(ours)
+        gate.let(3)
+        process.wait(lib.DEADLINE)
         self.assertEqual(self.home.wait_gone(), {})
 
     def test_leftovers_of_a_killed_life_are_swept(self):

@@ -14,7 +14,7 @@ class Fleet(lib.Case):
         self.agent_endpoint = f"ipc://{self.home.path('sockets/agent.sock')}"
         self.home.env["STEPCACHE_COORDINATOR"] = self.endpoint
         self.coordinator_file = self.write("coordinator.conf", f"# by hand\nstate: {self.home.path('c')}\nstore: {self.home.path('store')}\nclient: {self.endpoint}\nagent: {self.agent_endpoint}\n")
-        self.agent_file = self.write("agent.conf", f"state: {self.home.path('a')}\nstore: {self.home.path('store')}\ncoordinator: {self.agent_endpoint}\nname: node-1\n")
+        self.agent_file = self.write("agent.conf", f"work: {self.home.path('a')}\nstore: {self.home.path('store')}\ncoordinator: {self.agent_endpoint}\nname: node-1\n")
 
     def write(self, name, text):
         with open(self.home.path(name), "w", encoding="utf-8") as file:

@@ -157,7 +157,7 @@ class Verdicts(lib.Case):
         self.assertEqual((result.says["a"], result.says["c"]), ("miss changed", "hit"), str(result))
         self.assertEqual(result.says["b"], "miss upstream", str(result))
         self.assertEqual(self.home.witness(), [])
-        self.assertEqual(set(self.home.objects()), before, "plan uploads nothing")
+        self.assertLessEqual(len(set(self.home.objects()) - before), 1, "nothing but the plan itself is put: no code, no sources")
         self.assertEqual(project.run().says["a"], "miss changed", "and changes nothing")
 
 
