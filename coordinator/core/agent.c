@@ -393,8 +393,8 @@ static void fail_unplaceable(struct sc_core *core, struct flight *flight)
     struct sc_result result = {
         .outcome = SC_OUTCOME_START,
         .message = sc_arena_printf(&core->effects.arena,
-                                   "no agent can run it: it asks for %.3g cpus, %llu MiB of memory, %u gpus "
-                                   "and %u labels; the largest agent has %.3g cpus, "
+                                   "no agent can run it: it asks for %.10g cpus, %llu MiB of memory, %u gpus "
+                                   "and %u labels; the largest agent has %.10g cpus, "
                                    "%llu MiB, %u gpus; lower `resources`, or start a larger agent",
                                    step->cpus_milli / 1000.0, (unsigned long long)(step->memory_bytes >> 20),
                                    step->gpus, step->labels.count, cpus / 1000.0,
