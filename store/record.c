@@ -112,7 +112,8 @@ bool sc_record_is_valid(const struct sc_record *record)
         return false;
     for (uint32_t i = 0; i < record->outputs.count; i++) {
         const struct sc_artifact *artifact = &record->outputs.items[i].artifact;
-        if (sc_digest_is_zero(&artifact->digest) || !artifact_is_valid(artifact))
+        bool bare = artifact->kind == SC_ARTIFACT_LIST; // it may be metadata alone
+        if ((!bare && sc_digest_is_zero(&artifact->digest)) || !artifact_is_valid(artifact))
             return false;
     }
     for (uint32_t i = 0; i < record->inputs_from.count; i++)

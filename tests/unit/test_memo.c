@@ -1,0 +1,201 @@
+#include "tests/unit/store_test.h"
+
+#include "store/memo.h"
+
+#define SECOND INT64_C(1000000000)
+
+static struct stat stat_at(uint64_t ino, int64_t time_s)
+{
+    return (struct stat){
+        .st_dev = 7, .st_ino = ino, .st_size = 10, .st_mtim = {time_s, 0}, .st_ctim = {time_s, 0}};
+}
+
+static struct sc_digest number_digest(uint64_t number)
+{
+    return sc_digest_of(sc_slice(&number, sizeof number));
+}
+
+static void remember(struct sc_memo *memo, uint64_t ino)
+{
+    struct stat st = stat_at(ino, 100);
+    struct sc_digest digest = number_digest(ino);
+    sc_memo_remember(memo, &st, 200 * SECOND, &digest);
+}
+
+static bool knows(struct sc_memo *memo, uint64_t ino)
+{
+    struct stat st = stat_at(ino, 100);
+    struct sc_digest digest, want = number_digest(ino);
+    return sc_memo_find(memo, &st, &digest) && sc_digest_eq(&digest, &want);
+}
+
+static void test_memo_finds_after_save_and_open(void **state)
+{
+    PATH(path, "memo");
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_memo *memo = sc_memo_open(path, 100000);
+    for (uint64_t i = 1; i <= 5000; i++)
+        remember(memo, i * i);
+    assert_ok(sc_memo_save(memo, &err), err);
+    sc_memo_close(memo);
+    memo = sc_memo_open(path, 100000);
+    for (uint64_t i = 1; i <= 5000; i++)
+        assert_true(knows(memo, i * i));
+    assert_false(knows(memo, 2));
+    sc_memo_close(memo);
+}
+
+static void test_memo_any_change_of_identity_is_a_miss(void **state)
+{
+    PATH(path, "memo");
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest digest;
+    remember(memo, 5);
+    const struct stat was = stat_at(5, 100);
+    struct stat st = was;
+    assert_true(sc_memo_find(memo, &st, &digest));
+    st.st_size++;
+    assert_false(sc_memo_find(memo, &st, &digest));
+    st = was;
+    st.st_mtim.tv_nsec++;
+    assert_false(sc_memo_find(memo, &st, &digest));
+    st = was;
+    st.st_ctim.tv_nsec++;
+    assert_false(sc_memo_find(memo, &st, &digest));
+    st = was;
+    st.st_dev++;
+    assert_false(sc_memo_find(memo, &st, &digest));
+    sc_memo_close(memo);
+}
+
+static void test_memo_racy_file_is_not_trusted(void **state)
+{
+    // A file written in the tick of the clock in which it was hashed can be written again without a trace.
+    PATH(path, "memo");
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest digest = number_digest(1), found;
+    struct stat st = stat_at(1, 100);
+    sc_memo_remember(memo, &st, 100 * SECOND, &digest);
+    assert_false(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
+    assert_false(sc_memo_find(memo, &st, &found));
+    st.st_mtim.tv_sec = 50; // an old mtime can be set; ctime cannot
+    sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
+    assert_false(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &st, 100 * SECOND + 20000000, &digest);
+    assert_true(sc_memo_find(memo, &st, &found));
+    sc_memo_close(memo);
+}
+
+static void test_memo_newer_digest_of_a_file_replaces_the_older(void **state)
+{
+    PATH(path, "memo");
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest other = number_digest(99), found;
+    remember(memo, 5);
+    struct stat st = stat_at(5, 150);
+    sc_memo_remember(memo, &st, 200 * SECOND, &other);
+    assert_false(knows(memo, 5));
+    assert_true(sc_memo_find(memo, &st, &found));
+    assert_true(sc_digest_eq(&found, &other));
+    sc_memo_close(memo);
+}
+
+static void test_memo_least_recently_used_leave_past_the_bound(void **state)
+{
+    PATH(path, "memo");
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_memo *memo = sc_memo_open(path, 100);
+    for (uint64_t i = 1; i <= 100; i++)
+        remember(memo, i);
+    assert_ok(sc_memo_save(memo, &err), err);
+    sc_memo_close(memo);
+    memo = sc_memo_open(path, 100); // another life: those that it uses are the younger ones
+    for (uint64_t i = 1; i <= 50; i++)
+        assert_true(knows(memo, i));
+    for (uint64_t i = 201; i <= 250; i++)
+        remember(memo, i);
+    assert_ok(sc_memo_save(memo, &err), err);
+    sc_memo_close(memo);
+    memo = sc_memo_open(path, 100);
+    for (uint64_t i = 1; i <= 50; i++)
+        assert_true(knows(memo, i) && knows(memo, i + 200));
+    for (uint64_t i = 51; i <= 100; i++)
+        assert_false(knows(memo, i));
+    sc_memo_close(memo);
+}
+
+static void test_memo_stays_bounded_while_it_is_filled(void **state)
+{
+    PATH(path, "memo");
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_memo *memo = sc_memo_open(path, 100);
+    struct stat st;
+    for (uint64_t i = 1; i <= 10000; i++)
+        remember(memo, i);
+    assert_true(knows(memo, 10000));
+    assert_ok(sc_memo_save(memo, &err), err);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size <= 40 + 100 * 80);
+    sc_memo_close(memo);
+}
+
+static void test_memo_damaged_file_is_an_empty_memo(void **state)
+{
+    PATH(path, "memo");
+    struct sc_error err = SC_ERROR_INIT;
+    static const off_t places[] = {0, 8, 16, 32, 40, 100, 839};
+    for (size_t i = 0; i < SC_COUNT(places); i++) {
+        struct sc_memo *memo = sc_memo_open(path, 100);
+        for (uint64_t k = 1; k <= 10; k++)
+            remember(memo, k);
+        assert_ok(sc_memo_save(memo, &err), err);
+        sc_memo_close(memo);
+        flip_byte(path, places[i], false);
+        memo = sc_memo_open(path, 100);
+        assert_false(knows(memo, 1) || knows(memo, 10));
+        sc_memo_close(memo);
+    }
+    assert_int_equal(truncate(path, 300), 0);
+    struct sc_memo *memo = sc_memo_open(path, 100);
+    assert_false(knows(memo, 1));
+    sc_memo_close(memo);
+}
+
+static void test_memo_unchanged_is_not_written(void **state)
+{
+    PATH(path, "memo");
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_memo *memo = sc_memo_open(path, 100);
+    assert_ok(sc_memo_save(memo, &err), err);
+    assert_int_not_equal(access(path, F_OK), 0);
+    sc_memo_close(memo);
+}
+
+static void test_memo_save_tells_what_it_could_not_write(void **state)
+{
+    PATH(path, "missing/memo");
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_memo *memo = sc_memo_open(path, 100);
+    remember(memo, 1);
+    assert_rc(sc_memo_save(memo, &err), SC_NOT_FOUND);
+    assert_contains(err.message, "missing/memo");
+    sc_memo_close(memo);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_memo_finds_after_save_and_open),
+        T(test_memo_any_change_of_identity_is_a_miss),
+        T(test_memo_racy_file_is_not_trusted),
+        T(test_memo_newer_digest_of_a_file_replaces_the_older),
+        T(test_memo_least_recently_used_leave_past_the_bound),
+        T(test_memo_stays_bounded_while_it_is_filled),
+        T(test_memo_damaged_file_is_an_empty_memo),
+        T(test_memo_unchanged_is_not_written),
+        T(test_memo_save_tells_what_it_could_not_write),
+    };
+    return cmocka_run_group_tests_name("memo", tests, NULL, NULL);
+}
