@@ -498,7 +498,9 @@ static enum sc_rc open_agent(struct sc_agent *agent)
     struct sc_prober_config prober = {
         .classes_path = agent->place.classes, .folder = agent->place.probe, .timeout_ms = PROBE_TIMEOUT_MS};
     agent->prober = sc_prober_new(&prober);
+    agent->yard = sc_yard_new(agent->place.steps);
     agent->worker_config = (struct sc_worker_config){.place = &agent->place,
+                                                     .yard = agent->yard,
                                                      .store_url = c->store,
                                                      .path = c->path,
                                                      .threads = WORKERS,
@@ -534,6 +536,7 @@ static void close_agent(struct sc_agent *agent)
     sc_bus_close(agent->bus);
     sc_agent_core_free(agent->core);
     sc_prober_free(agent->prober);
+    sc_yard_free(agent->yard);
     if (agent->place.root)
         sc_workplace_close(&agent->place);
     if (agent->epoll_fd >= 0)

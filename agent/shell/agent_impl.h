@@ -14,6 +14,7 @@ struct sc_agent {
     struct sc_agent_core *core;
     struct sc_workplace place;
     struct sc_prober *prober;
+    struct sc_yard *yard;
     struct sc_worker_config worker_config;
     struct sc_workers *workers;
     struct sc_runner *runner;

@@ -18,6 +18,7 @@ struct preparation {
     const struct sc_assignment *assignment;
     char *work;
     int work_fd;
+    bool has_out; // from a step before
 };
 
 static bool fail_errno(struct preparation *p, int sys_errno, const char *what, const char *path)
@@ -50,13 +51,18 @@ static bool fail_fetch(struct preparation *p, const char *what, struct sc_slice 
 static bool make_work_folder(struct preparation *p)
 {
     const struct sc_artifact *code = &p->assignment->code;
-    if (!sc_digest_is_zero(&code->digest)) {
+    bool has_code = !sc_digest_is_zero(&code->digest), ready;
+    p->task->folder = sc_yard_take(p->worker->config->yard, has_code, &ready);
+    p->task->has_folder = true;
+    p->has_out = ready;
+    p->work = sc_yard_path(p->worker->config->yard, p->task->folder);
+    if (has_code) {
         sc_worker_heavy(p->worker);
         struct sc_error err = SC_ERROR_INIT;
         enum sc_rc rc = sc_objects_extract(p->worker->objects, code, p->work, &err);
         if (rc != SC_OK)
             return fail_fetch(p, "its code", sc_slice(NULL, 0), rc, &code->digest, &err);
-    } else if (mkdir(p->work, 0755)) {
+    } else if (!ready && mkdir(p->work, 0755)) {
         return fail_errno(p, errno, "make folder", p->work);
     }
     p->work_fd = open(p->work, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -105,7 +111,7 @@ static bool make_folders(struct preparation *p, struct sc_slice path, bool all)
 
 static bool make_out(struct preparation *p)
 {
-    if (mkdirat(p->work_fd, "out", 0755) && errno != EEXIST)
+    if (!p->has_out && mkdirat(p->work_fd, "out", 0755) && errno != EEXIST)
         return fail_errno(p, errno, "make folder out in", p->work);
     for (uint32_t i = 0; i < p->assignment->outputs.count; i++) {
         const struct sc_assigned_output *output = &p->assignment->outputs.items[i];
@@ -328,7 +334,6 @@ void sc_worker_prepare(struct sc_worker *worker, struct sc_agent_task *task)
 {
     struct sc_store_counts before = sc_store_counts(worker->store);
     struct preparation p = {.worker = worker, .task = task, .assignment = task->assignment, .work_fd = -1};
-    p.work = sc_asprintf("%s/%llu", worker->config->place->steps, (unsigned long long)task->attempt);
     task->outcome = SC_OUTCOME_OK;
     if (make_work_folder(&p) && make_out(&p) && make_inputs(&p))
         make_command(&p);

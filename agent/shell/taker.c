@@ -35,9 +35,10 @@ struct taking {
     struct sc_worker *worker;
     struct sc_agent_task *task;
     const struct sc_assignment *assignment;
-    char *taken;
+    char *work;  // the step's folder
+    char *taken; // where its out/ lies
     int taken_fd;
-    bool moved; // out/ lies at `taken` now
+    bool moved; // it was moved there
     struct output *outputs;
     bool shared; // one output lies in another: nothing may be moved away
 };
@@ -348,11 +349,14 @@ static bool take_outputs(struct taking *t)
     uint32_t count = t->assignment->outputs.count;
     if (count == 0)
         return true;
-    SC_AUTO_FREE char *out =
-        sc_asprintf("%s/%llu/out", t->worker->config->place->steps, (unsigned long long)t->task->attempt);
-    t->moved = rename(out, t->taken) == 0;
-    if (t->moved)
-        t->taken_fd = open(t->taken, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (t->worker->config->binds_inputs) { // contained: no process is left that could know the path
+        free(t->taken);
+        t->taken = sc_asprintf("%s/out", t->work);
+    } else {
+        SC_AUTO_FREE char *out = sc_asprintf("%s/out", t->work);
+        t->moved = rename(out, t->taken) == 0;
+    }
+    t->taken_fd = open(t->taken, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (t->taken_fd < 0) {
         sc_agent_task_fail(t->task, SC_OUTCOME_OUTPUT_MISSING,
                            "step " SC_SLICE_FMT
@@ -471,9 +475,32 @@ static void remove_small(struct taking *t)
     }
 }
 
+// What inputs were bound over, so that the folder is as it was made.
+static void remove_mount_points(const struct sc_agent_task *task, const char *work)
+{
+    char path[PATH_BYTES];
+    if (task->launch.inputs.count == 0)
+        return;
+    for (uint32_t i = 0; i < task->launch.inputs.count; i++) {
+        int len = snprintf(path, sizeof path, "%s/in/" SC_SLICE_FMT, work,
+                           SC_SLICE_ARG(task->launch.inputs.items[i].name));
+        if (len < (int)sizeof path && unlink(path) && errno == EISDIR)
+            rmdir(path);
+    }
+    snprintf(path, sizeof path, "%s/in", work);
+    rmdir(path);
+}
+
 void sc_worker_clean(struct sc_worker *worker, struct sc_agent_task *task)
 {
-    remove_folder(worker->config->place->steps, task->attempt);
+    if (task->has_folder) {
+        SC_AUTO_FREE char *work = sc_yard_path(worker->config->yard, task->folder);
+        bool contained = worker->config->binds_inputs;
+        if (contained)
+            remove_mount_points(task, work);
+        sc_yard_give(worker->config->yard, task->folder, contained);
+        task->has_folder = false;
+    }
     if (task->has_inputs_folder)
         remove_folder(worker->config->place->inputs, task->attempt);
 }
@@ -489,6 +516,7 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
 {
     struct sc_store_counts before = sc_store_counts(worker->store);
     struct taking t = {.worker = worker, .task = task, .assignment = task->assignment, .taken_fd = -1};
+    t.work = sc_yard_path(worker->config->yard, task->folder);
     t.taken = sc_asprintf("%s/%llu", worker->config->place->taken, (unsigned long long)task->attempt);
     task->needs_sync = false;
     if (task->outcome == SC_OUTCOME_OK)
@@ -515,6 +543,7 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     task->result.bytes_up = sc_store_counts(worker->store).bytes_in - before.bytes_in;
     free(t.outputs);
     free(t.taken);
+    free(t.work);
 }
 
 void sc_worker_synced(struct sc_agent_task *task, enum sc_rc rc, const struct sc_error *err)

@@ -50,7 +50,8 @@ struct sc_agent_task {
     // made by PREPARE
     struct sc_launch launch;
     struct sc_pins *pins; // or NULL
-    bool has_inputs_folder;
+    bool has_inputs_folder, has_folder;
+    uint64_t folder; // of the yard
     // of the run
     struct sc_attempt_logs logs;
     struct sc_log_source sources[2];

@@ -6,9 +6,11 @@
 #include "agent/shell/probe.h"
 #include "agent/shell/task.h"
 #include "agent/shell/workplace.h"
+#include "agent/shell/yard.h"
 
 struct sc_worker_config {
     const struct sc_workplace *place;
+    struct sc_yard *yard;
     const char *store_url;
     struct sc_slice path;    // default PATH
     struct sc_slice sandbox; // "namespaces" or "none": set before the first job

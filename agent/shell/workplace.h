@@ -2,7 +2,7 @@
 // from steps; a step's own work folder is bound at /work.
 //
 //     <work>/agent.lock        who works here
-//            steps/<attempt>/  a step's work folder, fresh
+//            steps/<number>/   a step's work folder, fresh (yard.h)
 //            inputs/<attempt>/ inputs that came with the assignment itself
 //            taken/<attempt>/  outputs, moved away from the step
 //            logs/             spooled logs

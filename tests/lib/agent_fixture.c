@@ -278,14 +278,37 @@ const struct sc_artifact *agent_fixture_output(const struct sc_result *result, c
     return NULL;
 }
 
-bool agent_fixture_is_empty(struct agent_fixture *f, const char *name)
+static uint32_t count_entries(const char *path)
 {
-    SC_AUTO_FREE char *path = sc_asprintf("%s/%s", f->work, name);
     DIR *dir = opendir(path);
     assert_non_null(dir);
     uint32_t count = 0;
     while (readdir(dir))
         count++;
     closedir(dir);
-    return count == 2;
+    return count - 2;
+}
+
+bool agent_fixture_is_empty(struct agent_fixture *f, const char *name)
+{
+    SC_AUTO_FREE char *path = sc_asprintf("%s/%s", f->work, name);
+    return count_entries(path) == 0;
+}
+
+bool agent_fixture_is_clean(struct agent_fixture *f)
+{
+    SC_AUTO_FREE char *steps = sc_asprintf("%s/steps", f->work);
+    DIR *dir = opendir(steps);
+    bool clean = true;
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (e->d_name[0] == '.')
+            continue;
+        SC_AUTO_FREE char *folder = sc_asprintf("%s/%s", steps, e->d_name);
+        SC_AUTO_FREE char *out = sc_asprintf("%s/out", folder);
+        clean = clean && count_entries(folder) == 1 && count_entries(out) == 0;
+    }
+    closedir(dir);
+    return clean && agent_fixture_is_empty(f, "taken") && agent_fixture_is_empty(f, "inputs") &&
+           agent_fixture_is_empty(f, "logs");
 }

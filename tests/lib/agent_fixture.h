@@ -60,5 +60,7 @@ const char *agent_fixture_named(struct agent_fixture *f, const char *name);
 const struct sc_artifact *agent_fixture_output(const struct sc_result *result, const char *name);
 // Nothing is left below a folder of the agent's work folder.
 bool agent_fixture_is_empty(struct agent_fixture *f, const char *name);
+// Nothing of any step is left: its work folder may wait for the next, as it was made.
+bool agent_fixture_is_clean(struct agent_fixture *f);
 void agent_fixture_input(struct agent_fixture *f, struct sc_assignment *assignment, const char *name,
                          struct sc_artifact artifact);

@@ -41,8 +41,7 @@ static void test_step_with_a_small_output_is_reported_ok_with_its_bytes(void **s
     assert_slice(text->inline_bytes, "hi\n");
     assert_slice(text->ext, ".txt");
     assert_int_equal(text->bytes, 3);
-    assert_true(agent_fixture_is_empty(f, "steps"));
-    assert_true(agent_fixture_is_empty(f, "taken"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_non_zero_exit_is_named_with_the_log(void **state)
@@ -98,7 +97,7 @@ static void test_timeout_ends_a_step_that_ignores_term(void **state)
     const struct sc_result *r = agent_fixture_run(f, a);
     assert_outcome(r, "timeout");
     assert_message(f, r, "step train ran longer than its timeout of 0.05 s");
-    assert_true(agent_fixture_is_empty(f, "steps"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_revoked_step_ends_and_its_log_is_kept(void **state)
@@ -116,7 +115,7 @@ static void test_revoked_step_ends_and_its_log_is_kept(void **state)
     agent_fixture_send(f, &revoke);
     assert_int_equal(agent_fixture_await(f, SC_MESSAGE_ENDED)->body.ended.attempt, a->attempt);
     assert_string_equal(agent_fixture_named(f, "v1/main/run/default/r1/train/1/stdout"), "before\n");
-    assert_true(agent_fixture_is_empty(f, "steps"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 // ---- outputs
@@ -151,8 +150,7 @@ static void test_outputs_that_are_no_files_are_refused(void **state)
             agent_fixture_run(f, agent_fixture_script(f, cases[i].script, "o=o", NULL));
         assert_outcome(r, cases[i].outcome);
         assert_message(f, r, cases[i].part);
-        assert_true(agent_fixture_is_empty(f, "steps"));
-        assert_true(agent_fixture_is_empty(f, "taken"));
+        assert_true(agent_fixture_is_clean(f));
     }
 }
 
@@ -240,7 +238,7 @@ static void test_process_that_outlives_its_step_cannot_touch_outputs(void **stat
         f, agent_fixture_script(f, "setsid sh -c 'while :; do echo late >> out/o; done' & echo done > out/o",
                                 "o=o", NULL));
     assert_outcome(r, "ok");
-    assert_true(agent_fixture_is_empty(f, "steps"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_values_are_read_from_json(void **state)
@@ -264,6 +262,35 @@ static void test_values_are_read_from_json(void **state)
 }
 
 // ---- what a step sees
+
+static void test_folder_that_a_step_changed_does_not_serve_another(void **state)
+{
+    FIXTURE(f);
+    static const char *const changes[] = {
+        "true",
+        "echo > left",
+        "echo > out/left",
+        "mkdir -p out/a/b",
+        "chmod 700 .",
+        "chmod 1777 out",
+        "mkdir in",
+        "rmdir out",
+        "python3 -c 'import os; os.setxattr(\".\", b\"user.k\", b\"v\")' || :",
+        "chattr +A out || :"};
+    for (size_t i = 0; i < SC_COUNT(changes); i++) {
+        assert_outcome(run(f, changes[i]), "ok");
+        assert_true(agent_fixture_is_clean(f));
+        const struct sc_result *r = agent_fixture_run(
+            f, agent_fixture_script(
+                   f,
+                   "ls -A . out > out/o; stat -c '%a %u' . out >> out/o; lsattr -d out | cut -c1-22 "
+                   ">> out/o || :; getfattr -d . >> out/o 2>&1 || :",
+                   "o=o", NULL));
+        assert_outcome(r, "ok");
+        assert_memory_equal(agent_fixture_output(r, "o")->inline_bytes.ptr, ".:\nout\n\nout:\no\n755 ", 19);
+        assert_null(strstr(sc_arena_cstr(&f->arena, agent_fixture_output(r, "o")->inline_bytes), "user.k"));
+    }
+}
 
 static void test_environment_is_what_is_declared_and_the_minimum(void **state)
 {
@@ -326,7 +353,7 @@ static void test_inputs_are_there_and_cannot_be_written(void **state)
     assert_outcome(r, "ok");
     assert_slice(agent_fixture_output(r, "o")->inline_bytes, "stored\nown\n");
     assert_string_equal(agent_fixture_get(f, &stored.digest), "stored\n");
-    assert_true(agent_fixture_is_empty(f, "inputs"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_fan_in_is_a_folder_of_entries(void **state)
@@ -390,7 +417,7 @@ static void test_input_that_is_gone_is_named_by_its_digest(void **state)
     assert_outcome(r, "input-lost");
     assert_true(sc_digest_eq(&r->lost, &gone.digest));
     assert_message(f, r, "step train: input raw is not in the store any more");
-    assert_true(agent_fixture_is_empty(f, "steps"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 // ---- logs
@@ -404,7 +431,7 @@ static void test_large_log_is_an_object(void **state)
     assert_int_equal(r->stdout_.bytes, 3000000);
     assert_int_equal(strlen(agent_fixture_get(f, &r->stdout_.digest)), 3000000);
     assert_slice(r->stderr_.inline_bytes, "small\n");
-    assert_true(agent_fixture_is_empty(f, "logs"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_log_of_a_failure_is_whole_and_its_last_lines_are_told(void **state)
@@ -420,7 +447,7 @@ static void test_log_of_a_failure_is_whole_and_its_last_lines_are_told(void **st
     const char *log = agent_fixture_named(f, "v1/main/run/default/r1/train/1/stdout");
     assert_non_null(log);
     assert_memory_equal(log, "line 0\nline 1\n", 14);
-    assert_true(agent_fixture_is_empty(f, "logs"));
+    assert_true(agent_fixture_is_clean(f));
 }
 
 static void test_log_of_an_unrecorded_step_is_under_its_run(void **state)
@@ -572,6 +599,7 @@ int main(void)
         TEST(test_output_inside_another_is_stored_with_it),
         TEST(test_process_that_outlives_its_step_cannot_touch_outputs),
         TEST(test_values_are_read_from_json),
+        TEST(test_folder_that_a_step_changed_does_not_serve_another),
         TEST(test_environment_is_what_is_declared_and_the_minimum),
         TEST(test_script_takes_any_text_as_a_value),
         TEST(test_inputs_are_there_and_cannot_be_written),
