@@ -4,6 +4,9 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
+// A plan of SC_LIMIT_PLAN_BYTES in memory is not larger.
+#define STEPS_BYTES_MOST (3 * SC_LIMIT_PLAN_BYTES)
+
 enum step_key {
     STEP_RUN,
     STEP_COMMAND,
@@ -304,6 +307,7 @@ void sc_read_steps(struct sc_compile *c, const struct sc_yaml_node *node)
         SC_TOO_MUCH(c, node, "%u steps are more than %d", node->count, SC_LIMIT_STEP_INSTANCES);
         return;
     }
+    size_t before = c->arena->total_bytes;
     c->plan->steps.items = SC_NEW_ARRAY(c->arena, node->count, struct sc_plan_step);
     c->wirings = SC_NEW_ARRAY(&c->scratch, node->count, struct sc_wiring);
     sc_names_init(&c->steps, node->count);
@@ -321,6 +325,12 @@ void sc_read_steps(struct sc_compile *c, const struct sc_yaml_node *node)
         begin_draft(c, &draft, key, index);
         read_step(c, &draft, key->next);
         c->wirings[index] = (struct sc_wiring){draft.references, draft.after};
+        if (c->arena->total_bytes - before > STEPS_BYTES_MOST) {
+            SC_TOO_MUCH(c, key,
+                        "the steps take more than %u MiB of memory: defaults and aliases stand for too much",
+                        STEPS_BYTES_MOST >> 20);
+            return;
+        }
     }
     uint64_t instances = 0;
     for (uint32_t i = 0; i < c->plan->steps.count; i++)
