@@ -27,38 +27,53 @@ static uint32_t sort_unique(struct sc_digest *keys, uint32_t count)
 
 // The record's bytes, from the index or the store; empty when it cannot be had any more.
 static struct sc_slice record_bytes(struct storage_writer *writer, const struct sc_digest *key,
-                                    struct sc_arena *arena, uint64_t *ret_mark)
+                                    struct sc_arena *arena)
 {
     struct sc_slice bytes;
     struct sc_record record;
-    if (sc_index_get(writer->storage->index, key, arena, &bytes, ret_mark))
+    if (sc_index_get(writer->storage->index, key, arena, &bytes))
         return bytes;
-    if (sc_records_get(writer->store, writer->storage->config.domain, key, arena, &bytes, &record, NULL) !=
-        SC_OK)
-        return sc_slice(NULL, 0);
-    *ret_mark = sc_index_mark(bytes);
-    return bytes;
+    return sc_records_get(writer->store, writer->storage->config.domain, key, arena, &bytes, &record, NULL) ==
+                   SC_OK
+               ? bytes
+               : sc_slice(NULL, 0);
+}
+
+// The newest segment of the template holds just these records: the usual end of a run in which nothing changed.
+static bool segment_is_known(struct storage_writer *writer, const struct sc_close_out *what, uint32_t keys)
+{
+    uint32_t known_count;
+    uint64_t marks = 0, mark, known_marks;
+    if (!storage_knows_template(writer->storage, &what->template_, &known_count, &known_marks) ||
+        known_count != keys)
+        return false;
+    for (uint32_t i = 0; i < keys; i++) {
+        if (!sc_index_mark_of(writer->storage->index, &what->keys.items[i], &mark))
+            return false;
+        marks += mark;
+    }
+    return marks == known_marks;
 }
 
 static enum sc_rc put_segment(struct storage_writer *writer, struct sc_close_out *what, struct sc_error *err)
 {
     struct sc_storage *storage = writer->storage;
+    uint32_t keys = sort_unique(what->keys.items, what->keys.count), count = 0;
+    if (segment_is_known(writer, what, keys))
+        return SC_OK;
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
-    uint32_t keys = sort_unique(what->keys.items, what->keys.count), count = 0, known_count;
     struct sc_slice *records = SC_NEW_ARRAY(&arena, keys, struct sc_slice);
-    uint64_t marks = 0, known_marks;
+    uint64_t marks = 0;
     for (uint32_t i = 0; i < keys; i++) {
-        uint64_t mark = 0;
-        struct sc_slice bytes = record_bytes(writer, &what->keys.items[i], &arena, &mark);
+        struct sc_slice bytes = record_bytes(writer, &what->keys.items[i], &arena);
         if (bytes.len == 0)
             continue;
         records[count++] = bytes;
-        marks += mark;
+        marks += sc_index_mark(bytes);
     }
-    if (count == 0 || (storage_knows_template(storage, &what->template_, &known_count, &known_marks) &&
-                       known_count == count && known_marks == marks))
-        return SC_OK; // the newest segment says the same
+    if (count == 0)
+        return SC_OK;
     enum sc_rc rc =
         sc_records_put_segment(writer->store, storage->config.domain, &what->template_, what->ended_at,
                                storage->config.coordinator, records, count, SEGMENTS_KEPT, err);

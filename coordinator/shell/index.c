@@ -155,20 +155,33 @@ void sc_index_put(struct sc_index *index, const struct sc_digest *key, struct sc
     pthread_mutex_unlock(&index->lock);
 }
 
+static struct entry *use(struct sc_index *index, const struct sc_digest *key)
+{
+    struct entry *e = *place_of(index, key);
+    if (e && index->shared_newest != e) {
+        unlink_use(index, e);
+        link_newest(index, e);
+    }
+    return e;
+}
+
 bool sc_index_get(struct sc_index *index, const struct sc_digest *key, struct sc_arena *arena,
-                  struct sc_slice *ret_record, uint64_t *ret_mark)
+                  struct sc_slice *ret_record)
 {
     pthread_mutex_lock(&index->lock);
-    struct entry *e = *place_of(index, key);
-    if (e) {
-        if (index->shared_newest != e) {
-            unlink_use(index, e);
-            link_newest(index, e);
-        }
+    const struct entry *e = use(index, key);
+    if (e)
         *ret_record = sc_arena_copy(arena, sc_slice(e->bytes, e->len));
-        if (ret_mark)
-            *ret_mark = e->mark;
-    }
+    pthread_mutex_unlock(&index->lock);
+    return e != NULL;
+}
+
+bool sc_index_mark_of(struct sc_index *index, const struct sc_digest *key, uint64_t *ret_mark)
+{
+    pthread_mutex_lock(&index->lock);
+    const struct entry *e = use(index, key);
+    if (e)
+        *ret_mark = e->mark;
     pthread_mutex_unlock(&index->lock);
     return e != NULL;
 }

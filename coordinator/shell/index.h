@@ -12,10 +12,11 @@ struct sc_index *sc_index_new(size_t max_bytes);
 void sc_index_free(struct sc_index *index);
 // Copies the bytes in; replaces what is there.
 void sc_index_put(struct sc_index *index, const struct sc_digest *key, struct sc_slice record);
-// Copies the record's bytes into the arena; false when it is not there. `ret_mark` (or NULL) tells its content apart from
-// another record of the key.
+// Copies the record's bytes into the arena; false when it is not there.
 bool sc_index_get(struct sc_index *index, const struct sc_digest *key, struct sc_arena *arena,
-                  struct sc_slice *ret_record, uint64_t *ret_mark);
+                  struct sc_slice *ret_record);
+// The mark of a key's record, without copying it.
+bool sc_index_mark_of(struct sc_index *index, const struct sc_digest *key, uint64_t *ret_mark);
 void sc_index_remove(struct sc_index *index, const struct sc_digest *key);
 uint32_t sc_index_count(struct sc_index *index);
 size_t sc_index_bytes(struct sc_index *index);

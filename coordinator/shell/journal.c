@@ -162,6 +162,7 @@ static struct sc_journal_batch *wait_for_batches(struct sc_journal *journal, boo
 static void *run_thread(void *context)
 {
     struct sc_journal *journal = context;
+    pthread_setname_np(pthread_self(), "sc-journal");
     bool closing = false, idle, good = true;
     while (good) {
         struct sc_journal_batch *batches = wait_for_batches(journal, &closing, &idle);

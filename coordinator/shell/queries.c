@@ -175,6 +175,7 @@ static enum sc_rc answer(struct sc_queries *queries, struct sc_job *job, struct 
 static void *query_thread(void *context)
 {
     struct sc_queries *queries = context;
+    pthread_setname_np(pthread_self(), "sc-query");
     for (;;) {
         struct sc_job *jobs = sc_mailbox_take(queries->box, -1);
         if (!jobs)

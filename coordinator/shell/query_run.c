@@ -356,7 +356,7 @@ enum sc_rc query_record(struct sc_queries *queries, const struct sc_digest *key,
                         struct sc_record *ret_record, struct sc_error *err)
 {
     struct sc_slice bytes;
-    if (sc_index_get(sc_storage_index(queries->storage), key, arena, &bytes, NULL) &&
+    if (sc_index_get(sc_storage_index(queries->storage), key, arena, &bytes) &&
         sc_record_decode(bytes, queries->config.domain, key, arena, ret_record, NULL) == SC_OK)
         return SC_OK;
     return sc_records_get(queries->store, queries->config.domain, key, arena, &bytes, ret_record, err);

@@ -47,6 +47,7 @@ enum sc_rc sc_storage_open(const struct sc_storage_config *config, struct sc_sto
 static void *read_thread(void *context)
 {
     struct storage_reader *reader = context;
+    pthread_setname_np(pthread_self(), "sc-read");
     for (;;) {
         struct sc_job *jobs = sc_mailbox_take(reader->box, VOIDS_EVERY_MS);
         if (!jobs && sc_mailbox_closed(reader->box))
@@ -82,6 +83,7 @@ static struct sc_job **tail_of(struct sc_job **list)
 static void *write_thread(void *context)
 {
     struct storage_writer *writer = context;
+    pthread_setname_np(pthread_self(), "sc-write");
     for (;;) {
         struct sc_job *jobs = sc_mailbox_take(writer->box, -1);
         if (!jobs)

@@ -64,7 +64,9 @@ static void load_segment(struct storage_reader *reader, const struct sc_digest *
     for (uint32_t i = 0; i < count; i++) {
         struct sc_digest key;
         marks += sc_index_mark(records[i]);
-        if (sc_index_record_key(records[i], &key))
+        // What is in the index already is as new or newer.
+        if (sc_index_record_key(records[i], &key) &&
+            !sc_index_mark_of(reader->storage->index, &key, &known_marks))
             sc_index_put(reader->storage->index, &key, records[i]);
     }
     if (count)
@@ -120,7 +122,7 @@ static bool from_index(struct storage_reader *reader, const struct sc_digest *ke
 {
     struct sc_slice bytes;
     struct sc_index *index = reader->storage->index;
-    if (!sc_index_get(index, key, arena, &bytes, NULL))
+    if (!sc_index_get(index, key, arena, &bytes))
         return false;
     if (sc_record_decode(bytes, reader->storage->config.domain, key, arena, ret_record, NULL) == SC_OK &&
         !sc_index_is_voided(index, key, ret_record->ended_at))

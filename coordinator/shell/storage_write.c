@@ -49,6 +49,19 @@ static enum sc_rc put_objects(struct storage_writer *writer, const struct sc_job
     return rc;
 }
 
+// The old record may stand in segments and in other coordinators' indexes: it is withdrawn as of just before the new one.
+static enum sc_rc replace_record(struct storage_writer *writer, const struct sc_record *record,
+                                 struct sc_error *err)
+{
+    int64_t wall_ms = record->ended_at - 1;
+    enum sc_rc rc = sc_records_replace(writer->store, record, err);
+    if (rc != SC_OK)
+        return rc;
+    sc_index_void(writer->storage->index, &record->key, wall_ms);
+    return sc_records_void(writer->store, writer->storage->config.domain, &record->key, wall_ms,
+                           sc_slice_str("replaced"), err);
+}
+
 static enum sc_rc put_record(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
 {
     struct sc_storage *storage = writer->storage;
@@ -63,7 +76,7 @@ static enum sc_rc put_record(struct storage_writer *writer, struct sc_job *job, 
     enum sc_rc rc;
     if (job->u.write_record.mode == SC_WRITE_REPLACE) {
         job->u.write_record.put = SC_RECORD_WON;
-        rc = sc_records_replace(writer->store, record, err);
+        rc = replace_record(writer, record, err);
     } else {
         rc = sc_records_put(writer->store, record, &job->arena, &job->u.write_record.put, &other, err);
     }
