@@ -124,8 +124,9 @@ static void on_welcome(struct sc_agent *agent, const struct sc_msg_welcome *welc
     sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_WELCOME, .u.welcome = welcome});
 }
 
-static void on_message(struct sc_agent *agent, struct sc_agent_batch *batch, const struct sc_message *message)
+static void on_message(struct sc_agent *agent, struct sc_agent_batch *batch)
 {
+    const struct sc_message *message = &batch->message;
     switch ((int)message->type) { // other peers' messages are none of an agent's
     case SC_MESSAGE_WELCOME:
         on_welcome(agent, &message->body.welcome);
@@ -165,13 +166,12 @@ static void drain_bus(struct sc_agent *agent)
         struct sc_agent_batch *batch = sc_calloc(1, sizeof *batch);
         batch->refs = 1;
         sc_arena_init(&batch->arena);
-        struct sc_message message;
         struct sc_peer_id peer;
         struct sc_error err = SC_ERROR_INIT;
-        enum sc_rc rc =
-            sc_bus_receive(agent->bus, SC_LIMIT_MESSAGE_AGENT_BYTES, &batch->arena, &peer, &message, &err);
+        enum sc_rc rc = sc_bus_receive(agent->bus, SC_LIMIT_MESSAGE_AGENT_BYTES, &batch->arena, &peer,
+                                       &batch->message, &err);
         if (rc == SC_OK)
-            on_message(agent, batch, &message);
+            on_message(agent, batch);
         else if (rc != SC_NOT_FOUND)
             sc_log(SC_LOG_WARN, "ignoring what came from the coordinator: %s", err.message);
         sc_agent_batch_unref(batch);

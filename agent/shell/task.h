@@ -10,6 +10,7 @@
 
 // The memory of one received message, shared by what came in it and freed with the last of that. Loop thread only.
 struct sc_agent_batch {
+    struct sc_message message; // borrows from the arena
     struct sc_arena arena;
     uint32_t refs;
 };
