@@ -151,20 +151,18 @@ class Live:
     def __init__(self, args, **options):
         self.args = args
         self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        self.lines = queue.Queue()
+        self.lines, self.err_lines = queue.Queue(), queue.Queue()
         self.out, self.err, self.seen = [], [], []
-        self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.out, True), daemon=True),
-                        threading.Thread(target=self._read, args=(self.process.stderr, self.err, False), daemon=True)]
+        self.threads = [threading.Thread(target=self._read, args=(self.process.stdout, self.out, self.lines), daemon=True),
+                        threading.Thread(target=self._read, args=(self.process.stderr, self.err, self.err_lines), daemon=True)]
         for thread in self.threads:
             thread.start()
 
     def _read(self, stream, into, announce):
         for line in stream:
             into.append(line)
-            if announce:
-                self.lines.put(line)
-        if announce:
-            self.lines.put(None)
+            announce.put(line)
+        announce.put(None)
 
     def event(self, kind, seconds=None, **fields):
         """Waits for the next event of a kind whose fields have these values; events in between are passed over."""
@@ -180,6 +178,19 @@ class Live:
             self.seen.append(event)
             if event["event"] == kind and all(event.get(name) == value for name, value in fields.items()):
                 return event
+
+    def says(self, word, seconds=None):
+        """Waits for a line on standard error that holds the word."""
+        clock = Clock(seconds)
+        while True:
+            try:
+                line = self.err_lines.get(timeout=clock.left(word))
+            except queue.Empty:
+                raise Timeout(f"waited in vain for {word!r}\n{self.story()}") from None
+            if line is None:
+                raise AssertionError(f"ended before it said {word!r}\n{self.story()}")
+            if word in line.decode("utf-8", "replace"):
+                return line.decode("utf-8", "replace")
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -265,7 +276,7 @@ class Home:
 
     def stepctl(self, *args, cwd=None, env=None, code=None, seconds=None, preexec=None, input=None, user=None):
         """Runs stepctl to its end. `code`: what it must exit with."""
-        command = [program("stepctl"), *args]
+        command = [program("stepctl") if user is None else self.programs_for_all(), *args]
         try:
             done = subprocess.run(command, cwd=cwd or self.path("home"), env={**self.env, **(env or {})}, capture_output=True, check=False,
                                   timeout=(seconds or DEADLINE), preexec_fn=preexec, user=user,
@@ -284,6 +295,15 @@ class Home:
         return live
 
     # ---- processes
+
+    def programs_for_all(self):
+        """A copy of the build's programs that every user may run."""
+        for name in PROGRAMS:
+            source = program(name)
+            target = self.path("build", os.path.relpath(source, BUILD))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy(source, target)
+        return self.path("build/stepctl/stepctl")
 
     def processes(self, name=None):
         """{pid: command line} of everything that carries this home's token; of one of our programs by name."""
@@ -467,6 +487,47 @@ class Case(unittest.TestCase):
         self.assertEqual(left, {}, "processes left behind")
         if self.check_objects:
             self.assertEqual(self.home.rotten(), [], "objects whose bytes are not what their names say")
+
+
+class ByHand(Case):
+    """A test with a coordinator and an agent that are started with configuration files."""
+
+    settings = ""  # more lines for the coordinator
+
+    def setUp(self):
+        super().setUp()
+        for name in ("sockets", "c", "a"):
+            os.mkdir(self.home.path(name), 0o700)
+        self.client_endpoint = f"ipc://{self.home.path('sockets/client.sock')}"
+        self.agent_endpoint = f"ipc://{self.home.path('sockets/agent.sock')}"
+        self.home.env["STEPCACHE_COORDINATOR"] = self.client_endpoint
+        store = self.home.path("cache/stepcache/store")
+        os.makedirs(os.path.dirname(store))
+        self.coordinator_file = self.config("coordinator.conf", f"# by hand\nstate: {self.home.path('c')}\nstore: {store}\nclient: {self.client_endpoint}\n"
+                                                                f"agent: {self.agent_endpoint}\n{self.settings}")
+        self.agent_file = self.config("agent.conf", f"work: {self.home.path('a')}\nstore: {store}\ncoordinator: {self.agent_endpoint}\nname: node-1\n")
+
+    def config(self, name, text):
+        with open(self.home.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.home.path(name)
+
+    def coordinator(self):
+        live = self.home.start("--config", self.coordinator_file, name="step-coordinator")
+        live.says("ready")
+        return live
+
+    def agent(self):
+        return self.home.start("--config", self.agent_file, name="step-agent")
+
+    def tearDown(self):
+        for live in self.home.lives:
+            if live.process.poll() is None:
+                live.signal(signal.SIGTERM)
+        for live in self.home.lives:
+            if not live.process.stdout.closed:
+                live.wait()
+        super().tearDown()
 
 
 def unpack(data, at):

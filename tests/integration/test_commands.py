@@ -97,7 +97,7 @@ class Commands(lib.Case):
         project = self.small()
         first, second = project.run(), project.run()
         said = self.ctl(project, "runs").out
-        self.assertLess(said.index(second.id[:8]), said.index(first.id[:8]))
+        self.assertLess(said.index(second.id), said.index(first.id))
         rows = [json.loads(line) for line in self.ctl(project, "runs", "--json").out.splitlines()]
         self.assertEqual([row["run"] for row in rows], [second.id, first.id])
 
@@ -299,7 +299,7 @@ class Commands(lib.Case):
         said = self.ctl(project, "run", code=None)
         self.assertIn(said.code, (0, 2))
         if said.code == 2:
-            self.assertRegex(said.err, re.compile("pipeline|document|usage", re.IGNORECASE))
+            self.assertRegex(said.err, re.compile("pipeline|document|usage|FILE|missing", re.IGNORECASE))
 
 
 if __name__ == "__main__":

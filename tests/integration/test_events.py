@@ -56,7 +56,7 @@ class Events(lib.Case):
 
     def test_a_run_of_misses_and_one_of_hits(self):
         project = self.project(self.home.doc({"a": {"run": 'echo said; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
-                                              "b": {"run": ":", "matrix": {"x": [1, 2]}, "inputs": {"i": "a.o"}}}, outputs={"o": "a.o"}))
+                                              "b": {"run": ": ${matrix.x}", "matrix": {"x": [1, 2]}, "inputs": {"i": "a.o"}}}, outputs={"o": "a.o"}))
         first, second = self.check(project.run("--logs")), self.check(project.run("--logs"))
         for result in (first, second):
             self.assertEqual(result.events[0]["event"], "run.started")

@@ -5,36 +5,7 @@ import signal
 import lib
 
 
-class Fleet(lib.Case):
-    def setUp(self):
-        super().setUp()
-        for name in ("sockets", "c", "a", "store"):
-            os.mkdir(self.home.path(name), 0o700)
-        self.endpoint = f"ipc://{self.home.path('sockets/client.sock')}"
-        self.agent_endpoint = f"ipc://{self.home.path('sockets/agent.sock')}"
-        self.home.env["STEPCACHE_COORDINATOR"] = self.endpoint
-        self.coordinator_file = self.write("coordinator.conf", f"# by hand\nstate: {self.home.path('c')}\nstore: {self.home.path('store')}\nclient: {self.endpoint}\nagent: {self.agent_endpoint}\n")
-        self.agent_file = self.write("agent.conf", f"work: {self.home.path('a')}\nstore: {self.home.path('store')}\ncoordinator: {self.agent_endpoint}\nname: node-1\n")
-
-    def write(self, name, text):
-        with open(self.home.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-        return self.home.path(name)
-
-    def coordinator(self):
-        return self.home.start("--config", self.coordinator_file, name="step-coordinator")
-
-    def agent(self):
-        return self.home.start("--config", self.agent_file, name="step-agent")
-
-    def tearDown(self):
-        for live in self.home.lives:
-            if live.process.poll() is None:
-                live.signal(signal.SIGTERM)
-        for live in self.home.lives:
-            live.wait()
-        super().tearDown()
-
+class Fleet(lib.ByHand):
     def doc(self):
         return self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
                               "b": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "a.o"}, "outputs": {"o": "o"}}})
@@ -105,9 +76,8 @@ class Fleet(lib.Case):
         coordinator.wait()
         gate.let()
         # The step has ended when its shell is gone.
-        while [pid for pid, line in self.home.processes().items() if "sh" in line.split(" ")[0]]:
-            pids = [pid for pid, line in self.home.processes().items() if "sh" in line.split(" ")[0]]
-            for pid in pids:
+        for pid, line in self.home.processes().items():
+            if line.startswith(("/bin/sh", "sh ")):
                 try:
                     lib.wait_pidfd(os.pidfd_open(pid), "the end of the step")
                 except ProcessLookupError:
@@ -153,7 +123,7 @@ class Fleet(lib.Case):
     def test_a_second_coordinator_on_the_same_state_leaves_by_name(self):
         self.coordinator()
         self.home.stepctl("runs", code=0)
-        second = self.coordinator()
+        second = self.home.start("--config", self.coordinator_file, name="step-coordinator")
         said = second.wait()
         self.assertNotEqual(said.code, 0)
         self.assertIn(self.home.path("c"), said.err)
@@ -163,7 +133,7 @@ class Fleet(lib.Case):
                                            ("c3", "step-coordinator", f"state: {self.home.path('c')}\nstore: /s\nclient: tcp://0.0.0.0:1\nagent: {self.agent_endpoint}\n", ("c3:3", "tcp")),
                                            ("a1", "step-agent", "coordinatr: ipc:///x\n", ("a1:1", "coordinator"))):
             with self.subTest(text):
-                path = self.write(name, text)
+                path = self.config(name, text)
                 live = self.home.start("--config", path, name=program)
                 said = live.wait()
                 self.assertEqual(said.code, 2, str(said))
