@@ -265,14 +265,18 @@ static enum sc_rc run_command(struct sc_prober *prober, struct sc_slice path, st
         rc = sc_dir_make(prober->folder, 0755, err);
     if (rc != SC_OK)
         return rc;
-    rc = sc_child_run(&child, &out, &errs, &status, err);
+    struct sc_error why = SC_ERROR_INIT;
+    rc = sc_child_run(&child, &out, &errs, &status, &why);
     struct sc_error ignored = SC_ERROR_INIT;
     if (sc_dir_remove(prober->folder, &ignored) != SC_OK)
         sc_log(SC_LOG_WARN, "ignoring: %s", ignored.message);
     if (rc == SC_TIMEOUT || rc == SC_LIMIT)
-        return command_failed(command, sc_slice_str(err->message), "failed", err);
-    if (rc != SC_OK)
+        return command_failed(command, sc_arena_copy(arena, sc_slice_str(why.message)), "failed", err);
+    if (rc != SC_OK) {
+        if (err)
+            *err = why;
         return rc;
+    }
     char what[64];
     if (WIFSIGNALED(status))
         snprintf(what, sizeof what, "was killed by signal %d", WTERMSIG(status));

@@ -1,0 +1,341 @@
+#include "tests/lib/scratch.h"
+#include "tests/lib/test.h"
+
+#include "agent/shell/probe.h"
+#include "base/limits.h"
+#include "base/os/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+// A python of the test's own: a shell script that notes each start, and prints what a file says.
+struct fixture {
+    char *folder, *bin, *python, *answer, *starts, *site, *classes, *os_release;
+    struct sc_slice path;
+    struct sc_prober *prober;
+    struct sc_arena arena;
+    struct sc_error err;
+};
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+// As if it were written long ago: what is young is not remembered.
+static void age(const char *path)
+{
+    struct timespec then[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, then, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static void answer(struct fixture *f, const char *version, const char *packages)
+{
+    SC_AUTO_FREE char *text = sc_asprintf("{\"version\": \"%s\", \"packages\": [%s], \"watch\": [\"%s\"]}",
+                                          version, packages, f->site);
+    write_file(f->answer, text, 0644);
+}
+
+static void open_prober(struct fixture *f)
+{
+    struct sc_prober_config config = {
+        .classes_path = f->classes, .folder = NULL, .os_release = f->os_release, .timeout_ms = 30000};
+    SC_AUTO_FREE char *probe = sc_scratch_path(f->folder, "probe");
+    config.folder = probe;
+    f->prober = sc_prober_new(&config);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = sc_calloc(1, sizeof *f);
+    f->folder = sc_scratch_new();
+    f->bin = sc_scratch_path(f->folder, "bin");
+    f->python = sc_scratch_path(f->folder, "bin/python3");
+    f->answer = sc_scratch_path(f->folder, "answer");
+    f->starts = sc_scratch_path(f->folder, "starts");
+    f->site = sc_scratch_path(f->folder, "site");
+    f->classes = sc_scratch_path(f->folder, "classes");
+    f->os_release = sc_scratch_path(f->folder, "os-release");
+    assert_int_equal(mkdir(f->bin, 0755) | mkdir(f->site, 0755), 0);
+    SC_AUTO_FREE char *script = sc_asprintf(
+        "#!/bin/sh\n[ \"$1\" = -I ] || exit 9\n/usr/bin/env > %s/env\n/bin/cat %s\n", f->folder, f->answer);
+    write_file(f->python, script, 0755);
+    write_file(f->os_release, "NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n", 0644);
+    f->path = sc_slice_str(f->bin);
+    sc_arena_init(&f->arena);
+    answer(f, "3.11.2", "\"numpy==1.24.2\", \"a-b==1\"");
+    open_prober(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    sc_prober_free(f->prober);
+    sc_arena_done(&f->arena);
+    char *paths[] = {f->bin, f->python, f->answer, f->starts, f->site, f->classes, f->os_release};
+    for (size_t i = 0; i < SC_COUNT(paths); i++)
+        free(paths[i]);
+    sc_scratch_remove(f->folder);
+    free(f);
+    return 0;
+}
+
+static struct sc_class look(struct fixture *f)
+{
+    struct sc_class class_;
+    assert_ok(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), f->err);
+    return class_;
+}
+
+static struct sc_slice part(const struct sc_environment *env, const char *name)
+{
+    for (uint32_t i = 0; i < env->parts.count; i++)
+        if (sc_slice_eq_str(env->parts.items[i].name, name))
+            return env->parts.items[i].value;
+    fail_msg("no part %s", name);
+    return (struct sc_slice){0};
+}
+
+static struct sc_slice text(const struct sc_class *class_, const char *name)
+{
+    struct sc_mp_reader reader = sc_mp_reader(part(&class_->environment, name));
+    struct sc_slice value = sc_mp_get_str(&reader);
+    assert_true(sc_mp_finished(&reader));
+    return value;
+}
+
+static void test_class_has_its_parts_sorted_and_encoded(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_class class_ = look(f);
+    assert_slice(text(&class_, "os"), "debian 12");
+    assert_slice(text(&class_, "python"), "3.11.2");
+    assert_slice(text(&class_, "path"), f->bin);
+    assert_true(sc_slice_starts(text(&class_, "libc"), "glibc "));
+    struct sc_mp_reader reader = sc_mp_reader(part(&class_.environment, "packages"));
+    assert_int_equal(sc_mp_get_array(&reader), 2);
+    assert_slice(sc_mp_get_str(&reader), "a-b==1");
+    assert_slice(sc_mp_get_str(&reader), "numpy==1.24.2");
+    for (uint32_t i = 1; i < class_.environment.parts.count; i++)
+        assert_true(sc_slice_cmp(class_.environment.parts.items[i - 1].name,
+                                 class_.environment.parts.items[i].name) < 0);
+}
+
+static void test_python_gets_a_clean_environment(void **state)
+{
+    struct fixture *f = *state;
+    setenv("PYTHONPATH", "/evil", 1);
+    look(f);
+    SC_AUTO_FREE char *path = sc_scratch_path(f->folder, "env");
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    assert_ok(sc_file_read(path, 1 << 20, &bytes, &f->err), f->err);
+    const char *env = sc_buf_cstr(&bytes);
+    assert_null(strstr(env, "evil"));
+    assert_contains(env, "LANG=C.UTF-8\n");
+    assert_contains(env, "TZ=UTC\n");
+}
+
+// The racy rule cannot be waited out in a test; files that are old but for their change time are what `touch` leaves,
+// and the change time cannot be set. So the moment of looking is what moves: a prober remembers once that time is past.
+static void settle(struct fixture *f)
+{
+    age(f->site);
+    age(f->python);
+    uint32_t before;
+    do {
+        before = sc_prober_started(f->prober);
+        look(f);
+    } while (sc_prober_started(f->prober) != before);
+}
+
+static void test_unchanged_class_starts_no_process(void **state)
+{
+    struct fixture *f = *state;
+    settle(f);
+    uint32_t before = sc_prober_started(f->prober);
+    look(f);
+    assert_int_equal(sc_prober_started(f->prober), before);
+    sc_prober_free(f->prober); // nor does the next life
+    open_prober(f);
+    struct sc_class class_ = look(f);
+    assert_int_equal(sc_prober_started(f->prober), 0);
+    assert_slice(text(&class_, "python"), "3.11.2");
+    assert_ok(sc_prober_remembered(f->prober, f->path, false, &f->arena, &class_, &f->err), f->err);
+}
+
+static void test_changes_are_noticed(void **state)
+{
+    struct fixture *f = *state;
+    settle(f);
+    answer(f, "3.11.2", "\"numpy==1.26.0\"");
+    SC_AUTO_FREE char *dist = sc_asprintf("%s/numpy-1.26.0.dist-info", f->site);
+    assert_int_equal(mkdir(dist, 0755), 0);
+    struct sc_class class_ = look(f);
+    struct sc_mp_reader reader = sc_mp_reader(part(&class_.environment, "packages"));
+    assert_int_equal(sc_mp_get_array(&reader), 1);
+    assert_slice(sc_mp_get_str(&reader), "numpy==1.26.0");
+    settle(f);
+    SC_AUTO_FREE char *first = sc_scratch_path(f->folder, "first"); // another python before it on the PATH
+    SC_AUTO_FREE char *script = sc_scratch_path(f->folder, "first/python3");
+    SC_AUTO_FREE char *path = sc_asprintf("%s:%s", first, f->bin);
+    assert_int_equal(mkdir(first, 0755), 0);
+    f->path = sc_slice_str(path);
+    settle(f);
+    answer(f, "3.12.0", "");
+    assert_int_equal(link(f->python, script), 0);
+    class_ = look(f);
+    assert_slice(text(&class_, "python"), "3.12.0");
+    write_file(f->os_release, "ID=debian\nVERSION_ID=13\n", 0644);
+    class_ = look(f);
+    assert_slice(text(&class_, "os"), "debian 13");
+}
+
+static void test_damaged_memory_counts_as_none(void **state)
+{
+    struct fixture *f = *state;
+    settle(f);
+    sc_prober_free(f->prober);
+    write_file(f->classes, "garbage", 0600);
+    open_prober(f);
+    look(f);
+    assert_int_equal(sc_prober_started(f->prober), 1);
+}
+
+static void test_no_python_is_a_class_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    f->path = sc_slice_str("/nonexistent:relative:");
+    struct sc_class class_ = look(f);
+    assert_slice(text(&class_, "python"), "none");
+    assert_int_equal(sc_prober_started(f->prober), 0);
+}
+
+static void test_python_that_fails_is_an_error_that_names_it(void **state)
+{
+    struct fixture *f = *state;
+    write_file(f->python, "#!/bin/sh\necho broken >&2\nexit 1\n", 0755);
+    struct sc_class class_;
+    assert_rc(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), SC_INVALID);
+    assert_contains(f->err.message, f->python);
+    assert_contains(f->err.message, "broken");
+    write_file(f->python, "#!/bin/sh\necho hello\n", 0755);
+    assert_rc(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), SC_MALFORMED);
+}
+
+static void test_real_python_tells_its_distributions(void **state)
+{
+    struct fixture *f = *state;
+    if (access("/usr/bin/python3", X_OK))
+        skip();
+    f->path = sc_slice_str("/usr/bin:/bin");
+    struct sc_class class_ = look(f);
+    assert_true(sc_slice_starts(text(&class_, "python"), "3."));
+    struct sc_mp_reader reader = sc_mp_reader(part(&class_.environment, "packages"));
+    uint32_t count = sc_mp_get_array(&reader);
+    struct sc_slice previous = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_slice package = sc_mp_get_str(&reader);
+        assert_true(i == 0 || sc_slice_cmp(previous, package) < 0);
+        assert_non_null(memmem(package.ptr, package.len, "==", 2));
+        previous = package;
+    }
+    assert_true(sc_mp_finished(&reader));
+}
+
+// ---- commands
+
+static enum sc_rc ask(struct fixture *f, struct sc_environment *env, struct sc_slice *commands,
+                      uint32_t count)
+{
+    sc_text_list list = {commands, count};
+    return sc_prober_commands(f->prober, sc_slice_str("/usr/bin:/bin"), &list, &f->arena, env, &f->err);
+}
+
+static void test_commands_tell_what_they_print(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_slice commands[] = {SC_SLICE_LIT("echo '  one two  '; echo"),
+                                  SC_SLICE_LIT("ls -A; echo > left; echo $LANG"),
+                                  SC_SLICE_LIT("ls -A; cat; echo done")};
+    struct sc_environment env;
+    assert_ok(ask(f, &env, commands, 3), f->err);
+    struct sc_class class_ = {.environment = env};
+    assert_slice(text(&class_, "probe.0"), "one two");
+    assert_slice(text(&class_, "probe.1"), "C.UTF-8");
+    assert_slice(text(&class_, "probe.2"), "done");
+}
+
+static void test_command_that_fails_or_prints_nothing_is_named(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *command, *part;
+    } cases[] = {
+        {"echo why >&2; exit 4", "probe `echo why >&2; exit 4` exited with 4: why"},
+        {"true", "probe `true` printed nothing"},
+        {"kill -9 $$", "was killed by signal 9"},
+        {"printf '\\377'", "no UTF-8"},
+        {"head -c 70000 /dev/zero", "printed more than 65536 bytes"},
+        {"no-such-program", "exited with 127"},
+    };
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        struct sc_slice command = sc_slice_str(cases[i].command);
+        struct sc_environment env;
+        assert_rc(ask(f, &env, &command, 1), SC_INVALID);
+        assert_contains(f->err.message, cases[i].part);
+        assert_true(f->err.hint[0] != 0);
+    }
+}
+
+static void test_command_that_does_not_end_is_killed(void **state)
+{
+    struct fixture *f = *state;
+    sc_prober_free(f->prober);
+    SC_AUTO_FREE char *probe = sc_scratch_path(f->folder, "probe");
+    struct sc_prober_config config = {.folder = probe, .timeout_ms = 50};
+    f->prober = sc_prober_new(&config);
+    struct sc_slice command = SC_SLICE_LIT("mkfifo f; exec 3<> f; read x <&3");
+    struct sc_environment env;
+    assert_rc(ask(f, &env, &command, 1), SC_INVALID);
+    assert_contains(f->err.message, "did not end within 0.05 s");
+    assert_int_equal(access(probe, F_OK), -1);
+}
+
+static void test_command_does_not_wait_for_what_it_left(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_slice command = SC_SLICE_LIT("mkfifo f; (exec 3<> f; read x <&3) & echo out");
+    struct sc_environment env;
+    assert_ok(ask(f, &env, &command, 1), f->err);
+    struct sc_class class_ = {.environment = env};
+    assert_slice(text(&class_, "probe.0"), "out");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_class_has_its_parts_sorted_and_encoded),
+        TEST(test_python_gets_a_clean_environment),
+        TEST(test_unchanged_class_starts_no_process),
+        TEST(test_changes_are_noticed),
+        TEST(test_damaged_memory_counts_as_none),
+        TEST(test_no_python_is_a_class_of_its_own),
+        TEST(test_python_that_fails_is_an_error_that_names_it),
+        TEST(test_real_python_tells_its_distributions),
+        TEST(test_commands_tell_what_they_print),
+        TEST(test_command_that_fails_or_prints_nothing_is_named),
+        TEST(test_command_that_does_not_end_is_killed),
+        TEST(test_command_does_not_wait_for_what_it_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
