@@ -36,30 +36,13 @@ uint8_t *sc_buf_reserve(struct sc_buf *buf, size_t more)
     return buf->ptr + buf->len;
 }
 
-void sc_buf_add(struct sc_buf *buf, const void *bytes, size_t len)
+void sc_buf_add_slowly(struct sc_buf *buf, const void *bytes, size_t len)
 {
-    if (len == 0)
-        return;
     uint8_t *at = sc_buf_reserve(buf, len);
     if (!at)
         return;
     memcpy(at, bytes, len);
     buf->len += len;
-}
-
-void sc_buf_add_slice(struct sc_buf *buf, struct sc_slice s)
-{
-    sc_buf_add(buf, s.ptr, s.len);
-}
-
-void sc_buf_add_str(struct sc_buf *buf, const char *text)
-{
-    sc_buf_add(buf, text, strlen(text));
-}
-
-void sc_buf_add_byte(struct sc_buf *buf, uint8_t byte)
-{
-    sc_buf_add(buf, &byte, 1);
 }
 
 void sc_buf_printf(struct sc_buf *buf, const char *format, ...)

@@ -19,7 +19,7 @@ struct list {
 
 static bool struct_is_absent(const struct sc_schema *schema, const uint8_t *object);
 
-static bool is_absent(const struct sc_field *field, const uint8_t *at)
+static inline bool is_absent(const struct sc_field *field, const uint8_t *at)
 {
     switch (field->type) {
     case SC_F_BOOL:
@@ -112,13 +112,12 @@ void sc_encode(const struct sc_schema *schema, const void *object, struct sc_buf
             encode_field(&schema->fields[i], base + schema->fields[i].offset, out);
         return;
     }
-    for (uint32_t i = 0; i < schema->field_count; i++)
-        count -= is_absent(&schema->fields[i], base + schema->fields[i].offset);
-    sc_mp_put_map(out, count);
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sc_field *field = &schema->fields[i];
-        if (is_absent(field, base + field->offset))
-            continue;
+    uint64_t present = 0; // most fields of a message are absent: looked at once
+    for (uint32_t i = 0; i < count; i++)
+        present |= (uint64_t)!is_absent(&schema->fields[i], base + schema->fields[i].offset) << i;
+    sc_mp_put_map(out, (uint32_t)__builtin_popcountll(present));
+    for (; present; present &= present - 1) {
+        const struct sc_field *field = &schema->fields[__builtin_ctzll(present)];
         sc_mp_put_cstr(out, field->name);
         encode_field(field, base + field->offset, out);
     }
@@ -334,5 +333,6 @@ bool sc_schema_is_valid(const struct sc_schema *schema)
         if (nested && field->sub != schema && !sc_schema_is_valid(field->sub))
             return false;
     }
-    return schema->field_count > 0 && (!schema->bare || (schema->positional && schema->field_count == 1));
+    return schema->field_count > 0 && schema->field_count <= 64 &&
+           (!schema->bare || (schema->positional && schema->field_count == 1));
 }

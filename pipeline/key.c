@@ -145,8 +145,8 @@ static void put_word(const struct builder *b, const struct sc_word *word, bool s
         if (bytes > 0)
             put_str_head(b->out, bytes);
         for (struct sc_slice text; i < end; i++) {
-            as_text(b, &word->segments.items[i], script, &text);
-            sc_buf_add_slice(b->out, text);
+            if (as_text(b, &word->segments.items[i], script, &text))
+                sc_buf_add_slice(b->out, text);
         }
     }
 }
