@@ -1,0 +1,70 @@
+// The coordinator's configuration file: mistakes are told with file and line, and the nearest key.
+#include "tests/lib/test.h"
+
+#include "coordinator/shell/config.h"
+
+static const char good[] = "# a coordinator\n"
+                           "state: /var/lib/stepcache\n"
+                           "store: dir:/srv/store\n"
+                           "client: ipc:///run/stepcache/client.sock\n"
+                           "agent:  ipc:///run/stepcache/agent.sock   \n"
+                           "store_patience: PT30S\n";
+
+static void test_config_reads_what_is_written(void **state)
+{
+    (void)state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_config config;
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    assert_ok(sc_config_parse("c.conf", sc_slice_str(good), &arena, &config, &err), err);
+    assert_string_equal(config.state, "/var/lib/stepcache");
+    assert_string_equal(config.store, "dir:/srv/store");
+    assert_string_equal(config.domain, "main");
+    assert_string_equal(config.agent, "ipc:///run/stepcache/agent.sock");
+    assert_string_equal(config.tether, "/run/stepcache/tether.sock");
+    assert_int_equal(config.store_patience_ms, 30000);
+    assert_null(config.log);
+    assert_false(config.private_);
+}
+
+static void test_config_mistakes_are_told_with_their_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *story;
+        enum sc_rc rc;
+    } cases[] = {
+        {"stat: /x\n", "c.conf:1: unknown key 'stat': did you mean 'state'?", SC_INVALID},
+        {"state: /x\nquite-another: 1\n", "c.conf:2: unknown key 'quite-another': known are", SC_INVALID},
+        {"state: /x\nstate: /y\n", "c.conf:2: state: given before, in line 1", SC_INVALID},
+        {"state x\n", "c.conf:1: 'state x' is not of the form", SC_INVALID},
+        {"state:\n", "c.conf:1: state: it has no value", SC_INVALID},
+        {"state: relative\n", "c.conf:1: state: 'relative' is not an absolute path", SC_INVALID},
+        {"client: tcp://0.0.0.0:7000\n", "c.conf:1: client: tcp:// endpoints are not built yet",
+         SC_UNSUPPORTED},
+        {"agent: /run/x.sock\n", "c.conf:1: agent: '/run/x.sock' is no endpoint", SC_INVALID},
+        {"domain: Main\n", "c.conf:1: domain: 'Main' is not of the form", SC_INVALID},
+        {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
+        {"state: /x\n", "c.conf: the key 'store' is missing", SC_INVALID},
+        {"state: /x\nstore: /y\nclient: ipc:///a/s\nagent: ipc:///a/s\n",
+         "client and agent need endpoints of their own", SC_INVALID},
+    };
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        struct sc_error err = SC_ERROR_INIT;
+        struct sc_config config;
+        SC_AUTO_ARENA struct sc_arena arena;
+        sc_arena_init(&arena);
+        assert_rc(sc_config_parse("c.conf", sc_slice_str(cases[i].text), &arena, &config, &err), cases[i].rc);
+        assert_contains(err.message, cases[i].story);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_reads_what_is_written),
+        cmocka_unit_test(test_config_mistakes_are_told_with_their_line),
+    };
+    return cmocka_run_group_tests_name("coordinator_config", tests, NULL, NULL);
+}
