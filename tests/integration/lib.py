@@ -302,7 +302,8 @@ class Home:
             source = program(name)
             target = self.path("build", os.path.relpath(source, BUILD))
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy(source, target)
+            if not os.path.exists(target):
+                shutil.copy(source, target)
         return self.path("build/stepctl/stepctl")
 
     def processes(self, name=None):

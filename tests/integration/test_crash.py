@@ -155,6 +155,7 @@ class Crash(lib.Case):
         live.wait()
         self.assertEqual(self.home.wait_gone(), {}, "the runner ends its steps when its agent dies")
         self.finish(project)
+        self.assertEqual(self.home.wait_gone(), {})
         work = self.home.path("cache/stepcache/agent/steps")
         if os.path.isdir(work):
             self.assertEqual(os.listdir(work), [], "work folders of an earlier life")

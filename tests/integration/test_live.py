@@ -61,7 +61,7 @@ class LiveView(lib.Case):
 
     def doc(self, instances=3):
         return self.home.doc({"prepare": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
-                              "train": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "matrix": {"lr": list(range(instances))}, "inputs": {"i": "prepare.o"}, "outputs": {"o": "o"}},
+                              "train": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo "${matrix.lr}" > "${outputs.o}"', "matrix": {"lr": list(range(instances))}, "inputs": {"i": "prepare.o"}, "outputs": {"o": "o"}},
                               "report": {"run": ":", "inputs": {"all": "train.o"}}})
 
     def begin(self, terminal, project, *args):
