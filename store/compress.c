@@ -24,8 +24,9 @@ enum sc_rc sc_decompress(struct sc_slice compressed, size_t max_bytes, struct sc
     size_t frame = ZSTD_findFrameCompressedSize(compressed.ptr, compressed.len);
     unsigned long long size = ZSTD_getFrameContentSize(compressed.ptr, compressed.len);
     if (ZSTD_isError(frame) || frame != compressed.len || size == ZSTD_CONTENTSIZE_ERROR ||
-        size == ZSTD_CONTENTSIZE_UNKNOWN)
-        return sc_error_set(err, SC_CORRUPT, "not one whole zstd frame that tells its size");
+        size == ZSTD_CONTENTSIZE_UNKNOWN || size == 0)
+        return sc_error_set(err, SC_CORRUPT,
+                            "not one whole zstd frame that holds something and tells its size");
     if (size > max_bytes)
         return sc_error_set(err, SC_CORRUPT, "it claims %llu bytes uncompressed; at most %zu may be", size,
                             max_bytes);

@@ -187,8 +187,8 @@ static enum sc_rc do_put(struct dir_store *dir, struct sc_store_op *op, char *pa
 
 static enum sc_rc read_into(int fd, struct sc_store_op *op, size_t size)
 {
-    uint8_t *at = sc_buf_reserve(&op->data, size);
-    if (!at)
+    uint8_t *at = size ? sc_buf_reserve(&op->data, size) : op->data.ptr;
+    if (size && !at)
         return sc_error_set(&op->err, SC_LIMIT, SC_SLICE_FMT ": %zu bytes are too many",
                             SC_SLICE_ARG(op->name), size);
     for (size_t done = 0; done < size;) {

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +73,26 @@ static UNUSED_OK void flip_byte(const char *path, off_t at, bool quiet)
     if (quiet)
         assert_int_equal(futimens(fd, (struct timespec[]){st.st_atim, st.st_mtim}), 0);
     assert_int_equal(fchmod(fd, st.st_mode & 07777), 0);
+}
+
+// Shortens a file, whatever its mode: what a crash before the sync leaves.
+static UNUSED_OK void cut_to(const char *path, off_t bytes)
+{
+    mode_t mode = mode_of(path);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(truncate(path, bytes), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+// Mounts a small tmpfs at "<folder>/<name>". False: we may not; the test skips before it holds anything.
+static UNUSED_OK bool mount_small(const char *folder, const char *name, const char *options)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(folder, name);
+    (void)mkdir(path, 0755);
+    if (mount("tmpfs", path, "tmpfs", 0, options) == 0)
+        return true;
+    print_message("skipped: mounting a small tmpfs needs root\n");
+    return false;
 }
 
 static UNUSED_OK void digest_of_text(const char *text, struct sc_digest *ret_digest)

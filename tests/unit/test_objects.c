@@ -1,0 +1,881 @@
+#include "tests/unit/store_test.h"
+
+#include "store/names.h"
+#include "store/object.h"
+
+#define MAIN sc_slice_str("main")
+
+// A store, a memo and a handle; `next_life` ends the handle and begins another one, as a new process would.
+struct world {
+    struct sc_store *store;
+    struct sc_memo *memo;
+    struct sc_objects *objects;
+    struct sc_arena arena;
+    char *scratch, *root, *layout, *memo_path;
+    uint64_t layout_max_bytes;
+};
+
+static void begin_life(struct world *w)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    assert_ok(sc_store_open(w->root, &w->store, &err), err);
+    w->memo = sc_memo_open(w->memo_path, 100000);
+    struct sc_objects_config config = {.store = w->store,
+                                       .domain = MAIN,
+                                       .memo = w->memo,
+                                       .layout_folder = w->layout,
+                                       .layout_max_bytes = w->layout_max_bytes};
+    assert_ok(sc_objects_new(&config, &w->objects, &err), err);
+}
+
+static void end_life(struct world *w)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    sc_objects_free(w->objects);
+    assert_ok(sc_memo_save(w->memo, &err), err);
+    sc_memo_close(w->memo);
+    sc_store_close(w->store);
+}
+
+static void next_life(struct world *w)
+{
+    end_life(w);
+    begin_life(w);
+}
+
+static int setup(void **state)
+{
+    struct world *w = sc_calloc(1, sizeof *w);
+    w->scratch = sc_scratch_new();
+    w->root = sc_scratch_path(w->scratch, "store");
+    w->layout = sc_scratch_path(w->scratch, "layout");
+    w->memo_path = sc_scratch_path(w->scratch, "memo");
+    sc_arena_init(&w->arena);
+    *state = w;
+    begin_life(w);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    end_life(w);
+    sc_arena_done(&w->arena);
+    sc_scratch_remove(w->scratch);
+    free(w->root);
+    free(w->layout);
+    free(w->memo_path);
+    free(w);
+    return 0;
+}
+
+static char *object_path(const struct world *w, const struct sc_digest *digest, bool tree)
+{
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    if (tree)
+        sc_name_tree(&name, MAIN, digest);
+    else
+        sc_name_cas(&name, MAIN, digest);
+    return sc_scratch_path(w->root, sc_buf_cstr(&name));
+}
+
+static struct sc_digest put_text(struct world *w, const char *text, bool force)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_digest digest;
+    assert_ok(sc_objects_put_bytes(w->objects, sc_slice_str(text), force, &digest, &err), err);
+    return digest;
+}
+
+static enum sc_rc get_text(struct world *w, const struct sc_digest *digest, const char *want)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    sc_buf_init(&bytes, 0);
+    enum sc_rc rc = sc_objects_get_bytes(w->objects, digest, 1 << 20, &bytes, &err);
+    if (rc == SC_OK)
+        assert_slice(sc_buf_slice(&bytes), want);
+    return rc;
+}
+
+static void sync_store(struct world *w)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    assert_ok(sc_objects_sync(w->objects, &err), err);
+}
+
+static uint64_t put_count(const struct world *w)
+{
+    return sc_store_counts(w->store).puts;
+}
+
+static struct sc_artifact text_artifact(struct world *w, const char *text, bool exec)
+{
+    struct sc_digest digest = put_text(w, text, false);
+    return (struct sc_artifact){
+        .kind = SC_ARTIFACT_FILE, .exec = exec, .digest = digest, .bytes = strlen(text), .files = 1};
+}
+
+// A folder with all that a tree can hold, hashed and put.
+static struct sc_artifact put_folder(struct world *w, const char *name, struct sc_tree *ret_tree)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, name);
+    SC_AUTO_FREE char *sub = sc_scratch_path(root, "sub");
+    SC_AUTO_FREE char *empty = sc_scratch_path(root, "empty");
+    SC_AUTO_FREE char *link = sc_scratch_path(sub, "link");
+    SC_AUTO_FREE char *run = sc_scratch_path(sub, "run");
+    if (access(root, F_OK) != 0) {
+        make_dir(root);
+        make_dir(sub);
+        make_dir(empty);
+        write_below(root, "a b\n\"'", "blank");
+        write_below(root, "-rf", "dash");
+        write_below(root, "raw\xff", "raw");
+        write_below(sub, "same", "blank");
+        write_text(run, "#!/bin/sh\n");
+        assert_int_equal(chmod(run, 0755), 0);
+        assert_int_equal(symlink("../-rf", link), 0);
+    }
+    struct sc_hash_options options = {.memo = w->memo};
+    assert_ok(sc_hash_dir(root, &options, &w->arena, ret_tree, &err), err);
+    assert_ok(sc_objects_put_tree(w->objects, root, ret_tree, false, false, &err), err);
+    return sc_hash_dir_artifact(ret_tree);
+}
+
+static char *local(struct world *w, const struct sc_artifact *artifact)
+{
+    SC_AUTO_BUF struct sc_buf path;
+    struct sc_error err = SC_ERROR_INIT;
+    sc_buf_init(&path, 0);
+    assert_ok(sc_objects_local(w->objects, artifact, &path, NULL, &err), err);
+    return sc_strdup(sc_buf_cstr(&path));
+}
+
+static enum sc_rc try_local(struct world *w, const struct sc_artifact *artifact, struct sc_digest *ret_lost)
+{
+    SC_AUTO_BUF struct sc_buf path;
+    struct sc_error err = SC_ERROR_INIT;
+    sc_buf_init(&path, 0);
+    enum sc_rc rc = sc_objects_local(w->objects, artifact, &path, ret_lost, &err);
+    if (rc == SC_OK)
+        sc_objects_unpin(w->objects, artifact);
+    return rc;
+}
+
+static void assert_tree_at(const char *path, const struct sc_artifact *artifact)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_tree tree;
+    sc_arena_init(&arena);
+    assert_ok(sc_hash_dir(path, NULL, &arena, &tree, &err), err);
+    assert_true(sc_digest_eq(&tree.nodes.items[0].digest, &artifact->digest));
+}
+
+// ---- files
+
+static void test_objects_bytes_come_back_and_are_put_once(void **state)
+{
+    struct world *w = *state;
+    struct sc_digest digest = put_text(w, "hello", false);
+    uint64_t before = put_count(w);
+    assert_hex(&digest, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    put_text(w, "hello", false);
+    assert_int_equal(put_count(w), before);
+    put_text(w, "hello", true);
+    assert_int_equal(put_count(w), before + 1);
+    assert_rc(get_text(w, &digest, "hello"), SC_OK);
+    SC_AUTO_FREE char *path = object_path(w, &digest, false);
+    assert_file(path, "hello"); // plain: its name is its sha256sum
+    next_life(w);
+    before = put_count(w);
+    put_text(w, "hello", false);
+    assert_int_equal(put_count(w), before);
+}
+
+static void test_objects_missing_is_not_found_by_name(void **state)
+{
+    struct world *w = *state;
+    struct sc_digest missing = {{0xaa}}, lost = {{0}};
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_tree tree;
+    sc_buf_init(&bytes, 0);
+    assert_rc(sc_objects_get_bytes(w->objects, &missing, 100, &bytes, &err), SC_NOT_FOUND);
+    assert_contains(err.message, "aa0000");
+    assert_rc(sc_objects_get_tree(w->objects, &missing, &w->arena, &tree, &err), SC_NOT_FOUND);
+    struct sc_artifact artifact = {.kind = SC_ARTIFACT_FILE, .digest = missing};
+    assert_rc(try_local(w, &artifact, &lost), SC_NOT_FOUND);
+    assert_true(sc_digest_eq(&lost, &missing));
+    artifact.kind = SC_ARTIFACT_DIR;
+    lost = (struct sc_digest){{0}};
+    assert_rc(try_local(w, &artifact, &lost), SC_NOT_FOUND);
+    assert_true(sc_digest_eq(&lost, &missing));
+}
+
+static void test_objects_flipped_byte_is_corrupt_and_a_put_heals_it(void **state)
+{
+    struct world *w = *state;
+    for (int quiet = 0; quiet < 2; quiet++) {
+        for (int life = 0; life < 2; life++) {
+            struct sc_digest digest = put_text(w, "precious", false), lost = {{0}};
+            struct sc_artifact artifact = text_artifact(w, "precious", false);
+            SC_AUTO_FREE char *path = object_path(w, &digest, false);
+            sync_store(w);
+            flip_byte(path, 3, quiet);
+            if (life)
+                next_life(w);
+            assert_rc(try_local(w, &artifact, &lost), SC_CORRUPT);
+            assert_true(sc_digest_eq(&lost, &digest));
+            assert_int_not_equal(access(path, F_OK), 0); // set aside: nobody reads it again
+            assert_rc(try_local(w, &artifact, &lost), SC_NOT_FOUND);
+            put_text(w, "precious", false);
+            assert_rc(try_local(w, &artifact, &lost), SC_OK);
+            assert_rc(get_text(w, &digest, "precious"), SC_OK);
+        }
+    }
+}
+
+static void test_objects_damaged_one_is_not_taken_for_present_by_a_put(void **state)
+{
+    struct world *w = *state;
+    struct sc_digest digest = put_text(w, "precious", false);
+    SC_AUTO_FREE char *path = object_path(w, &digest, false);
+    flip_byte(path, 0, true);
+    put_text(w, "precious", false);
+    assert_rc(get_text(w, &digest, "precious"), SC_OK);
+    // cut, as after a crash before the sync
+    cut_to(path, 2);
+    next_life(w);
+    put_text(w, "precious", false);
+    assert_rc(get_text(w, &digest, "precious"), SC_OK);
+}
+
+static void test_objects_get_of_a_damaged_one_is_corrupt_and_sets_it_aside(void **state)
+{
+    struct world *w = *state;
+    struct sc_digest digest = put_text(w, "precious", false);
+    SC_AUTO_FREE char *path = object_path(w, &digest, false);
+    flip_byte(path, 0, true);
+    assert_rc(get_text(w, &digest, NULL), SC_CORRUPT);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_rc(get_text(w, &digest, NULL), SC_NOT_FOUND);
+}
+
+static void test_objects_checked_one_is_not_read_again_in_the_next_life(void **state)
+{
+    struct world *w = *state;
+    struct sc_artifact artifact = text_artifact(w, "checked", false);
+    SC_AUTO_FREE char *path = object_path(w, &artifact.digest, false);
+    struct stat st;
+    struct sc_digest known;
+    assert_int_equal(stat(path, &st), 0);
+    assert_false(sc_memo_find(w->memo, &st, &known)); // not durable yet: a crash may tear it
+    sync_store(w);
+    assert_true(sc_memo_find(w->memo, &st, &known));
+    assert_true(sc_digest_eq(&known, &artifact.digest));
+    next_life(w);
+    assert_true(sc_memo_find(w->memo, &st, &known));
+}
+
+static void test_objects_put_file_moves_or_copies(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact;
+    SC_AUTO_FREE char *file = sc_scratch_path(w->scratch, "file");
+    struct stat before, after;
+    write_text(file, "moved");
+    assert_ok(sc_hash_file(file, NULL, &artifact, &err), err);
+    assert_int_equal(stat(file, &before), 0);
+    assert_ok(sc_objects_put_file(w->objects, file, &artifact, true, false, &err), err);
+    SC_AUTO_FREE char *path = object_path(w, &artifact.digest, false);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_int_equal(mode_of(path), 0444);
+    write_text(file, "copied");
+    assert_ok(sc_hash_file(file, NULL, &artifact, &err), err);
+    assert_ok(sc_objects_put_file(w->objects, file, &artifact, false, false, &err), err);
+    assert_rc(get_text(w, &artifact.digest, "copied"), SC_OK);
+    assert_file(file, "copied");
+}
+
+static void test_objects_file_that_changed_since_it_was_hashed_is_busy_and_not_kept(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact;
+    SC_AUTO_FREE char *file = sc_scratch_path(w->scratch, "file");
+    write_text(file, "hashed");
+    assert_ok(sc_hash_file(file, NULL, &artifact, &err), err);
+    write_text(file, "others");
+    assert_rc(sc_objects_put_file(w->objects, file, &artifact, false, false, &err), SC_BUSY);
+    assert_contains(err.message, file);
+    assert_rc(get_text(w, &artifact.digest, NULL), SC_NOT_FOUND);
+    assert_rc(sc_objects_put_file(w->objects, file, &artifact, false, true, &err), SC_BUSY);
+    assert_rc(get_text(w, &artifact.digest, NULL), SC_NOT_FOUND);
+}
+
+// ---- folders
+
+static void test_objects_tree_comes_back_as_it_was(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree, found;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    assert_ok(sc_objects_get_tree(w->objects, &artifact.digest, &w->arena, &found, &err), err);
+    assert_int_equal(found.nodes.count, tree.nodes.count);
+    assert_int_equal(found.files, tree.files);
+    assert_int_equal(found.bytes, tree.bytes);
+    uint64_t before = put_count(w);
+    put_folder(w, "input", &tree);
+    assert_int_equal(put_count(w), before);
+    next_life(w);
+    before = put_count(w);
+    put_folder(w, "input", &tree);
+    assert_int_equal(put_count(w), before);
+}
+
+static void test_objects_extract_gives_own_bytes_and_plain_modes(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    SC_AUTO_FREE char *dest = sc_scratch_path(w->scratch, "out");
+    SC_AUTO_FREE char *run = sc_scratch_path(dest, "sub/run");
+    SC_AUTO_FREE char *dash = sc_scratch_path(dest, "-rf");
+    SC_AUTO_FREE char *sub = sc_scratch_path(dest, "sub");
+    struct stat st;
+    mode_t old = umask(0077);
+    assert_ok(sc_objects_extract(w->objects, &artifact, dest, &err), err);
+    umask(old);
+    assert_tree_at(dest, &artifact);
+    assert_int_equal(mode_of(run), 0755);
+    assert_int_equal(mode_of(dash), 0644);
+    assert_int_equal(mode_of(sub), 0755);
+    assert_int_equal(mode_of(dest), 0755);
+    assert_int_equal(stat(dash, &st), 0);
+    assert_int_equal(st.st_nlink, 1);
+    write_text(dash, "changed"); // nobody else's bytes
+    struct sc_digest digest;
+    digest_of_text("dash", &digest);
+    assert_rc(get_text(w, &digest, "dash"), SC_OK);
+    assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_EXISTS);
+    assert_file(dash, "changed");
+}
+
+static void test_objects_extract_of_a_file_is_whole_or_not_there(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = text_artifact(w, "some text", true);
+    SC_AUTO_FREE char *dest = sc_scratch_path(w->scratch, "out");
+    SC_AUTO_FREE char *path = object_path(w, &artifact.digest, false);
+    assert_ok(sc_objects_extract(w->objects, &artifact, dest, &err), err);
+    assert_file(dest, "some text");
+    assert_int_equal(mode_of(dest), 0755);
+    assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_EXISTS);
+    assert_int_equal(unlink(dest), 0);
+    flip_byte(path, 2, true);
+    assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_CORRUPT);
+    assert_int_not_equal(access(dest, F_OK), 0);
+    struct sc_artifact inlined = {.kind = SC_ARTIFACT_FILE,
+                                  .has_inline = true,
+                                  .bytes = 2,
+                                  .files = 1,
+                                  .inline_bytes = sc_slice_str("in")};
+    digest_of_text("in", &inlined.digest);
+    assert_ok(sc_objects_extract(w->objects, &inlined, dest, &err), err);
+    assert_file(dest, "in");
+    assert_int_equal(mode_of(dest), 0644);
+    assert_int_equal(unlink(dest), 0);
+    inlined.inline_bytes = sc_slice_str("no");
+    assert_rc(sc_objects_extract(w->objects, &inlined, dest, &err), SC_CORRUPT);
+    assert_int_not_equal(access(dest, F_OK), 0);
+}
+
+static void test_objects_extract_of_a_folder_that_lost_a_file_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    struct sc_digest raw;
+    digest_of_text("raw", &raw);
+    SC_AUTO_FREE char *path = object_path(w, &raw, false);
+    SC_AUTO_FREE char *dest = sc_scratch_path(w->scratch, "out");
+    assert_int_equal(unlink(path), 0);
+    assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_NOT_FOUND);
+    assert_int_not_equal(access(dest, F_OK), 0);
+}
+
+// ---- what steps are given
+
+static void test_objects_local_file_is_the_object_itself(void **state)
+{
+    struct world *w = *state;
+    struct sc_artifact artifact = text_artifact(w, "input", false);
+    SC_AUTO_FREE char *want = object_path(w, &artifact.digest, false);
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    assert_string_equal(path, want);
+    sc_objects_unpin(w->objects, &artifact);
+}
+
+static void test_objects_local_executable_is_a_copy_made_once(void **state)
+{
+    struct world *w = *state;
+    struct sc_artifact artifact = text_artifact(w, "#!/bin/sh\n", true);
+    struct stat one, other;
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    assert_int_equal(mode_of(path), 0555);
+    assert_file(path, "#!/bin/sh\n");
+    assert_int_equal(stat(path, &one), 0);
+    assert_int_equal(one.st_nlink, 1);
+    SC_AUTO_FREE char *again = local(w, &artifact);
+    assert_string_equal(path, again);
+    sc_objects_unpin(w->objects, &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+    next_life(w);
+    SC_AUTO_FREE char *later = local(w, &artifact);
+    assert_int_equal(stat(later, &other), 0);
+    assert_int_equal(one.st_ino, other.st_ino);
+    flip_byte(later, 1, true); // noticed, and made again
+    SC_AUTO_FREE char *healed = local(w, &artifact);
+    assert_file(healed, "#!/bin/sh\n");
+    sc_objects_unpin(w->objects, &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+}
+
+static void test_objects_local_inline_needs_no_store(void **state)
+{
+    struct world *w = *state;
+    struct sc_artifact artifact = {.kind = SC_ARTIFACT_FILE,
+                                   .has_inline = true,
+                                   .bytes = 5,
+                                   .files = 1,
+                                   .inline_bytes = sc_slice_str("small")};
+    digest_of_text("small", &artifact.digest);
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    assert_file(path, "small");
+    assert_int_equal(mode_of(path), 0444);
+    sc_objects_unpin(w->objects, &artifact);
+    artifact.exec = true;
+    SC_AUTO_FREE char *run = local(w, &artifact);
+    assert_file(run, "small");
+    assert_int_equal(mode_of(run), 0555);
+    sc_objects_unpin(w->objects, &artifact);
+    artifact.exec = false;
+    artifact.digest.bytes[0] ^= 1;
+    assert_rc(try_local(w, &artifact, NULL), SC_CORRUPT);
+}
+
+static void test_objects_local_folder_is_laid_out_once_and_read_only(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    struct stat one, other, object;
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    SC_AUTO_FREE char *dash = sc_scratch_path(path, "-rf");
+    SC_AUTO_FREE char *run = sc_scratch_path(path, "sub/run");
+    SC_AUTO_FREE char *sub = sc_scratch_path(path, "sub");
+    struct sc_digest digest;
+    digest_of_text("dash", &digest);
+    SC_AUTO_FREE char *object_at = object_path(w, &digest, false);
+    assert_tree_at(path, &artifact);
+    assert_int_equal(mode_of(path), 0555);
+    assert_int_equal(mode_of(sub), 0555);
+    assert_int_equal(mode_of(dash), 0444);
+    assert_int_equal(mode_of(run), 0555);
+    assert_int_equal(stat(dash, &one), 0);
+    assert_int_equal(stat(object_at, &object), 0);
+    assert_int_equal(one.st_ino, object.st_ino);
+    assert_int_equal(stat(path, &one), 0);
+    for (int i = 0; i < 3; i++) {
+        SC_AUTO_FREE char *again = local(w, &artifact);
+        assert_string_equal(path, again);
+        sc_objects_unpin(w->objects, &artifact);
+    }
+    sc_objects_unpin(w->objects, &artifact);
+    sync_store(w);
+    next_life(w);
+    SC_AUTO_FREE char *later = local(w, &artifact);
+    assert_int_equal(stat(later, &other), 0);
+    assert_int_equal(one.st_ino, other.st_ino);
+    sc_objects_unpin(w->objects, &artifact);
+}
+
+static void test_objects_damaged_layout_is_noticed_in_the_next_life_and_laid_out_again(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    static const char *const names[] = {"sub/run", "sub/link", "-rf", "empty"};
+    for (size_t i = 0; i < SC_COUNT(names); i++) {
+        SC_AUTO_FREE char *path = local(w, &artifact);
+        SC_AUTO_FREE char *at = sc_scratch_path(path, names[i]);
+        sc_objects_unpin(w->objects, &artifact);
+        sync_store(w);
+        // a copy or a missing entry: the object itself stays good
+        SC_AUTO_FREE char *parent = sc_asprintf("%.*s", (int)(strrchr(at, '/') - at), at);
+        assert_int_equal(chmod(parent, 0755), 0);
+        if (i == 0) {
+            assert_int_equal(unlink(at), 0);
+            write_text(at, "#!/bin/no\n");
+        } else {
+            assert_int_equal(remove(at), 0);
+        }
+        next_life(w);
+        SC_AUTO_FREE char *again = local(w, &artifact);
+        assert_tree_at(again, &artifact);
+        sc_objects_unpin(w->objects, &artifact);
+    }
+}
+
+static void test_objects_layout_whose_object_was_tampered_with_is_corrupt_and_names_it(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    struct sc_digest dash, lost = {{0}};
+    digest_of_text("dash", &dash);
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    SC_AUTO_FREE char *at = sc_scratch_path(path, "-rf");
+    sc_objects_unpin(w->objects, &artifact);
+    sync_store(w);
+    flip_byte(at, 0, true); // the file is the object
+    next_life(w);
+    assert_rc(try_local(w, &artifact, &lost), SC_CORRUPT);
+    assert_true(sc_digest_eq(&lost, &dash));
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "input");
+    assert_ok(sc_objects_put_tree(w->objects, root, &tree, false, true, &err), err);
+    assert_rc(try_local(w, &artifact, &lost), SC_OK);
+}
+
+static void test_objects_fan_in_is_the_folder_that_its_entries_make(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    struct sc_artifact inlined = {.kind = SC_ARTIFACT_FILE,
+                                  .has_inline = true,
+                                  .bytes = 2,
+                                  .files = 1,
+                                  .inline_bytes = sc_slice_str("in")};
+    digest_of_text("in", &inlined.digest);
+    struct sc_fan_in_entry entries[] = {
+        {sc_slice_str("lr=0.1"), put_folder(w, "input", &tree)},
+        {sc_slice_str("lr=0.2"), text_artifact(w, "model", false)},
+        {sc_slice_str("lr=0.3"), text_artifact(w, "#!run", true)},
+        {sc_slice_str("lr=0.4"), inlined},
+    };
+    struct sc_artifact artifact = sc_fan_in_artifact(entries, 4);
+    assert_int_equal(artifact.kind, SC_ARTIFACT_DIR);
+    assert_int_equal(artifact.files, entries[0].artifact.files + 3);
+    assert_int_equal(artifact.bytes, entries[0].artifact.bytes + 12);
+    assert_ok(sc_objects_local_fan_in(w->objects, entries, 4, &path, NULL, &err), err);
+    assert_tree_at(sc_buf_cstr(&path), &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+    SC_AUTO_FREE char *object = object_path(w, &entries[1].artifact.digest, false);
+    struct sc_digest lost;
+    assert_int_equal(unlink(object), 0);
+    // laid out in this life: still whole, whatever became of the object
+    assert_ok(sc_objects_local_fan_in(w->objects, entries, 4, &path, &lost, &err), err);
+    sc_objects_unpin(w->objects, &artifact);
+    entries[3].name = sc_slice_str("lr=0.5");
+    assert_rc(sc_objects_local_fan_in(w->objects, entries, 4, &path, &lost, &err), SC_NOT_FOUND);
+    assert_true(sc_digest_eq(&lost, &entries[1].artifact.digest));
+    artifact = sc_fan_in_artifact(NULL, 0);
+    assert_ok(sc_objects_local_fan_in(w->objects, NULL, 0, &path, &lost, &err), err);
+    assert_tree_at(sc_buf_cstr(&path), &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+}
+
+// ---- the bound
+
+static struct sc_artifact folder_of(struct world *w, int number, size_t bytes)
+{
+    char name[32];
+    struct sc_tree tree;
+    struct sc_error err = SC_ERROR_INIT;
+    snprintf(name, sizeof name, "folder-%d", number);
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, name);
+    SC_AUTO_FREE char *file = sc_scratch_path(root, "f");
+    SC_AUTO_FREE char *content = sc_calloc(bytes, 1);
+    memset(content, 'a' + number, bytes);
+    make_dir(root);
+    write_bytes(file, content, bytes);
+    assert_ok(sc_hash_dir(root, NULL, &w->arena, &tree, &err), err);
+    assert_ok(sc_objects_put_tree(w->objects, root, &tree, false, false, &err), err);
+    return sc_hash_dir_artifact(&tree);
+}
+
+static void test_objects_layouts_least_recently_used_leave_and_never_a_pinned_one(void **state)
+{
+    struct world *w = *state;
+    end_life(w);
+    w->layout_max_bytes = 250;
+    begin_life(w);
+    struct sc_artifact folders[5];
+    char *paths[5];
+    for (int i = 0; i < 5; i++)
+        folders[i] = folder_of(w, i, 100);
+    paths[0] = local(w, &folders[0]); // stays pinned
+    paths[1] = local(w, &folders[1]);
+    sc_objects_unpin(w->objects, &folders[1]);
+    paths[2] = local(w, &folders[2]);
+    sc_objects_unpin(w->objects, &folders[2]);
+    assert_int_equal(access(paths[0], F_OK), 0);
+    assert_int_not_equal(access(paths[1], F_OK), 0);
+    assert_int_equal(access(paths[2], F_OK), 0);
+    for (int i = 3; i < 5; i++)
+        paths[i] = local(w, &folders[i]); // all pinned: more than the bound, and all stay
+    assert_int_equal(access(paths[0], F_OK), 0);
+    assert_int_not_equal(access(paths[2], F_OK), 0);
+    assert_int_equal(access(paths[3], F_OK), 0);
+    assert_int_equal(access(paths[4], F_OK), 0);
+    SC_AUTO_FREE char *again = local(w, &folders[1]); // one that left is laid out again
+    assert_tree_at(again, &folders[1]);
+    for (int i = 0; i < 5; i++)
+        free(paths[i]);
+    for (int i = 0; i < 5; i++)
+        if (i != 2)
+            sc_objects_unpin(w->objects, &folders[i]);
+}
+
+struct other_handle {
+    const struct world *w;
+    struct sc_artifact pinned;
+    int ready_fd, end_fd;
+};
+
+static int hold_a_pin(void *context)
+{
+    struct other_handle *o = context;
+    struct sc_store *store;
+    struct sc_objects *objects;
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_BUF struct sc_buf path;
+    char byte = 1;
+    sc_buf_init(&path, 0);
+    if (sc_store_open(o->w->root, &store, &err) != SC_OK)
+        return 1;
+    struct sc_objects_config config = {
+        .store = store, .domain = MAIN, .layout_folder = o->w->layout, .layout_max_bytes = 150};
+    if (sc_objects_new(&config, &objects, &err) != SC_OK ||
+        sc_objects_local(objects, &o->pinned, &path, NULL, &err) != SC_OK)
+        return 2;
+    if (write(o->ready_fd, &byte, 1) != 1 || read(o->end_fd, &byte, 1) != 1)
+        return 3;
+    _exit(0); // dies with its pin
+}
+
+static void test_objects_layout_pinned_by_another_process_stays_until_that_dies(void **state)
+{
+    struct world *w = *state;
+    end_life(w);
+    w->layout_max_bytes = 150;
+    begin_life(w);
+    struct sc_artifact theirs = folder_of(w, 0, 100), ours = folder_of(w, 1, 100),
+                       last = folder_of(w, 2, 100);
+    int ready[2], finish[2];
+    char byte = 1;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(finish, O_CLOEXEC), 0);
+    SC_AUTO_FREE char *path = local(w, &theirs);
+    sc_objects_unpin(w->objects, &theirs);
+    struct other_handle other = {w, theirs, ready[1], finish[0]};
+    pid_t pid = start_child(hold_a_pin, &other);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    SC_AUTO_FREE char *second = local(w, &ours);
+    sc_objects_unpin(w->objects, &ours);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(write(finish[1], &byte, 1), 1);
+    assert_int_equal(wait_child(pid), 0);
+    SC_AUTO_FREE char *third = local(w, &last);
+    sc_objects_unpin(w->objects, &last);
+    assert_int_not_equal(access(path, F_OK), 0);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(finish[i]);
+    }
+}
+
+static int lay_out(void *context)
+{
+    struct other_handle *o = context;
+    struct sc_store *store;
+    struct sc_objects *objects;
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    if (sc_store_open(o->w->root, &store, &err) != SC_OK)
+        return 1;
+    struct sc_objects_config config = {.store = store, .domain = MAIN, .layout_folder = o->w->layout};
+    enum sc_rc rc = sc_objects_new(&config, &objects, &err);
+    if (rc == SC_OK)
+        rc = sc_objects_local(objects, &o->pinned, &path, NULL, &err);
+    if (rc != SC_OK)
+        fprintf(stderr, "%s\n", err.message);
+    sc_objects_free(objects);
+    sc_store_close(store);
+    return rc == SC_OK ? 0 : 2;
+}
+
+static void test_objects_folder_laid_out_by_several_at_once_is_whole(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    for (int round = 0; round < 5; round++) {
+        struct other_handle other = {.w = w, .pinned = artifact};
+        pid_t pids[6];
+        SC_AUTO_FREE char *trees = sc_scratch_path(w->layout, "trees");
+        struct sc_error err = SC_ERROR_INIT;
+        assert_ok(sc_dir_remove(trees, &err), err);
+        for (int i = 0; i < 6; i++)
+            pids[i] = start_child(lay_out, &other);
+        for (int i = 0; i < 6; i++)
+            assert_int_equal(wait_child(pids[i]), 0);
+    }
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    assert_tree_at(path, &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+}
+
+static void test_objects_layout_on_another_file_system_is_a_copy(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    end_life(w);
+    bool mounted = mount_small(w->scratch, "layout", "size=8m");
+    begin_life(w);
+    if (!mounted)
+        skip();
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    SC_AUTO_FREE char *path = local(w, &artifact);
+    assert_tree_at(path, &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+    sync_store(w);
+    next_life(w);
+    SC_AUTO_FREE char *again = local(w, &artifact);
+    assert_tree_at(again, &artifact);
+    sc_objects_unpin(w->objects, &artifact);
+    end_life(w);
+    umount2(w->layout, MNT_DETACH);
+    begin_life(w);
+}
+
+// ---- presence
+
+static void test_objects_presence_tells_missing_cut_and_inline(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree;
+    struct sc_artifact there = text_artifact(w, "there", false), gone = text_artifact(w, "gone", false),
+                       cut = text_artifact(w, "cut short", false);
+    struct sc_artifact folder = put_folder(w, "input", &tree),
+                       no_folder = {.kind = SC_ARTIFACT_DIR, .digest = {{1}}};
+    struct sc_artifact inlined = {.kind = SC_ARTIFACT_FILE, .has_inline = true, .digest = {{2}}};
+    SC_AUTO_FREE char *gone_path = object_path(w, &gone.digest, false);
+    SC_AUTO_FREE char *cut_path = object_path(w, &cut.digest, false);
+    assert_int_equal(unlink(gone_path), 0);
+    cut_to(cut_path, 3);
+    const struct sc_artifact *const artifacts[] = {&there, &gone, &cut, &folder, &no_folder, &inlined};
+    static const enum sc_rc want[] = {SC_OK, SC_NOT_FOUND, SC_CORRUPT, SC_OK, SC_NOT_FOUND, SC_OK};
+    enum sc_rc rets[6];
+    for (int deep = 0; deep < 2; deep++) {
+        sc_objects_presence(w->objects, artifacts, 6, deep, rets);
+        for (int i = 0; i < 6; i++)
+            assert_rc(rets[i], want[i]);
+    }
+    struct sc_digest raw;
+    digest_of_text("raw", &raw);
+    SC_AUTO_FREE char *raw_path = object_path(w, &raw, false);
+    assert_int_equal(unlink(raw_path), 0);
+    sc_objects_presence(w->objects, artifacts, 6, false, rets);
+    assert_rc(rets[3], SC_OK);
+    sc_objects_presence(w->objects, artifacts, 6, true, rets);
+    assert_rc(rets[3], SC_NOT_FOUND);
+}
+
+static void test_objects_flipped_byte_of_a_tree_object_is_corrupt_and_a_put_heals_it(void **state)
+{
+    struct world *w = *state;
+    struct sc_tree tree, found;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact = put_folder(w, "input", &tree);
+    SC_AUTO_FREE char *path = object_path(w, &artifact.digest, true);
+    sync_store(w);
+    flip_byte(path, 20, true);
+    struct sc_digest lost = {{0}};
+    assert_rc(try_local(w, &artifact, &lost), SC_CORRUPT);
+    assert_true(sc_digest_eq(&lost, &artifact.digest));
+    assert_rc(sc_objects_get_tree(w->objects, &artifact.digest, &w->arena, &found, &err), SC_NOT_FOUND);
+    put_folder(w, "input", &tree);
+    assert_rc(try_local(w, &artifact, NULL), SC_OK);
+}
+
+static void test_objects_large_sparse_file_goes_in_and_out_sparse(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact artifact;
+    struct stat st;
+    static const off_t size = (off_t)256 << 20;
+    SC_AUTO_FREE char *file = sc_scratch_path(w->scratch, "sparse");
+    SC_AUTO_FREE char *dest = sc_scratch_path(w->scratch, "out");
+    SC_AUTO_CLOSE int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, size), 0);
+    assert_int_equal(pwrite(fd, "end", 3, size - 3), 3);
+    assert_ok(sc_hash_file(file, NULL, &artifact, &err), err);
+    assert_ok(sc_objects_put_file(w->objects, file, &artifact, false, false, &err), err);
+    assert_ok(sc_objects_extract(w->objects, &artifact, dest, &err), err);
+    assert_int_equal(stat(dest, &st), 0);
+    assert_int_equal(st.st_size, size);
+    assert_true(st.st_blocks * 512 < 1 << 20);
+    SC_AUTO_FREE char *path = object_path(w, &artifact.digest, false);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 < 1 << 20);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_objects_bytes_come_back_and_are_put_once),
+        T(test_objects_missing_is_not_found_by_name),
+        T(test_objects_flipped_byte_is_corrupt_and_a_put_heals_it),
+        T(test_objects_damaged_one_is_not_taken_for_present_by_a_put),
+        T(test_objects_get_of_a_damaged_one_is_corrupt_and_sets_it_aside),
+        T(test_objects_checked_one_is_not_read_again_in_the_next_life),
+        T(test_objects_put_file_moves_or_copies),
+        T(test_objects_file_that_changed_since_it_was_hashed_is_busy_and_not_kept),
+        T(test_objects_tree_comes_back_as_it_was),
+        T(test_objects_extract_gives_own_bytes_and_plain_modes),
+        T(test_objects_extract_of_a_file_is_whole_or_not_there),
+        T(test_objects_extract_of_a_folder_that_lost_a_file_leaves_nothing),
+        T(test_objects_local_file_is_the_object_itself),
+        T(test_objects_local_executable_is_a_copy_made_once),
+        T(test_objects_local_inline_needs_no_store),
+        T(test_objects_local_folder_is_laid_out_once_and_read_only),
+        T(test_objects_damaged_layout_is_noticed_in_the_next_life_and_laid_out_again),
+        T(test_objects_layout_whose_object_was_tampered_with_is_corrupt_and_names_it),
+        T(test_objects_fan_in_is_the_folder_that_its_entries_make),
+        T(test_objects_layouts_least_recently_used_leave_and_never_a_pinned_one),
+        T(test_objects_layout_pinned_by_another_process_stays_until_that_dies),
+        T(test_objects_folder_laid_out_by_several_at_once_is_whole),
+        T(test_objects_layout_on_another_file_system_is_a_copy),
+        T(test_objects_presence_tells_missing_cut_and_inline),
+        T(test_objects_flipped_byte_of_a_tree_object_is_corrupt_and_a_put_heals_it),
+        T(test_objects_large_sparse_file_goes_in_and_out_sparse),
+    };
+    return cmocka_run_group_tests_name("objects", tests, NULL, NULL);
+}
