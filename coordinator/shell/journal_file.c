@@ -28,14 +28,14 @@ static const char *const statement_texts[STATEMENTS] = {
     [ROLLBACK] = "ROLLBACK",
     [PUT_FACT] = "INSERT INTO facts(seq, slot, fact) VALUES(?, ?, ?)",
     [DROP_SLOT] = "DELETE FROM facts WHERE slot = ?",
-    [PUT_RUN] = "INSERT OR REPLACE INTO runs(run, namespace, pipeline, user, state, started_at, ended_at, "
-                "plan, hits, misses, joined, failed, "
-                "skipped, ran_ms, saved_ms, steps) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_RUN] = ("INSERT OR REPLACE INTO runs(run, namespace, pipeline, user, state, started_at, ended_at, "
+                 "plan, hits, misses, joined, failed, "
+                 "skipped, ran_ms, saved_ms, steps) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
     [CLOSE_RUN] = "UPDATE runs SET state = 'failed', ended_at = started_at WHERE run = ? AND state = 'open'",
     [PUT_LATEST] = "INSERT OR REPLACE INTO latest(namespace, pipeline, step, key) VALUES(?, ?, ?, ?)",
     [PUT_COMMAND] = "INSERT OR REPLACE INTO latest_command(command, key) VALUES(?, ?)",
-    [KEEP_SEQ] = "INSERT OR REPLACE INTO meta(name, value) SELECT 'last_seq', max(seq) FROM facts HAVING "
-                 "max(seq) IS NOT NULL",
+    [KEEP_SEQ] = ("INSERT OR REPLACE INTO meta(name, value) SELECT 'last_seq', max(seq) FROM facts HAVING "
+                  "max(seq) IS NOT NULL"),
     [DROP_FACTS] = "DELETE FROM facts WHERE seq < ? AND slot IS NULL",
 };
 
