@@ -39,6 +39,10 @@ struct sc_mp_reader sc_key_fields_begin(struct sc_slice encoding);
 bool sc_key_fields_next(struct sc_mp_reader *reader, struct sc_key_field *ret_field); // false at the end
 // A value as people read it: text bare, digests in hex, lists bracketed, at most max_bytes.
 void sc_key_value_print(struct sc_slice value, size_t max_bytes, struct sc_buf *out);
+// The part in which two values of one field differ, at most about 200 bytes each: the words of a command (with the flag before
+// a lone value), the packages of an environment, the middle of a text. An empty value is a field that is not there.
+void sc_key_change_print(struct sc_slice label, struct sc_slice old_value, struct sc_slice new_value,
+                         struct sc_buf *ret_old, struct sc_buf *ret_new);
 // The fields as a record keeps them (long ones as digests), in the arena.
 extern const struct sc_schema sc_schema_key_field; // positional [label, value raw]
 struct sc_key_fields {

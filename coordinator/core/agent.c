@@ -307,7 +307,10 @@ static uint32_t room_milli(const struct agent *agent)
 }
 
 // Whether it has more than it can run at once: it does not wait for the next assignment then.
-bool agent_is_saturated(const struct agent *agent) { return agent && agent->used_cpus_milli > agent->cpus_milli; }
+bool agent_is_saturated(const struct agent *agent)
+{
+    return agent && agent->used_cpus_milli > agent->cpus_milli;
+}
 
 static bool fits_now(const struct agent *agent, const struct sc_plan_step *step)
 {

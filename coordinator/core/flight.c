@@ -435,7 +435,7 @@ static const struct sc_result *copy_result(struct sc_arena *arena, const struct 
     return to;
 }
 
-static void tell_started(struct sc_core *core, struct flight *flight)
+void flight_started(struct sc_core *core, struct flight *flight)
 {
     struct step *step;
     DL_FOREACH2(flight->waiters, step, wait_next)
@@ -444,21 +444,8 @@ static void tell_started(struct sc_core *core, struct flight *flight)
             continue;
         step->started = true;
         step->number = flight->tries;
-        struct sc_event_body event = {
-            .type = SC_EV_STEP_STARTED,
-            .at = core->wall_ms,
-            .run = step->run->id,
-            .step = run_step_name(core, step, &core->effects.arena),
-            .agent = sc_arena_copy(&core->effects.arena, flight->attempt->agent_name),
-            .attempt = flight->tries,
-        };
-        watch_tell(core, step->run, step, &event, core->last_seq);
+        watch_tell_started(core, step);
     }
-}
-
-void flight_started(struct sc_core *core, struct flight *flight)
-{
-    tell_started(core, flight);
 }
 
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result)
@@ -489,7 +476,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         fact.instance = owner->instance;
     }
     uint64_t seq = core_journal(core, &fact, agent_is_saturated(attempt->agent));
-    tell_started(core, flight);
+    flight_started(core, flight);
     if (flight->state == FLIGHT_ASSIGNED)
         flight_move(core, flight, FLIGHT_RUNNING);
     attempt_move(core, attempt, ATTEMPT_REPORTED);

@@ -376,8 +376,7 @@ static void end_dependents(struct sc_core *core, struct run *run, const struct g
             if (run->options.dry && because->state == STEP_SKIPPED && group->mode != GROUP_LEFT_OUT) {
                 step->verdict = SC_VERDICT_MISS;
                 step->reason = SC_REASON_UPSTREAM;
-                step_info(step)->detail = sc_arena_printf(&run->arena, SC_SLICE_FMT " runs first",
-                                                          SC_SLICE_ARG(step_plan(because)->name));
+                step_info(step)->detail = step_plan(because)->name;
                 watch_tell_verdict(core, step, 0);
             }
             bool cancelled = run->cancelling;

@@ -351,6 +351,7 @@ void watch_unwatch(struct sc_core *core, struct run *run, uint64_t client);
 void watch_tell(struct sc_core *core, struct run *run, const struct step *step, struct sc_event_body *event,
                 uint64_t after_seq);
 void watch_tell_verdict(struct sc_core *core, struct step *step, uint64_t after_seq);
+void watch_tell_started(struct sc_core *core, struct step *step);
 void watch_tell_finished(struct sc_core *core, struct step *step, uint64_t after_seq);
 void watch_tell_note(struct sc_core *core, struct run *run, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -4,7 +4,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-enum { CLOCK_SLACK_MS = 5 * 60 * 1000, PRINTED_BYTES = 200, FIELDS_MOST = 40 };
+enum { CLOCK_SLACK_MS = 5 * 60 * 1000, FIELDS_MOST = 40 };
 
 // 2-ARCHITECTURE, "step of a run". Every other move is a defect.
 static const uint16_t moves[STEP_STATES] = {
@@ -257,37 +257,48 @@ static void add_changed(struct step *step, struct sc_slice label, struct sc_slic
         return;
     if (!info->fields.items)
         info->fields.items = SC_NEW_ARRAY(&step->run->arena, FIELDS_MOST, struct sc_changed_field);
-    SC_AUTO_BUF struct sc_buf old_text, new_text;
+    SC_AUTO_BUF struct sc_buf old_text;
+    SC_AUTO_BUF struct sc_buf new_text;
     sc_buf_init(&old_text, 0);
     sc_buf_init(&new_text, 0);
-    if (old_value.len)
-        sc_key_value_print(old_value, PRINTED_BYTES, &old_text);
-    if (new_value.len)
-        sc_key_value_print(new_value, PRINTED_BYTES, &new_text);
+    sc_key_change_print(label, old_value, new_value, &old_text, &new_text);
     info->fields.items[info->fields.count++] =
         (struct sc_changed_field){.label = keep(step, label),
                                   .old_ = keep(step, sc_buf_slice(&old_text)),
                                   .new_ = keep(step, sc_buf_slice(&new_text))};
 }
 
+// A record keeps a long value as its digest; the shell puts the value itself in its place where it can be had.
+static bool same_value(struct sc_slice old_value, struct sc_slice new_value)
+{
+    if (sc_slice_eq(old_value, new_value))
+        return true;
+    struct sc_mp_reader reader = sc_mp_reader(old_value);
+    if (new_value.len <= SC_LIMIT_FIELD_INLINE_BYTES || sc_mp_peek(&reader) != SC_MP_BIN)
+        return false;
+    struct sc_digest old_digest = sc_mp_get_digest(&reader), digest = sc_digest_of(new_value);
+    return sc_mp_finished(&reader) && sc_digest_eq(&old_digest, &digest);
+}
+
 // The fields that differ between the newest earlier record and this key; both lists are sorted by label.
 static void compare_fields(struct sc_core *core, struct step *step, const struct sc_core_record *previous)
 {
-    struct sc_key_fields now =
-        sc_key_fields_for_record(sc_buf_slice(&core->key.encoding), &core->effects.arena);
-    for (uint32_t i = 0, k = 0; i < previous->fields.count || k < now.items.count;) {
+    struct sc_mp_reader reader = sc_key_fields_begin(sc_buf_slice(&core->key.encoding));
+    struct sc_key_field new;
+    bool more = sc_key_fields_next(&reader, &new);
+    for (uint32_t i = 0; i < previous->fields.count || more;) {
         const struct sc_key_field *old = i < previous->fields.count ? &previous->fields.items[i] : NULL;
-        const struct sc_key_field *new = k < now.items.count ? &now.items.items[k] : NULL;
-        int order = !old ? 1 : !new ? -1 : sc_slice_cmp(old->label, new->label);
+        int order = !old ? 1 : !more ? -1 : sc_slice_cmp(old->label, new.label);
         struct sc_slice none = {NULL, 0};
         if (order < 0)
             add_changed(step, old->label, old->value, none);
         else if (order > 0)
-            add_changed(step, new->label, none, new->value);
-        else if (!sc_slice_eq(old->value, new->value))
-            add_changed(step, new->label, old->value, new->value);
+            add_changed(step, new.label, none, new.value);
+        else if (!same_value(old->value, new.value))
+            add_changed(step, old->label, old->value, new.value);
         i += order <= 0;
-        k += order >= 0;
+        if (order >= 0)
+            more = sc_key_fields_next(&reader, &new);
     }
 }
 
@@ -517,6 +528,8 @@ void step_end_quietly(struct sc_core *core, struct step *step, enum step_state t
         step->run->misses++; // a dry run's
     else
         step->run->skipped++;
-    watch_tell_finished(core, step, 0);
+    if (to != STEP_SKIPPED ||
+        step->verdict != SC_VERDICT_MISS) // a dry run's miss is all that there is to tell
+        watch_tell_finished(core, step, 0);
     run_step_final(core, step);
 }

@@ -107,6 +107,35 @@ static void finished_event(const struct sc_core *core, const struct step *step, 
         ret_event->log_tail = info->log_tail;
 }
 
+// Of the newest attempt of a step that began; false when none did, or another's work served it.
+static bool started_event(const struct sc_core *core, const struct step *step, struct sc_slice name,
+                          struct sc_event_body *ret_event)
+{
+    const struct attempt *attempt = step->flight && step->started ? step->flight->attempt : NULL;
+    bool over = step->state == STEP_DONE || step->state == STEP_FAILED;
+    if (!attempt && (!over || !step->own_work || step->number == 0))
+        return false;
+    base_event(step->run, SC_EV_STEP_STARTED, core->wall_ms, ret_event);
+    ret_event->step = name;
+    ret_event->attempt = step->number;
+    if (attempt)
+        ret_event->agent = attempt->agent_name;
+    else if (step->info)
+        ret_event->agent = step->info->agent;
+    return true;
+}
+
+void watch_tell_started(struct sc_core *core, struct step *step)
+{
+    struct sc_event_body event;
+    if (!step->run->watchers ||
+        !started_event(core, step, run_step_name(core, step, &core->effects.arena), &event))
+        return;
+    event.agent =
+        sc_arena_copy(&core->effects.arena, event.agent); // the attempt may go before the effects do
+    watch_tell(core, step->run, step, &event, core->last_seq);
+}
+
 static void tell_to(struct sc_core *core, const struct sc_watching *to, uint32_t count,
                     const struct sc_event_body *event, uint64_t after_seq)
 {
@@ -227,6 +256,10 @@ void watch_go_on(struct sc_core *core, struct run *run)
                 verdict_event(core, step, name, &event);
                 tell_one(core, w, &event);
             }
+            if (started_event(core, step, name, &event)) {
+                event.agent = sc_arena_copy(&core->effects.arena, event.agent);
+                tell_one(core, w, &event);
+            }
             if (is_final(step)) {
                 finished_event(core, step, name, &event);
                 tell_one(core, w, &event);
@@ -280,6 +313,8 @@ bool sc_core_visit_events(const struct sc_core *const_core, struct sc_slice id,
             verdict_event(core, step, sc_buf_slice(&name), &event);
             visit(context, &event);
         }
+        if (started_event(core, step, sc_buf_slice(&name), &event))
+            visit(context, &event);
         if (is_final(step)) {
             finished_event(core, step, sc_buf_slice(&name), &event);
             visit(context, &event);

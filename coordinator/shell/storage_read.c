@@ -153,6 +153,23 @@ static enum sc_found find_record(struct storage_reader *reader, const struct sc_
     return SC_FOUND;
 }
 
+// A record keeps a long value as its digest; what changed in it can only be said with the value itself, which is an object.
+static void restore_long_fields(struct storage_reader *reader, struct sc_record *record,
+                                struct sc_arena *arena)
+{
+    for (uint32_t i = 0; i < record->fields.count; i++) {
+        struct sc_record_field *field = &record->fields.items[i];
+        struct sc_mp_reader value = sc_mp_reader(field->value);
+        if (sc_mp_peek(&value) != SC_MP_BIN || sc_slice_eq_str(field->label, "code"))
+            continue;
+        struct sc_digest digest = sc_mp_get_digest(&value);
+        SC_AUTO_BUF struct sc_buf bytes;
+        sc_buf_init(&bytes, SC_LIMIT_RECORD_BYTES);
+        if (sc_objects_get_bytes(reader->objects, &digest, SC_LIMIT_RECORD_BYTES, &bytes, NULL) == SC_OK)
+            field->value = sc_arena_copy(arena, sc_buf_slice(&bytes));
+    }
+}
+
 static const struct sc_core_record *find_previous(struct storage_reader *reader,
                                                   const struct sc_lookup_item *item, struct sc_arena *arena)
 {
@@ -164,8 +181,10 @@ static const struct sc_core_record *find_previous(struct storage_reader *reader,
                                 : sc_latest_of_step(reader->latest, item->namespace_, item->pipeline,
                                                     item->step, &key);
         if (known && !sc_digest_eq(&key, &item->key) &&
-            find_record(reader, &key, arena, &record, &message) == SC_FOUND)
+            find_record(reader, &key, arena, &record, &message) == SC_FOUND) {
+            restore_long_fields(reader, &record, arena);
             return core_record(&record, arena);
+        }
     }
     return NULL;
 }
