@@ -100,6 +100,18 @@ static void add_label(struct parser *p, struct sc_slice name, struct sc_slice va
         (struct sc_named_text){sc_arena_copy(p->arena, name), sc_arena_copy(p->arena, value)};
 }
 
+// Leaves room for the sockets' folder.
+static bool add_hidden(struct sc_agent_config *config, const char *folder)
+{
+    for (size_t i = 0; i < SC_COUNT(config->hidden) - 2; i++) {
+        if (config->hidden[i])
+            continue;
+        config->hidden[i] = folder;
+        return true;
+    }
+    return false;
+}
+
 static enum sc_rc set_key(struct parser *p, struct sc_slice key, struct sc_slice value, struct sc_error *err)
 {
     struct sc_agent_config *c = p->config;
@@ -142,13 +154,16 @@ static enum sc_rc set_key(struct parser *p, struct sc_slice key, struct sc_slice
         if (!sc_slice_eq_str(value, "info") && !sc_slice_eq_str(value, "debug"))
             return wrong(p, err, "`log` is info or debug", value);
         c->trace = sc_slice_eq_str(value, "debug");
+    } else if (sc_slice_eq_str(key, "hide")) {
+        if (value.ptr[0] != '/' || !add_hidden(c, sc_arena_cstr(p->arena, value)))
+            return wrong(p, err, "`hide` is the absolute path of a folder, at most six times", value);
     } else if (sc_slice_starts(key, "labels.") && key.len > 7 && c->labels.count < LABELS_MOST) {
         add_label(p, sc_slice_from(key, 7), value);
     } else {
         return sc_error_set(err, SC_INVALID,
                             "%s:%u: unknown key \"" SC_SLICE_FMT
                             "\"; known are coordinator, store, domain, name, work, "
-                            "path, cpus, memory, gpus, cache, runner, labels.NAME, log",
+                            "path, cpus, memory, gpus, cache, hide, runner, labels.NAME, log",
                             p->shown, p->line, SC_SLICE_ARG(key));
     }
     return SC_OK;
@@ -199,7 +214,8 @@ enum sc_rc sc_agent_config_private(struct sc_arena *arena, struct sc_agent_confi
     config->store = places.store;
     config->work = places.agent_state;
     config->hidden[0] = places.runtime;
-    config->hidden[1] = places.coordinator_state;
+    config->hidden[1] = places.state; // the coordinator's, and the logs of both
+    config->hidden[2] = places.cache;
     config->patience_ms = PRIVATE_PATIENCE_MS;
     config->lock_wait_ms = PRIVATE_LOCK_WAIT_MS;
     return SC_OK;
@@ -225,6 +241,27 @@ static const char *find_runner(struct sc_arena *arena)
     return NULL;
 }
 
+// Whoever reaches a socket there speaks as the agent. A home folder is no place of ours alone.
+static void hide_sockets(struct sc_arena *arena, struct sc_agent_config *config)
+{
+    if (strncmp(config->endpoint, "ipc:///", 7) != 0)
+        return;
+    char *folder = sc_arena_cstr(arena, sc_slice_str(config->endpoint + 6));
+    char *slash = strrchr(folder, '/');
+    *slash = 0;
+    const char *home = getenv("HOME");
+    if (slash == folder || (home && strcmp(folder, home) == 0))
+        return;
+    for (size_t i = 0; i < SC_COUNT(config->hidden) - 1; i++) {
+        if (config->hidden[i] && strcmp(config->hidden[i], folder) == 0)
+            return;
+        if (config->hidden[i])
+            continue;
+        config->hidden[i] = folder;
+        return;
+    }
+}
+
 enum sc_rc sc_agent_config_complete(struct sc_arena *arena, const char *shown, struct sc_agent_config *config,
                                     struct sc_error *err)
 {
@@ -238,6 +275,7 @@ enum sc_rc sc_agent_config_complete(struct sc_arena *arena, const char *shown, s
     config->cpus_milli = config->cpus_milli ? config->cpus_milli : machine.cpus_milli;
     config->memory_bytes = config->memory_bytes ? config->memory_bytes : machine.memory_bytes;
     config->gpus = config->gpus ? config->gpus : machine.gpus;
+    hide_sockets(arena, config);
     if (config->name.len == 0)
         config->name = sc_machine_name(arena);
     if (config->domain.len == 0)

@@ -14,6 +14,7 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ enum {
     VALUE_FILE_BYTES = 64 << 20, // of a file that values are read from
     VALUES_BYTES = 4 << 20,      // of all values together: a report is one message
     LISTED_MOST = 10,            // entries of out/ named with a missing output
+    DISK_LEAST_BYTES = 64 << 10, // free; less is a full disk
 };
 
 struct output {
@@ -376,6 +378,23 @@ static bool take_outputs(struct taking *t)
 
 // ---- the result
 
+// A step that failed on a full disk fails in a way of its own; the disk tells better what happened.
+static enum sc_outcome see_disk(const struct taking *t, enum sc_outcome outcome)
+{
+    struct statvfs fs;
+    if ((outcome != SC_OUTCOME_EXIT && outcome != SC_OUTCOME_SIGNAL) || statvfs(t->work, &fs) ||
+        (uint64_t)fs.f_bavail * fs.f_frsize >= DISK_LEAST_BYTES)
+        return outcome;
+    sc_agent_task_fail(
+        t->task, SC_OUTCOME_DISK_FULL,
+        "step " SC_SLICE_FMT " %s %u, and no space is left on the disk of the agent's work folder %s; "
+        "free some space there",
+        SC_SLICE_ARG(t->assignment->step),
+        outcome == SC_OUTCOME_EXIT ? "exited with" : "was killed by signal",
+        outcome == SC_OUTCOME_EXIT ? t->task->exit_code : t->task->signal, t->worker->config->place->root);
+    return SC_OUTCOME_DISK_FULL;
+}
+
 static void say_exit(struct sc_agent_task *task, enum sc_outcome outcome)
 {
     const struct sc_assignment *a = task->assignment;
@@ -521,7 +540,7 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     task->needs_sync = false;
     if (task->outcome == SC_OUTCOME_OK)
         (void)take_outputs(&t);
-    else if (task->failure.len == 0)
+    else if (task->failure.len == 0 && see_disk(&t, task->outcome) != SC_OUTCOME_DISK_FULL)
         say_exit(task, task->outcome);
     close_result(task);
     struct sc_error err = SC_ERROR_INIT;
