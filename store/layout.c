@@ -40,7 +40,8 @@ struct sc_layouts {
     int pins_fd;
     struct sc_digest_map entries[KIND_COUNT]; // -> struct layout
     uint64_t uses;
-    uint64_t bytes; // of all that lies there, as far as this handle knows
+    // Of all that lies there when it was last counted, and what this handle added since.
+    uint64_t counted_bytes, added_bytes;
     bool counted;
 };
 
@@ -123,10 +124,28 @@ static bool set_lock(const struct sc_layouts *l, enum kind kind, const struct sc
     return rc == 0;
 }
 
+// Forgets what is not in use; it is checked again when it is used again.
+static void forget_unpinned(struct sc_digest_map *entries)
+{
+    struct sc_digest_map kept = {0};
+    for (size_t i = 0; i < entries->room; i++) {
+        struct layout *entry = entries->slots[i].value;
+        if (entry && entry->pins)
+            sc_digest_map_put(&kept, &entry->digest, entry);
+        else
+            free(entry);
+    }
+    sc_digest_map_done(entries);
+    *entries = kept;
+}
+
 static struct layout *entry_of(struct sc_layouts *l, enum kind kind, const struct sc_digest *digest)
 {
+    enum { MAX_ENTRIES = 100000 };
     struct layout *entry = sc_digest_map_get(&l->entries[kind], digest);
     if (!entry) {
+        if (l->entries[kind].count >= MAX_ENTRIES)
+            forget_unpinned(&l->entries[kind]);
         entry = sc_calloc(1, sizeof *entry);
         entry->digest = *digest;
         entry->kind = kind;
@@ -252,32 +271,36 @@ static int by_age(const void *a, const void *b)
     return (x->mtime_ns > y->mtime_ns) - (x->mtime_ns < y->mtime_ns);
 }
 
-// The least recently used go until the bound holds; never one that this or another handle has pinned.
+// The least recently used go until the bound holds; never one that this or another handle has pinned. What others add is
+// only seen by counting, so it is done again for each eighth of the bound that we add ourselves.
 static void evict(struct sc_layouts *l, uint64_t added_bytes)
 {
     uint64_t max_bytes = l->objects->layout_max_bytes;
-    l->bytes += added_bytes;
-    if (max_bytes == 0 || (l->counted && l->bytes <= max_bytes))
+    l->added_bytes += added_bytes;
+    bool within = l->counted_bytes + l->added_bytes <= max_bytes && l->added_bytes < max_bytes / 8;
+    if (max_bytes == 0 || (l->counted && within))
         return;
     struct candidates all = {0};
     collect(l, &all, l->trees, true);
     collect(l, &all, l->files, false);
-    l->bytes = all.bytes;
-    l->counted = true;
-    if (l->bytes > max_bytes && all.count)
+    uint64_t bytes = all.bytes;
+    if (bytes > max_bytes && all.count)
         qsort(all.items, all.count, sizeof *all.items, by_age);
-    for (uint32_t i = 0; i < all.count && l->bytes > max_bytes; i++) {
+    for (uint32_t i = 0; i < all.count && bytes > max_bytes; i++) {
         const struct candidate *c = &all.items[i];
         const struct layout *entry = sc_digest_map_get(&l->entries[c->kind], &c->digest);
         if ((entry && entry->pins) || !set_lock(l, c->kind, &c->digest, F_WRLCK))
             continue;
         if (discard(l, c->kind, &c->digest)) {
-            l->bytes -= c->bytes;
+            bytes -= c->bytes;
             free(sc_digest_map_remove(&l->entries[c->kind], &c->digest));
         }
         set_lock(l, c->kind, &c->digest, F_UNLCK);
     }
     free(all.items);
+    l->counted_bytes = bytes;
+    l->added_bytes = 0;
+    l->counted = true;
     clean_scratch(l);
 }
 

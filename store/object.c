@@ -542,7 +542,7 @@ static void head_done(struct sc_store_op *op)
     struct head *head = op->context;
     enum sc_rc rc = op->rc;
     if (rc == SC_OK && head->bytes != UINT64_MAX && op->bytes != head->bytes)
-        rc = SC_CORRUPT;
+        rc = SC_NOT_FOUND; // cut short: what is there is not the object
     if (rc != SC_OK && *head->rc == SC_OK)
         *head->rc = rc;
     --*head->waiting;
@@ -578,7 +578,7 @@ static void submit_deep(struct sc_objects *objects, const struct sc_digest *root
     struct sc_tree tree;
     enum sc_rc got = sc_objects_get_tree(objects, root, &arena, &tree, NULL);
     if (got != SC_OK) {
-        *rc = got;
+        *rc = got == SC_CORRUPT ? SC_NOT_FOUND : got; // damaged is as good as lost
         return;
     }
     for (uint32_t i = 0; i < tree.nodes.count; i++)

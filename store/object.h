@@ -11,34 +11,44 @@ struct sc_objects; // one thread; holds a store handle, a memo of checked object
 struct sc_objects_config {
     struct sc_store *store;
     struct sc_slice domain;
-    struct sc_memo *memo;      // of checked local objects; may be NULL
-    const char *layout_folder; // local folder for laid-out trees and exec copies ("…/layout"), or NULL when never needed
+    struct sc_memo *memo; // of checked local objects; may be NULL
+    const char *
+        layout_folder; // local folder for laid-out trees and exec copies ("…/layout"), or NULL when never needed
     uint64_t layout_max_bytes; // least recently used layouts leave beyond it; 0: no bound
 };
-SC_MUST_USE enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_objects **ret_objects, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_objects **ret_objects,
+                                      struct sc_error *err);
 void sc_objects_free(struct sc_objects *objects);
 
 // Puts. Durable only after sc_objects_sync. `force`: write even when it seems to be there (healing).
-SC_MUST_USE enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice bytes, bool force, struct sc_digest *ret_digest, struct sc_error *err);
-// `move`: the file may be taken (its inode becomes the object when the store is on the same file system and nobody else links it).
-SC_MUST_USE enum sc_rc sc_objects_put_file(struct sc_objects *objects, const char *path, const struct sc_artifact *artifact, bool move, bool force,
+SC_MUST_USE enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice bytes, bool force,
+                                            struct sc_digest *ret_digest, struct sc_error *err);
+// `move`: the file may be taken (its inode becomes the object when the store is on the same file system and nobody else
+// links it), and the caller knows that nobody wrote to it since it was hashed. Without it the copy is read again, unless
+// the memo says that the file is as it was: SC_BUSY, naming it, when it is not.
+SC_MUST_USE enum sc_rc sc_objects_put_file(struct sc_objects *objects, const char *path,
+                                           const struct sc_artifact *artifact, bool move, bool force,
                                            struct sc_error *err);
 // All files of a hashed folder that are missing, then the tree object. `root` is the folder that was hashed.
-SC_MUST_USE enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root, const struct sc_tree *tree, bool move, bool force,
+SC_MUST_USE enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root,
+                                           const struct sc_tree *tree, bool move, bool force,
                                            struct sc_error *err);
 SC_MUST_USE enum sc_rc sc_objects_sync(struct sc_objects *objects, struct sc_error *err);
 
 // Gets, checked. SC_NOT_FOUND and SC_CORRUPT name the digest; `*ret_lost` (optional) is the digest that could not be had.
-SC_MUST_USE enum sc_rc sc_objects_get_bytes(struct sc_objects *objects, const struct sc_digest *digest, size_t max_bytes, struct sc_buf *ret_bytes,
-                                            struct sc_error *err);
-SC_MUST_USE enum sc_rc sc_objects_get_tree(struct sc_objects *objects, const struct sc_digest *root, struct sc_arena *arena, struct sc_tree *ret_tree,
+SC_MUST_USE enum sc_rc sc_objects_get_bytes(struct sc_objects *objects, const struct sc_digest *digest,
+                                            size_t max_bytes, struct sc_buf *ret_bytes, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_objects_get_tree(struct sc_objects *objects, const struct sc_digest *root,
+                                           struct sc_arena *arena, struct sc_tree *ret_tree,
                                            struct sc_error *err);
 // Writes an artifact to dest (a new file, or a new folder), for `stepctl get` and code files: own bytes, never a hardlink; modes 0644, 0755.
-SC_MUST_USE enum sc_rc sc_objects_extract(struct sc_objects *objects, const struct sc_artifact *artifact, const char *dest, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_objects_extract(struct sc_objects *objects, const struct sc_artifact *artifact,
+                                          const char *dest, struct sc_error *err);
 // A path at which the checked artifact lies read-only on this machine, to be bound into steps: the store's own object where
 // that is a local file without the x bit, else a copy or laid-out folder under layout_folder (hardlinks to objects on the same
 // file system). The path stays valid while it is pinned; unpin lets it leave the cache.
-SC_MUST_USE enum sc_rc sc_objects_local(struct sc_objects *objects, const struct sc_artifact *artifact, struct sc_buf *ret_path, struct sc_digest *ret_lost,
+SC_MUST_USE enum sc_rc sc_objects_local(struct sc_objects *objects, const struct sc_artifact *artifact,
+                                        struct sc_buf *ret_path, struct sc_digest *ret_lost,
                                         struct sc_error *err);
 void sc_objects_unpin(struct sc_objects *objects, const struct sc_artifact *artifact);
 // A fan-in folder: entries by name, sorted; the digest is that of the folder node they make. Laid out and pinned as above.
@@ -46,10 +56,15 @@ struct sc_fan_in_entry {
     struct sc_slice name;
     struct sc_artifact artifact;
 };
-struct sc_artifact sc_fan_in_artifact(const struct sc_fan_in_entry *entries, uint32_t count); // pure: kind dir, root digest, sums
-SC_MUST_USE enum sc_rc sc_objects_local_fan_in(struct sc_objects *objects, const struct sc_fan_in_entry *entries, uint32_t count, struct sc_buf *ret_path,
-                                               struct sc_digest *ret_lost, struct sc_error *err);
+struct sc_artifact sc_fan_in_artifact(const struct sc_fan_in_entry *entries,
+                                      uint32_t count); // pure: kind dir, root digest, sums
+SC_MUST_USE enum sc_rc sc_objects_local_fan_in(struct sc_objects *objects,
+                                               const struct sc_fan_in_entry *entries, uint32_t count,
+                                               struct sc_buf *ret_path, struct sc_digest *ret_lost,
+                                               struct sc_error *err);
 
 // Presence of what artifacts name: the tree object and its files for a folder, the object for a file. `deep`: files of folders too.
-// rets[i]: SC_OK, SC_NOT_FOUND, or another rc when it could not be told.
-void sc_objects_presence(struct sc_objects *objects, const struct sc_artifact *const *artifacts, uint32_t count, bool deep, enum sc_rc *rets);
+// rets[i]: SC_OK, SC_NOT_FOUND (also for a file of another size, or a damaged tree), or another rc when it could not be
+// told. Bytes of files are not read.
+void sc_objects_presence(struct sc_objects *objects, const struct sc_artifact *const *artifacts,
+                         uint32_t count, bool deep, enum sc_rc *rets);

@@ -32,13 +32,13 @@ struct sc_record {
     struct sc_slice v; // "stepcache.record/1"
     struct sc_slice domain;
     struct sc_digest key;
-    uint64_t generation;       // 1 for the first
-    uint64_t supersedes;       // the generation that it replaced; 0 for none
+    uint64_t generation; // 1 for the first
+    uint64_t supersedes; // the generation that it replaced; 0 for none
     SC_LIST(struct sc_record_field, fields);
     SC_LIST(struct sc_record_output, outputs); // sorted by name, as values and inputs_from
     SC_LIST(struct sc_record_value, values);
     struct sc_record_logs logs;
-    int64_t ended_at;          // wall ms
+    int64_t ended_at; // wall ms
     uint64_t wall_ms, cpu_ms, max_rss_bytes;
     struct sc_record_assurance assurance;
     struct sc_slice namespace_, pipeline, step, run, agent;
@@ -51,7 +51,8 @@ extern const struct sc_schema sc_schema_record;
 
 void sc_record_encode(const struct sc_record *record, struct sc_buf *out);
 // Strict: SC_VERSION for an unknown version or field (named), SC_CORRUPT for a wrong key or domain, SC_MALFORMED. Borrows bytes.
-SC_MUST_USE enum sc_rc sc_record_decode(struct sc_slice bytes, struct sc_slice domain, const struct sc_digest *key, struct sc_arena *arena,
+SC_MUST_USE enum sc_rc sc_record_decode(struct sc_slice bytes, struct sc_slice domain,
+                                        const struct sc_digest *key, struct sc_arena *arena,
                                         struct sc_record *ret_record, struct sc_error *err);
 bool sc_record_is_valid(const struct sc_record *record);
 // Two records of one key say the same: equal outputs and values.

@@ -6,29 +6,41 @@
 
 // Reads and checks the record of a key. SC_NOT_FOUND; SC_CORRUPT, SC_MALFORMED, SC_VERSION with the story. Bytes and
 // record lie in the arena.
-SC_MUST_USE enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key, struct sc_arena *arena,
-                                      struct sc_slice *ret_bytes, struct sc_record *ret_record, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain,
+                                      const struct sc_digest *key, struct sc_arena *arena,
+                                      struct sc_slice *ret_bytes, struct sc_record *ret_record,
+                                      struct sc_error *err);
 enum sc_record_put { SC_RECORD_WON, SC_RECORD_SAME, SC_RECORD_LOST };
 // Put if absent. When one is there: SAME if its result is equal (or it is our own, retried), else LOST and `ret_other`
 // is the other's encoded record (in the arena). An unreadable one that is there is replaced and counts as WON.
-SC_MUST_USE enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, struct sc_arena *arena, enum sc_record_put *ret_put,
+SC_MUST_USE enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record,
+                                      struct sc_arena *arena, enum sc_record_put *ret_put,
                                       struct sc_slice *ret_other, struct sc_error *err);
 // Replaces what is there (refresh, expired, objects-lost, corrupt, voided): generation must be set by the caller.
-SC_MUST_USE enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record, struct sc_error *err);
-SC_MUST_USE enum sc_rc sc_records_remove(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key, struct sc_error *err);
-SC_MUST_USE enum sc_rc sc_records_void(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key, int64_t wall_ms, struct sc_slice reason,
+SC_MUST_USE enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record,
+                                          struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_records_remove(struct sc_store *store, struct sc_slice domain,
+                                         const struct sc_digest *key, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_records_void(struct sc_store *store, struct sc_slice domain,
+                                       const struct sc_digest *key, int64_t wall_ms, struct sc_slice reason,
                                        struct sc_error *err);
 // Voids younger than since_ms, newest first.
 struct sc_void {
     struct sc_digest key;
     int64_t wall_ms;
 };
-SC_MUST_USE enum sc_rc sc_records_voids(struct sc_store *store, struct sc_slice domain, int64_t since_ms, struct sc_arena *arena, struct sc_void **ret_voids,
+SC_MUST_USE enum sc_rc sc_records_voids(struct sc_store *store, struct sc_slice domain, int64_t since_ms,
+                                        struct sc_arena *arena, struct sc_void **ret_voids,
                                         uint32_t *ret_count, struct sc_error *err);
-// Writes a segment for a run; older segments of the same template beyond the newest `keep` are removed.
-SC_MUST_USE enum sc_rc sc_records_put_segment(struct sc_store *store, struct sc_slice domain, const struct sc_digest *template_, int64_t wall_ms,
-                                              struct sc_slice coordinator, const struct sc_slice *records, uint32_t count, uint32_t keep,
+// Writes a segment for a run, its first part last, so that it is seen when it is whole (further parts: the first's name,
+// a dot, five digits); older segments of the same template beyond the newest `keep` are removed.
+SC_MUST_USE enum sc_rc sc_records_put_segment(struct sc_store *store, struct sc_slice domain,
+                                              const struct sc_digest *template_, int64_t wall_ms,
+                                              struct sc_slice coordinator, const struct sc_slice *records,
+                                              uint32_t count, uint32_t keep, struct sc_error *err);
+// The encoded records of the newest segment of a template that is whole (all its parts), in the arena; count 0 when there
+// is none.
+SC_MUST_USE enum sc_rc sc_records_get_segment(struct sc_store *store, struct sc_slice domain,
+                                              const struct sc_digest *template_, struct sc_arena *arena,
+                                              struct sc_slice **ret_records, uint32_t *ret_count,
                                               struct sc_error *err);
-// The encoded records of the newest segment of a template (all its parts), in the arena; count 0 when there is none.
-SC_MUST_USE enum sc_rc sc_records_get_segment(struct sc_store *store, struct sc_slice domain, const struct sc_digest *template_, struct sc_arena *arena,
-                                              struct sc_slice **ret_records, uint32_t *ret_count, struct sc_error *err);

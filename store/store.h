@@ -12,8 +12,8 @@
 #include "base/error.h"
 
 enum sc_store_kind {
-    SC_STORE_GET,    // the object's bytes into `data` (bounded by max_bytes) or, when to_fd >= 0, into that file
-    SC_STORE_PUT,    // from `body`, or, when body_path is set, from that file
+    SC_STORE_GET, // the object's bytes into `data` (bounded by max_bytes) or, when to_fd >= 0, into that file
+    SC_STORE_PUT, // from `body`, or, when body_path is set, from that file
     SC_STORE_HEAD,   // size and mtime
     SC_STORE_LIST,   // names that start with `name`, after `after`, at most max_names, in byte order
     SC_STORE_REMOVE, // absent is good

@@ -19,14 +19,16 @@ struct sc_tree {
 };
 
 // Decodes and checks one node: names, order, kinds, links that stay inside are the caller's to judge (depth unknown here).
-SC_MUST_USE enum sc_rc sc_tree_node_decode(struct sc_slice encoding, struct sc_arena *arena, struct sc_tree_node *ret_node, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_tree_node_decode(struct sc_slice encoding, struct sc_arena *arena,
+                                           struct sc_tree_node *ret_node, struct sc_error *err);
 void sc_tree_encode(const struct sc_tree *tree, struct sc_buf *out);
 // Checks all nodes from the root digest downwards, bounds depth, entries and links (a link must be relative and must not
 // leave the tree). SC_CORRUPT when a node's digest is wrong or missing.
-SC_MUST_USE enum sc_rc sc_tree_decode(struct sc_slice compressed, const struct sc_digest *root, struct sc_arena *arena, struct sc_tree *ret_tree,
-                                      struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_tree_decode(struct sc_slice compressed, const struct sc_digest *root,
+                                      struct sc_arena *arena, struct sc_tree *ret_tree, struct sc_error *err);
 const struct sc_tree_node *sc_tree_find(const struct sc_tree *tree, const struct sc_digest *digest);
-// True when a link's target, seen from a folder `depth` levels below the root, stays inside the tree.
+// True when a link's target, seen from a folder `depth` levels below the root, stays inside the tree whatever other links
+// it passes: relative, and ".." only at its front, since after a name it could go up from where a link leads.
 bool sc_tree_link_stays(struct sc_slice target, uint32_t depth);
 // Calls `report` for every path that differs: '+' only in b, '-' only in a, '~' other content or kind.
 typedef void (*sc_tree_diff_fn)(void *context, char change, struct sc_slice path);
