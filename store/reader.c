@@ -98,7 +98,8 @@ static void make_chunk(struct sc_reader *reader, off_t bytes)
     if (want <= reader->chunk_bytes)
         return;
     free(reader->chunk);
-    SC_ASSERT(posix_memalign((void **)&reader->chunk, 4096, want) == 0);
+    reader->chunk = aligned_alloc(4096, (want + 4095) / 4096 * 4096);
+    SC_ASSERT(reader->chunk != NULL);
     reader->chunk_bytes = want;
 }
 
