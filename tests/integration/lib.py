@@ -614,8 +614,10 @@ def remove(root):
     """Removes a tree, whatever the modes in it and whatever names."""
     def fix(function, path, _):
         try:
-            os.chmod(os.path.dirname(path), stat.S_IRWXU)
-            os.chmod(path, stat.S_IRWXU)
+            if path != root: # never a folder that is not ours
+                os.chmod(os.path.dirname(path), stat.S_IRWXU)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
             function(path)
         except OSError:
             pass
