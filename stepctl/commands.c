@@ -39,8 +39,8 @@ const struct sc_command sc_commands[] = {
      "long it took,\n"
      "what it saved. STEP alone is looked up in the newest run.",
      JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 1, 2, sc_command_explain},
-    {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL, JSON | ANY_COORDINATOR, 2, 2,
-     sc_command_diff},
+    {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL,
+     JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2, sc_command_diff},
     {"cache", "ls|show KEY|rm KEY…|verify|stats", "look at what is stored, or remove it",
      "rm asks first, unless --yes is given.",
      JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | ANY_COORDINATOR, 1, 1000, sc_command_cache},

@@ -179,9 +179,11 @@ static bool check_sockets(struct doctor *doctor, struct sc_arena *arena, struct 
     return true;
 }
 
-static void check_program(struct doctor *doctor, const char *name, const char *build_folder)
+static void check_program(struct doctor *doctor, const char *name, const char *folder, const char *other)
 {
-    SC_AUTO_FREE char *path = sc_private_program(name, build_folder);
+    SC_AUTO_FREE char *path = sc_private_program(name, folder);
+    if (!path && other)
+        path = sc_private_program(name, other);
     if (path)
         say(doctor, OK, "programs", NULL, "%s is %s", name, path);
     else
@@ -235,9 +237,9 @@ int sc_command_doctor(const struct sc_options *options, struct sc_arena *arena)
         check_store(&doctor, &places);
         check_clock(&doctor, &places);
     }
-    check_program(&doctor, "step-coordinator", "coordinator/shell");
-    check_program(&doctor, "step-agent", "agent/shell");
-    check_program(&doctor, "step-runner", "agent/runner");
+    check_program(&doctor, "step-coordinator", "coordinator/shell", NULL);
+    check_program(&doctor, "step-agent", "agent/shell", NULL);
+    check_program(&doctor, "stepcache-runner", "agent/runner", "libexec/stepcache");
     check_sandbox(&doctor);
     check_environment(&doctor);
     if (!doctor.json && doctor.failures + doctor.warnings)

@@ -172,7 +172,7 @@ static enum sc_rc usage(const char *command, uint32_t count, uint32_t least, str
 {
     enum sc_rc rc = sc_error_set(err, SC_INVALID, "%s: %s", command,
                                  count < least ? "something is missing" : "too many arguments");
-    sc_error_hint(err, "`stepctl help %s` shows how it is used", command);
+    sc_error_hint(err, "`stepctl help %s` shows its usage", command);
     return rc;
 }
 
