@@ -57,6 +57,9 @@ static void presence_told(struct sc_loop *loop, const struct sc_job *job)
 static void recorded(struct sc_loop *loop, struct sc_job *job)
 {
     struct sc_event event = answer_event(job, SC_EVENT_RECORDED);
+    SC_ASSERT(loop->records_under_way > 0);
+    if (--loop->records_under_way == 0)
+        loop->hurried = false;
     switch (job->u.write_record.put) {
     case SC_RECORD_WON:
         event.u.recorded.put = SC_RECORDED_WON;
@@ -131,6 +134,7 @@ static void take_answer(struct sc_loop *loop, struct sc_job *job)
         sc_loop_voided(loop, job);
         break;
     case SC_JOB_PUT_DROP:
+    case SC_JOB_HURRY:
         break;
     }
     sc_job_free(job);

@@ -13,6 +13,10 @@ void sc_loop_post(struct sc_loop *loop, struct sc_job *job)
 {
     loop->jobs_under_way++;
     loop->reads_under_way += job->kind == SC_JOB_LOOK_UP;
+    if (job->kind == SC_JOB_WRITE_RECORD) {
+        loop->records_under_way++;
+        loop->hurried = false;
+    }
     if (job->kind == SC_JOB_QUERY)
         sc_queries_post(loop->queries, job);
     else
@@ -475,6 +479,7 @@ void sc_loop_feed(struct sc_loop *loop, struct sc_event *event)
 {
     struct sc_event go_on = {.kind = SC_EVENT_CONTINUE};
     bool more = true;
+    loop->deadline_known = false;
     if (event->kind == SC_EVENT_SUBMIT) {
         loop->submitting = event;
         sc_arena_init(&loop->submit_arena);

@@ -5,13 +5,18 @@
 #include "base/memory.h"
 #include "coordinator/shell/copy.h"
 
-enum { QUIET_MS = 500, FOLLOWS_MOST = 1024 };
+enum {
+    FIRST_MS = 500, // for the agent to be told to send, and to have sent
+    QUIET_MS = 100,
+    ALL_MS = 3000, // of a step that writes without end
+    FOLLOWS_MOST = 1024,
+};
 
 struct sc_loop_follow {
     struct sc_loop_follow *next;
     uint64_t client, client_req;
     bool follow, ended, any;
-    int64_t heard_ms;
+    int64_t began_ms, heard_ms;
     struct sc_job *job; // the query: asked again when the step ended before any of its log came
 };
 
@@ -41,6 +46,7 @@ void sc_loop_follow(struct sc_loop *loop, struct sc_job *job)
                                  .client = job->client,
                                  .client_req = job->client_req,
                                  .follow = logs->follow,
+                                 .began_ms = loop->mono_ms,
                                  .heard_ms = loop->mono_ms,
                                  .job = job};
     loop->follows = f;
@@ -96,11 +102,17 @@ static void ask_again(struct sc_loop *loop, struct sc_loop_follow *f)
     sc_loop_post(loop, job);
 }
 
+static bool was_told(const struct sc_loop *loop, const struct sc_loop_follow *f)
+{
+    return loop->mono_ms - f->heard_ms > (f->any ? QUIET_MS : FIRST_MS) ||
+           loop->mono_ms - f->began_ms > ALL_MS;
+}
+
 void sc_loop_follows_tick(struct sc_loop *loop)
 {
     for (struct sc_loop_follow **at = &loop->follows; *at;) {
         struct sc_loop_follow *f = *at;
-        bool quiet = !f->follow && loop->mono_ms - f->heard_ms > QUIET_MS;
+        bool quiet = !f->follow && was_told(loop, f);
         if (!sc_peers_by_number(&loop->clients, f->client)) {
             forget(at);
             continue;

@@ -16,6 +16,7 @@ enum sc_job_kind {
     SC_JOB_CLOSE_OUT,
     SC_JOB_PUT,
     SC_JOB_PUT_DROP, // the uploads of a client that is gone
+    SC_JOB_HURRY,    // what waits for company is to be written at once
     // the query thread
     SC_JOB_QUERY,
     // a worker's answer to a client, on its way to the bus

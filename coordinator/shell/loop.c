@@ -16,11 +16,14 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 1000,              // the longest sleep
-    FOLLOW_MS = 100,             // how often logs that are followed are looked after
-    LATE_MS = 500,               // a turn that is later than this was stopped, not busy
-    LAZY_NS = 1000000000,        // what may wait for company is committed after so long
-    GATHER_NS = 1000000,         // how long a batch waits for look-ups that are under way
+    TICK_MS = 1000,       // the longest sleep
+    FOLLOW_MS = 50,       // how often logs that are followed are looked after
+    LATE_MS = 500,        // a turn that is later than this was stopped, not busy
+    LAZY_NS = 1000000000, // what may wait for company is committed after so long
+    GATHER_NS = 1000000,  // how long a batch waits for look-ups that are under way
+    BUSY_ATTEMPTS = 8,    // with so many at the agents they have work while a batch gathers company
+    BUSY_NS = 500000,     // of each attempt; at most
+    BUSY_NS_MOST = 20000000,
     MESSAGES_A_TURN = 4096,      // of one bus
     NOBODY_MS = 30000,           // a private coordinator whom nobody ever came to leaves after so long
     HELD_BYTES_MOST = 256 << 20, // past this nothing more is read until the journal has caught up
@@ -100,6 +103,15 @@ static bool journal_progress(struct sc_loop *loop, struct sc_error *err)
     return true;
 }
 
+static int64_t gather_ns(const struct sc_loop *loop)
+{
+    uint32_t attempts = sc_core_live_attempts(loop->core);
+    int64_t wait = loop->reads_under_way ? GATHER_NS : 0;
+    if (attempts >= BUSY_ATTEMPTS)
+        wait = (int64_t)attempts * BUSY_NS;
+    return wait < BUSY_NS_MOST ? wait : BUSY_NS_MOST;
+}
+
 // In how many ns the open batch is to be handed over; 0: now; INT64_MAX: when something comes. A step's report and the grant
 // of the step that follows it are one commit: between them lies a look-up, whose answer is worth waiting for.
 static int64_t hand_in_ns(const struct sc_loop *loop, int64_t now)
@@ -110,7 +122,7 @@ static int64_t hand_in_ns(const struct sc_loop *loop, int64_t now)
     uint64_t wanted = sc_lanes_wanted(&loop->lanes);
     bool urgent = batch == SC_BATCH_URGENT || wanted > sc_journal_handed(loop->journal);
     int64_t since = sc_journal_batch_since_ns(loop->journal, batch == SC_BATCH_URGENT);
-    int64_t wait = !urgent ? LAZY_NS : loop->reads_under_way ? GATHER_NS : 0;
+    int64_t wait = urgent ? gather_ns(loop) : LAZY_NS;
     int64_t left = since + wait - now;
     return left > 0 ? left : 0;
 }
@@ -119,9 +131,17 @@ static int64_t hand_in_ns(const struct sc_loop *loop, int64_t now)
 
 enum { FD_SIGNAL, FD_ANSWERS, FD_CLIENTS, FD_AGENTS, FD_TETHER, FD_FIXED };
 
+static int64_t next_deadline(struct sc_loop *loop)
+{
+    if (!loop->deadline_known)
+        loop->deadline_ms = sc_core_next_deadline(loop->core);
+    loop->deadline_known = true;
+    return loop->deadline_ms;
+}
+
 static void sleep_until_ready(struct sc_loop *loop, struct pollfd *fds, bool at_once)
 {
-    int64_t deadline = sc_core_next_deadline(loop->core), wait_ms = TICK_MS;
+    int64_t deadline = next_deadline(loop), wait_ms = TICK_MS;
     if (deadline != INT64_MAX && deadline - loop->mono_ms < wait_ms)
         wait_ms = deadline > loop->mono_ms ? deadline - loop->mono_ms : 0;
     if (loop->follows && wait_ms > FOLLOW_MS)
@@ -196,10 +216,20 @@ static void tell_gone(struct sc_loop *loop)
 
 static void judge_deadline(struct sc_loop *loop)
 {
-    if (sc_core_next_deadline(loop->core) > loop->mono_ms)
+    if (next_deadline(loop) > loop->mono_ms)
         return;
     struct sc_event event = {.kind = SC_EVENT_DEADLINE};
     sc_loop_feed(loop, &event);
+}
+
+// Records wait for company before they are written. When nothing runs and nothing is looked up, none is coming.
+static void hurry_writer(struct sc_loop *loop)
+{
+    if (loop->hurried || loop->records_under_way == 0 || loop->reads_under_way || loop->lanes.count ||
+        sc_core_live_attempts(loop->core))
+        return;
+    loop->hurried = true;
+    sc_loop_post(loop, sc_job_new(SC_JOB_HURRY));
 }
 
 static bool nobody_needs_us(struct sc_loop *loop)
@@ -245,6 +275,7 @@ static bool turn(struct sc_loop *loop, struct pollfd *fds, bool *at_once, struct
         sc_loop_follows_tick(loop);
     if (hand_in_ns(loop, now_ns()) == 0)
         sc_journal_hand(loop->journal);
+    hurry_writer(loop);
     sc_loop_flush_events(loop);
     sc_bus_flush(loop->clients_bus);
     sc_bus_flush(loop->agents_bus);
@@ -329,6 +360,8 @@ static enum sc_rc catch_signals(struct sc_loop *loop, struct sc_error *err)
 static void leave(struct sc_loop *loop)
 {
     unlink(loop->config.tether); // who comes now starts another one
+    sc_log(SC_LOG_INFO, "part=loop leaving commits=%llu cpu_ms=%.0f",
+           (unsigned long long)sc_journal_commits(loop->journal), sc_clock_cpu_s() * 1000);
     if (!loop->stopping && loop->rc == SC_OK)
         sc_loop_drain_agents(loop);
     sc_bus_close(loop->clients_bus);

@@ -44,9 +44,13 @@ struct sc_loop {
     uint32_t tether_count, tether_room;
     // time as the core sees it: the mono clock less what the program missed
     int64_t mono_ms, wall_ms, real_ms, missed_ms;
+    int64_t deadline_ms; // the core's next; known until it is fed again
+    bool deadline_known;
     uint64_t durable_seq;
-    uint32_t reads_under_way; // look-ups: their answers come within some 50 us
-    uint32_t jobs_under_way;  // all
+    uint32_t reads_under_way;   // look-ups: their answers come within some 50 us
+    uint32_t records_under_way; // to be written
+    bool hurried;               // the writer knows that nothing else is coming
+    uint32_t jobs_under_way;    // all
     // while a submit is handled: what its run's row starts with
     const struct sc_event *submitting;
     struct sc_job_run submitted;

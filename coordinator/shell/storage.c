@@ -5,7 +5,7 @@
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
 
-enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 10, WRITE_AT_ONCE = 256 };
+enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 30, WRITE_AT_ONCE = 256 };
 
 static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
                               struct sc_objects **ret_objects, struct sc_error *err)
@@ -146,6 +146,7 @@ void sc_storage_post(struct sc_storage *storage, struct sc_job *job)
     case SC_JOB_CLOSE_OUT:
     case SC_JOB_PUT:
     case SC_JOB_PUT_DROP:
+    case SC_JOB_HURRY:
         sc_mailbox_send(storage->writer.box, job);
         return;
     case SC_JOB_QUERY:

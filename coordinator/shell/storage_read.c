@@ -345,6 +345,7 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job)
     case SC_JOB_CLOSE_OUT:
     case SC_JOB_PUT:
     case SC_JOB_PUT_DROP:
+    case SC_JOB_HURRY:
     case SC_JOB_QUERY:
     case SC_JOB_ANSWER:
         break;
