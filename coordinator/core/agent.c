@@ -5,7 +5,6 @@
 #include "base/memory.h"
 
 enum {
-    SCAN_MOST = 256, // flights looked at that fit nowhere, before the turn gives up
     BACKLOG_MS = 300,
     BACKLOG_TIMES_MOST = 32, // times the agent's capacity
 };
@@ -37,18 +36,18 @@ struct attempt *attempt_find(struct sc_core *core, uint64_t id)
 struct agent *agent_by_number(struct sc_core *core, uint64_t number)
 {
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (number && agent->number == number)
-        return agent;
+    DL_FOREACH (core->agents, agent)
+        if (number && agent->number == number)
+            return agent;
     return NULL;
 }
 
 struct agent *agent_by_name(struct sc_core *core, struct sc_slice name)
 {
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (sc_slice_eq(agent->name, name))
-        return agent;
+    DL_FOREACH (core->agents, agent)
+        if (sc_slice_eq(agent->name, name))
+            return agent;
     return NULL;
 }
 
@@ -120,8 +119,7 @@ void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on)
 static void forget(struct sc_core *core, struct agent *agent, const char *why)
 {
     struct attempt *attempt, *next;
-    DL_FOREACH_SAFE(agent->attempts, attempt, next)
-    {
+    DL_FOREACH_SAFE (agent->attempts, attempt, next) {
         if (attempt->flight)
             flight_attempt_lost(core, attempt, why);
         attempt->flight = NULL;
@@ -232,7 +230,8 @@ void agent_renew(struct sc_core *core, const struct sc_event *event)
         return;
     agent->heard_ms = core->mono_ms;
     struct attempt *attempt;
-    DL_FOREACH(agent->attempts, attempt) attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
+    DL_FOREACH (agent->attempts, attempt)
+        attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
 }
 
 void agent_gone(struct sc_core *core, const struct sc_event *event)
@@ -263,13 +262,13 @@ void agent_deadlines(struct sc_core *core)
             attempt_release(core, attempt); // restored, and its agent never came: nothing is charged
     }
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (agent->number && core->mono_ms - agent->heard_ms > core->config.lease_ms) {
-        core_trace(core, "agent " SC_SLICE_FMT ": not heard of for %lld ms", SC_SLICE_ARG(agent->name),
-                   (long long)(core->mono_ms - agent->heard_ms));
-        agent->number = 0;
-        need_agent_gone(core, agent->name);
-    }
+    DL_FOREACH (core->agents, agent)
+        if (agent->number && core->mono_ms - agent->heard_ms > core->config.lease_ms) {
+            core_trace(core, "agent " SC_SLICE_FMT ": not heard of for %lld ms", SC_SLICE_ARG(agent->name),
+                       (long long)(core->mono_ms - agent->heard_ms));
+            agent->number = 0;
+            need_agent_gone(core, agent->name);
+        }
 }
 
 // ---- placement
@@ -347,7 +346,8 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     flight->queued = false;
     flight_move(core, flight, FLIGHT_ASSIGNED);
     struct step *step;
-    DL_FOREACH2(flight->waiters, step, wait_next) step->number = flight->tries;
+    DL_FOREACH2 (flight->waiters, step, wait_next)
+        step->number = flight->tries;
     if (!agent->outbox.items)
         agent->outbox.items = SC_NEW_ARRAY(&core->effects.arena, SC_LIMIT_BATCH_ASSIGN, struct sc_assignment);
     struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
@@ -369,8 +369,7 @@ static struct agent *choose(struct sc_core *core, const struct flight *flight, b
     const struct sc_plan_step *plan_step = step_plan(flight->waiters);
     struct agent *agent, *best = NULL;
     *ret_could = false;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         need_ask_newcomer(core, flight->need, agent);
         if (!could_run(agent, flight, plan_step))
             continue;
@@ -387,8 +386,7 @@ static void fail_unplaceable(struct sc_core *core, struct flight *flight)
     struct agent *agent;
     uint32_t cpus = 0, gpus = 0;
     uint64_t memory = 0;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         cpus = agent->cpus_milli > cpus ? agent->cpus_milli : cpus;
         gpus = agent->gpus > gpus ? agent->gpus : gpus;
         memory = agent->memory_bytes > memory ? agent->memory_bytes : memory;
@@ -412,12 +410,12 @@ void agent_place(struct sc_core *core)
 {
     bool room = false;
     struct agent *agent;
-    DL_FOREACH(core->agents, agent) room |= agent->number && room_milli(agent) > 0;
+    DL_FOREACH (core->agents, agent)
+        room |= agent->number && room_milli(agent) > 0;
     uint32_t unplaced = 0;
     struct flight *flight, *next;
-    DL_FOREACH_SAFE2(core->queue, flight, next, qnext)
-    {
-        if (unplaced >= SCAN_MOST)
+    DL_FOREACH_SAFE2 (core->queue, flight, next, qnext) {
+        if (unplaced >= QUEUE_SCAN_MOST)
             return;
         bool could = true;
         if (!room && flight->unplaceable_since_ms == 0 && unplaced > 0)
@@ -443,17 +441,16 @@ void agent_place(struct sc_core *core)
 bool agent_any_alive(const struct sc_core *core)
 {
     const struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (agent->number)
-        return true;
+    DL_FOREACH (core->agents, agent)
+        if (agent->number)
+            return true;
     return false;
 }
 
 void agent_flush(struct sc_core *core)
 {
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         if (!agent->outbox.count)
             continue;
         struct sc_message *message = core_message(core, SC_MESSAGE_ASSIGN);
@@ -475,8 +472,7 @@ void sc_core_agents(const struct sc_core *core,
                     void (*visit)(void *context, const struct sc_core_agent_view *agent), void *context)
 {
     const struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         if (!agent->number)
             continue;
         struct sc_core_agent_view view = {

@@ -21,8 +21,7 @@ struct sc_core *sc_core_new(const struct sc_core_config *config)
 static void free_ended(struct sc_core *core)
 {
     struct run *run, *next;
-    DL_FOREACH_SAFE(core->ended, run, next)
-    {
+    DL_FOREACH_SAFE (core->ended, run, next) {
         sc_loaded_plan_free(run->plan);
         sc_arena_done(&run->arena);
         free(run);
@@ -35,8 +34,7 @@ void sc_core_free(struct sc_core *core)
     if (!core)
         return;
     struct flight *flight, *fnext;
-    DL_FOREACH_SAFE(core->flights, flight, fnext)
-    {
+    DL_FOREACH_SAFE (core->flights, flight, fnext) {
         if (flight->attempt)
             flight->attempt->flight = NULL;
         flight->attempt = NULL;
@@ -44,7 +42,8 @@ void sc_core_free(struct sc_core *core)
         flight_free(core, flight);
     }
     struct run *run, *rnext;
-    DL_FOREACH_SAFE(core->runs, run, rnext) run_free(core, run);
+    DL_FOREACH_SAFE (core->runs, run, rnext)
+        run_free(core, run);
     free_ended(core);
     struct attempt *attempt, *anext;
     HASH_ITER (hh, core->attempts, attempt, anext) {
@@ -52,8 +51,7 @@ void sc_core_free(struct sc_core *core)
         attempt_release(core, attempt);
     }
     struct agent *agent, *gnext;
-    DL_FOREACH_SAFE(core->agents, agent, gnext)
-    {
+    DL_FOREACH_SAFE (core->agents, agent, gnext) {
         sc_arena_done(&agent->arena);
         free(agent);
     }
@@ -118,8 +116,7 @@ static void progress_event(struct sc_core *core, const struct sc_event *event)
     if (progress->phase >= SC_PHASE_RUNNING)
         flight_started(core, attempt->flight);
     struct step *step;
-    DL_FOREACH2(attempt->flight->waiters, step, wait_next)
-    {
+    DL_FOREACH2 (attempt->flight->waiters, step, wait_next) {
         struct sc_event_body body = {
             .type = SC_EV_STEP_PROGRESS,
             .at = core->wall_ms,
@@ -141,8 +138,7 @@ static void log_event(struct sc_core *core, const struct sc_event *event)
         return;
     struct step *step;
     struct sc_slice text = sc_arena_copy(&core->effects.arena, event->u.log->text);
-    DL_FOREACH2(attempt->flight->waiters, step, wait_next)
-    {
+    DL_FOREACH2 (attempt->flight->waiters, step, wait_next) {
         struct sc_event_body body = {
             .type = SC_EV_STEP_LOG,
             .at = core->wall_ms,
@@ -257,11 +253,11 @@ static void deadlines(struct sc_core *core)
     flight_deadlines(core);
     agent_deadlines(core);
     struct run *run, *next;
-    DL_FOREACH_SAFE(core->runs, run, next)
-    if (run->orphan_deadline_ms && run->orphan_deadline_ms <= core->mono_ms) {
-        run->orphan_deadline_ms = 0;
-        run_cancel(core, run, "its client did not come back");
-    }
+    DL_FOREACH_SAFE (core->runs, run, next)
+        if (run->orphan_deadline_ms && run->orphan_deadline_ms <= core->mono_ms) {
+            run->orphan_deadline_ms = 0;
+            run_cancel(core, run, "its client did not come back");
+        }
     if (!agent_any_alive(core))
         need_wake(core);
 }
@@ -354,7 +350,8 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     free_ended(core);
     dispatch(core, event);
     struct run *run;
-    DL_FOREACH(core->runs, run) watch_go_on(core, run);
+    DL_FOREACH (core->runs, run)
+        watch_go_on(core, run);
     if (!core->restoring) {
         agent_place(core);
         agent_flush(core);
@@ -367,26 +364,19 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
 int64_t sc_core_next_deadline(const struct sc_core *core)
 {
     int64_t at = INT64_MAX;
-    const struct flight *flight;
-    DL_FOREACH(core->flights, flight)
-    {
-        if (flight->state == FLIGHT_BACKOFF && flight->backoff_ms < at)
-            at = flight->backoff_ms;
-        if (flight->queued && flight->unplaceable_since_ms &&
-            flight->unplaceable_since_ms + core->config.agent_wait_ms < at)
-            at = flight->unplaceable_since_ms + core->config.agent_wait_ms;
-    }
+    int64_t flights = flight_next_deadline(core);
+    if (flights < at)
+        at = flights;
     for (const struct attempt *a = core->attempts; a; a = a->hh.next)
         if (a->state != ATTEMPT_LOST && a->deadline_ms < at)
             at = a->deadline_ms;
     const struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (agent->number && agent->heard_ms + core->config.lease_ms + 1 < at)
-        at = agent->heard_ms + core->config.lease_ms + 1;
+    DL_FOREACH (core->agents, agent)
+        if (agent->number && agent->heard_ms + core->config.lease_ms + 1 < at)
+            at = agent->heard_ms + core->config.lease_ms + 1;
     bool alive = agent_any_alive(core);
     const struct run *run;
-    DL_FOREACH(core->runs, run)
-    {
+    DL_FOREACH (core->runs, run) {
         if (run->orphan_deadline_ms && run->orphan_deadline_ms < at)
             at = run->orphan_deadline_ms;
         int64_t patience = run->started_mono_ms + core->config.agent_wait_ms;
@@ -400,7 +390,8 @@ uint32_t sc_core_open_runs(const struct sc_core *core)
 {
     uint32_t count = 0;
     const struct run *run;
-    DL_FOREACH(core->runs, run) count++;
+    DL_FOREACH (core->runs, run)
+        count++;
     return count;
 }
 
@@ -429,22 +420,20 @@ static void check_run(const struct run *run)
 void sc_core_check(const struct sc_core *core)
 {
     const struct run *run;
-    DL_FOREACH(core->runs, run) check_run(run);
+    DL_FOREACH (core->runs, run)
+        check_run(run);
     const struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         uint32_t cpus = 0, count = 0;
         const struct attempt *attempt;
-        DL_FOREACH(agent->attempts, attempt)
-        {
+        DL_FOREACH (agent->attempts, attempt) {
             cpus += attempt->cpus_milli;
             count++;
         }
         SC_ASSERT(cpus == agent->used_cpus_milli && count == agent->attempt_count);
     }
     const struct flight *flight;
-    DL_FOREACH(core->flights, flight)
-    {
+    DL_FOREACH (core->flights, flight) {
         SC_ASSERT(flight->state != FLIGHT_SETTLED || flight->result);
         SC_ASSERT(flight->queued == (flight->state == FLIGHT_QUEUED && flight->queued));
         SC_ASSERT(!flight->attempt || flight->attempt->flight == flight);

@@ -14,9 +14,10 @@ static const uint16_t moves[FLIGHT_STATES] = {
 
 void flight_move(struct sc_core *core, struct flight *flight, enum flight_state to)
 {
-    (void)core;
     SC_ASSERT(moves[flight->state] & 1 << to);
     SC_ASSERT(to != FLIGHT_ABORTED || !flight->waiters);
+    core->backoff_count += to == FLIGHT_BACKOFF;
+    core->backoff_count -= flight->state == FLIGHT_BACKOFF;
     flight->state = to;
 }
 
@@ -193,16 +194,14 @@ void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_s
     const struct sc_result *result = flight->result;
     struct step *step, *next, *first = NULL;
     bool write = false, owned = flight->record_run != 0;
-    DL_FOREACH2(flight->waiters, step, wait_next)
-    {
+    DL_FOREACH2 (flight->waiters, step, wait_next) {
         owned |= step->own_work;
         if (!first && !step->again)
             first = step;
     }
     if (!owned && first && !flight->restored)
         first->own_work = true; // who began it was cancelled: the next in line has the record written
-    DL_FOREACH_SAFE2(flight->waiters, step, next, wait_next)
-    {
+    DL_FOREACH_SAFE2 (flight->waiters, step, next, wait_next) {
         if (step->again)
             continue;
         remove_waiter(flight, step);
@@ -234,10 +233,10 @@ static void finish(struct sc_core *core, struct flight *flight)
 {
     struct step *waiters = flight->waiters, *step, *next;
     flight->waiters = NULL;
-    DL_FOREACH2(waiters, step, wait_next) step->flight = NULL;
+    DL_FOREACH2 (waiters, step, wait_next)
+        step->flight = NULL;
     flight_free(core, flight);
-    DL_FOREACH_SAFE2(waiters, step, next, wait_next)
-    {
+    DL_FOREACH_SAFE2 (waiters, step, next, wait_next) {
         step->wait_prev = step->wait_next = NULL;
         step->again = false;
         step_evaluate(core, step);
@@ -438,8 +437,7 @@ static const struct sc_result *copy_result(struct sc_arena *arena, const struct 
 void flight_started(struct sc_core *core, struct flight *flight)
 {
     struct step *step;
-    DL_FOREACH2(flight->waiters, step, wait_next)
-    {
+    DL_FOREACH2 (flight->waiters, step, wait_next) {
         if (step->started || step->again)
             continue;
         step->started = true;
@@ -482,7 +480,8 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
     attempt_move(core, attempt, ATTEMPT_REPORTED);
     flight->result = copy_result(&flight->arena, result);
     struct step *step;
-    DL_FOREACH2(flight->waiters, step, wait_next) step->started = false;
+    DL_FOREACH2 (flight->waiters, step, wait_next)
+        step->started = false;
     if (flight->state == FLIGHT_RUNNING)
         flight_move(core, flight, FLIGHT_CHECKING);
     if (result->outcome == SC_OUTCOME_OK) {
@@ -530,7 +529,8 @@ void flight_attempt_lost(struct sc_core *core, struct attempt *attempt, const ch
     struct sc_fact fact = {.kind = SC_FACT_LOST, .attempt = attempt->id, .key = flight->key};
     uint64_t seq = core_journal(core, &fact, false);
     struct step *step;
-    DL_FOREACH2(flight->waiters, step, wait_next) step->started = false;
+    DL_FOREACH2 (flight->waiters, step, wait_next)
+        step->started = false;
     if (flight->state == FLIGHT_ASSIGNED)
         flight_move(core, flight, FLIGHT_RUNNING);
     struct sc_result result = {
@@ -544,11 +544,31 @@ void flight_attempt_lost(struct sc_core *core, struct attempt *attempt, const ch
 void flight_deadlines(struct sc_core *core)
 {
     struct flight *flight, *next;
-    DL_FOREACH_SAFE(core->flights, flight, next)
-    {
+    DL_FOREACH_SAFE (core->flights, flight, next) {
+        if (core->backoff_count == 0)
+            return;
         if (flight->state == FLIGHT_BACKOFF && flight->backoff_ms <= core->mono_ms) {
             flight_move(core, flight, FLIGHT_QUEUED);
             flight_queue(core, flight);
         }
     }
+}
+
+// Called every turn, so it looks only at what can have a deadline: flights in backoff, and the queue's head.
+int64_t flight_next_deadline(const struct sc_core *core)
+{
+    int64_t at = INT64_MAX;
+    const struct flight *flight;
+    if (core->backoff_count > 0)
+        DL_FOREACH (core->flights, flight)
+            if (flight->state == FLIGHT_BACKOFF && flight->backoff_ms < at)
+                at = flight->backoff_ms;
+    uint32_t looked = 0;
+    DL_FOREACH2 (core->queue, flight, qnext) {
+        if (looked++ >= QUEUE_SCAN_MOST || flight->unplaceable_since_ms == 0)
+            break;
+        if (flight->unplaceable_since_ms + core->config.agent_wait_ms < at)
+            at = flight->unplaceable_since_ms + core->config.agent_wait_ms;
+    }
+    return at;
 }

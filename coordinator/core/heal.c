@@ -113,12 +113,12 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct sc_
 {
     struct step *waiters = flight->waiters, *step, *next;
     flight->waiters = NULL;
-    DL_FOREACH2(waiters, step, wait_next) step->flight = NULL;
+    DL_FOREACH2 (waiters, step, wait_next)
+        step->flight = NULL;
     struct sc_slice lost_message =
         sc_arena_copy(&core->effects.arena, flight->result ? flight->result->message : sc_slice(NULL, 0));
     flight_free(core, flight);
-    DL_FOREACH_SAFE2(waiters, step, next, wait_next)
-    {
+    DL_FOREACH_SAFE2 (waiters, step, next, wait_next) {
         struct run *run = step->run;
         uint32_t healed = 0;
         struct sc_slice why = lost_message;

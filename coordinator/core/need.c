@@ -152,8 +152,7 @@ bool need_ready(struct sc_core *core, struct need *need, struct run *run, struct
     const struct answer *failed = NULL;
     *ret_count = 0;
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    {
+    DL_FOREACH (core->agents, agent) {
         if (!agent->number)
             continue;
         alive = true;
@@ -311,8 +310,7 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
 void need_wake(struct sc_core *core)
 {
     struct run *run, *next;
-    DL_FOREACH_SAFE(core->runs, run, next)
-    {
+    DL_FOREACH_SAFE (core->runs, run, next) {
         if (run->state != RUN_OPEN)
             continue;
         for (uint32_t i = 0; i < run->step_count && run->state == RUN_OPEN; i++)
@@ -324,9 +322,9 @@ void need_wake(struct sc_core *core)
 static struct agent *any_agent(struct sc_core *core)
 {
     struct agent *agent;
-    DL_FOREACH(core->agents, agent)
-    if (agent->number)
-        return agent;
+    DL_FOREACH (core->agents, agent)
+        if (agent->number)
+            return agent;
     return NULL;
 }
 

@@ -167,12 +167,11 @@ void restore_end(struct sc_core *core, const struct sc_event *event)
             drop_attempt(core, attempt->id); // of a run that is closed: its agent is told to end it
     }
     struct flight *flight, *fnext;
-    DL_FOREACH_SAFE(core->flights, flight, fnext)
-    if (!flight->attempt && !run_find(core, flight->made_by_run))
-        flight_free(core, flight);
+    DL_FOREACH_SAFE (core->flights, flight, fnext)
+        if (!flight->attempt && !run_find(core, flight->made_by_run))
+            flight_free(core, flight);
     struct run *run, *rnext;
-    DL_FOREACH_SAFE(core->runs, run, rnext)
-    {
+    DL_FOREACH_SAFE (core->runs, run, rnext) {
         run->started_mono_ms = core->mono_ms;
         if (run->options.attached)
             run->orphan_deadline_ms = core->mono_ms + ORPHAN_MS;

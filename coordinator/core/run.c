@@ -25,9 +25,9 @@ struct run *run_find(struct sc_core *core, struct sc_slice id)
 struct run *run_by_number(struct sc_core *core, uint64_t number)
 {
     struct run *run;
-    DL_FOREACH(core->runs, run)
-    if (run->number == number)
-        return run;
+    DL_FOREACH (core->runs, run)
+        if (run->number == number)
+            return run;
     return NULL;
 }
 
@@ -296,8 +296,7 @@ struct run *run_restore(struct sc_core *core, const struct sc_fact *fact, struct
 static void reject(struct sc_core *core, struct run *run, enum sc_rc rc, struct sc_slice message)
 {
     struct watcher *w;
-    DL_FOREACH(run->watchers, w)
-    {
+    DL_FOREACH (run->watchers, w) {
         struct sc_event event = {.client = w->client, .client_req = w->client_req};
         core_reply_error(core, &event, rc, SC_SLICE_FMT, SC_SLICE_ARG(message));
     }
@@ -330,8 +329,7 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
     struct sc_event_body event;
     watch_run_started(core, run, &event);
     struct watcher *w;
-    DL_FOREACH(run->watchers, w)
-    {
+    DL_FOREACH (run->watchers, w) {
         struct sc_msg_started started = {.run = run->id, .steps = run->step_count};
         core_reply(core, w->client, w->client_req, SC_MESSAGE_STARTED, run->first_seq, &started,
                    sizeof started);
@@ -341,11 +339,11 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
     watch_tell(core, run, NULL, &event, run->first_seq);
     // A client that does not watch wants only `started`: its watcher was added to be answered.
     struct watcher *next;
-    DL_FOREACH_SAFE(run->watchers, w, next)
-    if (!w->caught_up && !w->owner) {
-        DL_DELETE(run->watchers, w);
-        free(w);
-    }
+    DL_FOREACH_SAFE (run->watchers, w, next)
+        if (!w->caught_up && !w->owner) {
+            DL_DELETE(run->watchers, w);
+            free(w);
+        }
     if (run->cancelling) { // asked while the plan was loading
         run->cancelling = false;
         run_cancel(core, run, "cancelled before it began");
@@ -530,7 +528,8 @@ static void say_done(struct sc_core *core, struct run *run, uint64_t after_seq)
     struct sc_event_body event;
     watch_run_finished(core, run, &event);
     struct watcher *w;
-    DL_FOREACH(run->watchers, w) w->cursor = run->step_count;
+    DL_FOREACH (run->watchers, w)
+        w->cursor = run->step_count;
     struct sc_msg_done done = {.state = run_end_state(run),
                                .run = sc_arena_copy(&core->effects.arena, run->id)};
     event.run = done.run;
@@ -543,17 +542,17 @@ static void say_done(struct sc_core *core, struct run *run, uint64_t after_seq)
     }
     event.outputs.items = outputs;
     watch_tell(core, run, NULL, &event, after_seq);
-    DL_FOREACH(run->watchers, w)
-    core_reply(core, w->client, w->client_req, SC_MESSAGE_DONE, after_seq, &done, sizeof done);
+    DL_FOREACH (run->watchers, w)
+        core_reply(core, w->client, w->client_req, SC_MESSAGE_DONE, after_seq, &done, sizeof done);
 }
 
 static uint64_t oldest_needed(struct sc_core *core)
 {
     uint64_t oldest = core->last_seq + 1;
     struct run *run;
-    DL_FOREACH(core->runs, run)
-    if (run->first_seq && run->state != RUN_FINAL && run->first_seq < oldest)
-        oldest = run->first_seq;
+    DL_FOREACH (core->runs, run)
+        if (run->first_seq && run->state != RUN_FINAL && run->first_seq < oldest)
+            oldest = run->first_seq;
     return oldest;
 }
 
@@ -577,7 +576,8 @@ void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event
     do {
         watch_go_on(core, run);
         waiting = false;
-        DL_FOREACH(run->watchers, w) waiting |= !w->caught_up;
+        DL_FOREACH (run->watchers, w)
+            waiting |= !w->caught_up;
     } while (waiting);
     run->state = RUN_FINAL;
     struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = run_end_state(run)};
@@ -605,14 +605,13 @@ void run_free(struct sc_core *core, struct run *run)
     HASH_DELETE(by_id, core->runs_by_id, run);
     DL_DELETE(core->runs, run);
     struct watcher *w, *next;
-    DL_FOREACH_SAFE(run->watchers, w, next)
-    {
+    DL_FOREACH_SAFE (run->watchers, w, next) {
         DL_DELETE(run->watchers, w);
         free(w);
     }
     struct flight *f, *fnext;
-    DL_FOREACH_SAFE(core->flights, f, fnext)
-    if (f->restored && !f->waiters && !f->attempt && sc_slice_eq(f->made_by_run, run->id))
-        flight_free(core, f); // restored for a step of this run, which went another way
+    DL_FOREACH_SAFE (core->flights, f, fnext)
+        if (f->restored && !f->waiters && !f->attempt && sc_slice_eq(f->made_by_run, run->id))
+            flight_free(core, f); // restored for a step of this run, which went another way
     DL_APPEND(core->ended, run);
 }

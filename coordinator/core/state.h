@@ -49,6 +49,7 @@ enum attempt_state {
 };
 enum run_state { RUN_LOADING, RUN_OPEN, RUN_CLOSING, RUN_FINAL, RUN_STATES };
 
+enum { QUEUE_SCAN_MOST = 256 };  // queued flights that fit nowhere, of one turn
 enum { ENVIRONMENTS_MOST = 16 }; // distinct environments of one need; a fleet with more shares less
 
 // ---- results and details
@@ -287,6 +288,7 @@ struct sc_core {
     struct run *runs_by_id, *runs; // runs: in order
     struct run *ended;             // freed when the next call begins: effects may borrow their texts
     struct flight *flights_by_key, *flights, *queue;
+    uint32_t backoff_count;
     struct attempt *attempts;
     struct agent *agents;
     struct environment *environments;
@@ -418,6 +420,7 @@ void flight_free(struct sc_core *core, struct flight *flight);
 void flight_queue(struct sc_core *core, struct flight *flight);
 void flight_move(struct sc_core *core, struct flight *flight, enum flight_state to);
 void flight_deadlines(struct sc_core *core);
+int64_t flight_next_deadline(const struct sc_core *core);
 struct flight *flight_find(struct sc_core *core, const struct sc_digest *key);
 struct flight *flight_new(struct sc_core *core, const struct sc_digest *key);
 void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,

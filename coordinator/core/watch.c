@@ -155,12 +155,13 @@ void watch_tell(struct sc_core *core, struct run *run, const struct step *step, 
         return;
     uint32_t index = step ? (uint32_t)(step - run->steps) : 0, count = 0;
     struct watcher *w;
-    DL_FOREACH(run->watchers, w) count++;
+    DL_FOREACH (run->watchers, w)
+        count++;
     struct sc_watching *to = SC_NEW_ARRAY(&core->effects.arena, count, struct sc_watching);
     count = 0;
-    DL_FOREACH(run->watchers, w)
-    if ((!step || w->caught_up || index < w->cursor) && (event->type != SC_EV_STEP_LOG || w->logs))
-        to[count++] = (struct sc_watching){w->client, w->client_req};
+    DL_FOREACH (run->watchers, w)
+        if ((!step || w->caught_up || index < w->cursor) && (event->type != SC_EV_STEP_LOG || w->logs))
+            to[count++] = (struct sc_watching){w->client, w->client_req};
     if (count)
         tell_to(core, to, count, event, after_seq);
 }
@@ -199,12 +200,11 @@ void watch_tell_note(struct sc_core *core, struct run *run, const char *format, 
 bool watch_wants_log(const struct flight *flight)
 {
     struct step *step;
-    DL_FOREACH2(flight->waiters, step, wait_next)
-    {
+    DL_FOREACH2 (flight->waiters, step, wait_next) {
         struct watcher *w;
-        DL_FOREACH(step->run->watchers, w)
-        if (w->logs)
-            return true;
+        DL_FOREACH (step->run->watchers, w)
+            if (w->logs)
+                return true;
     }
     return false;
 }
@@ -223,9 +223,9 @@ void watch_add(struct sc_core *core, struct run *run, uint64_t client, uint64_t 
     if (!logs)
         return;
     struct flight *f;
-    DL_FOREACH(core->flights, f)
-    if (f->attempt && !f->attempt->listening && watch_wants_log(f))
-        attempt_listen(core, f->attempt, true);
+    DL_FOREACH (core->flights, f)
+        if (f->attempt && !f->attempt->listening && watch_wants_log(f))
+            attempt_listen(core, f->attempt, true);
 }
 
 static void tell_one(struct sc_core *core, const struct watcher *w, const struct sc_event_body *event)
@@ -240,8 +240,7 @@ void watch_go_on(struct sc_core *core, struct run *run)
     struct watcher *w;
     if (run->state == RUN_LOADING)
         return;
-    DL_FOREACH(run->watchers, w)
-    {
+    DL_FOREACH (run->watchers, w) {
         if (w->caught_up)
             continue;
         struct sc_event_body event;
@@ -275,8 +274,7 @@ void watch_unwatch(struct sc_core *core, struct run *run, uint64_t client)
 {
     struct watcher *w, *next;
     bool orphan = false;
-    DL_FOREACH_SAFE(run->watchers, w, next)
-    {
+    DL_FOREACH_SAFE (run->watchers, w, next) {
         if (w->client != client)
             continue;
         orphan |= w->owner;
@@ -290,7 +288,8 @@ void watch_unwatch(struct sc_core *core, struct run *run, uint64_t client)
 void watch_client_gone(struct sc_core *core, uint64_t client)
 {
     struct run *run, *next;
-    DL_FOREACH_SAFE(core->runs, run, next) watch_unwatch(core, run, client);
+    DL_FOREACH_SAFE (core->runs, run, next)
+        watch_unwatch(core, run, client);
 }
 
 bool sc_core_visit_events(const struct sc_core *const_core, struct sc_slice id,
