@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SILENCE_MS = 60000 };
+enum { SILENCE_MS = 60000, AWAIT_MS = 10000, ASK_AGAIN = 5 };
 
 static void identify(struct sc_peer_id *self)
 {
@@ -93,7 +93,7 @@ enum sc_rc sc_client_connect(struct sc_client *client, struct sc_error *err)
         if (rc == SC_OK)
             try_tether(client);
     } else if (client->tether < 0) {
-        rc = sc_private_await(&client->private, &client->self, &client->tether, err);
+        rc = sc_private_await(&client->private, &client->self, AWAIT_MS, &client->tether, err);
     }
     if (rc != SC_OK)
         return rc;
@@ -127,6 +127,14 @@ enum sc_rc sc_client_again(struct sc_client *client, struct sc_error *err)
             return rc;
     }
     return sc_client_connect(client, err);
+}
+
+void sc_client_let_go(struct sc_client *client)
+{
+    struct sc_error ignored = SC_ERROR_INIT;
+    if (!client->endpoint && client->tether < 0 && client->private.starts &&
+        sc_private_await(&client->private, &client->self, AWAIT_MS, &client->tether, &ignored) != SC_OK)
+        client->tether = -1;
 }
 
 void sc_client_done(struct sc_client *client)
@@ -178,48 +186,66 @@ enum sc_rc sc_client_error(const struct sc_msg_error *message, struct sc_error *
     return rc;
 }
 
-// True when the answer is whole.
-static bool take_answer(const struct sc_message *message, const struct sc_answer *answer, enum sc_rc *rc,
-                        struct sc_error *err)
+// Of an answer: whether any of it came, and whether it is whole.
+struct progress {
+    bool begun, whole;
+};
+
+static enum sc_rc take_answer(const struct sc_message *message, const struct sc_answer *answer,
+                              struct progress *progress, struct sc_error *err)
 {
+    progress->begun = true;
     if (message->type == SC_MESSAGE_PAGE) {
         const struct sc_msg_page *page = &message->body.page;
         for (uint32_t i = 0; answer->row && i < page->rows.count; i++)
             answer->row(answer->context, page->rows.items[i]);
-        return page->last;
-    }
-    if (message->type == SC_MESSAGE_EVENT) {
+        progress->whole = page->last;
+    } else if (message->type == SC_MESSAGE_EVENT) {
         const struct sc_msg_event *events = &message->body.event;
         for (uint32_t i = 0; answer->event && i < events->events.count; i++)
             answer->event(answer->context, &events->events.items[i]);
-        return false;
+    } else if (message->type == SC_MESSAGE_ERROR) {
+        return sc_client_error(&message->body.error, err);
+    } else if (message->type == SC_MESSAGE_DONE) {
+        progress->whole = true;
     }
-    if (message->type == SC_MESSAGE_ERROR)
-        *rc = sc_client_error(&message->body.error, err);
-    return message->type == SC_MESSAGE_ERROR || message->type == SC_MESSAGE_DONE;
+    return SC_OK;
+}
+
+// One message, or a wait for one.
+static enum sc_rc ask_turn(struct sc_client *client, uint64_t id, const struct sc_answer *answer,
+                           struct progress *progress, int64_t *heard, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_message in;
+    enum sc_rc rc = sc_client_next(client, &arena, &in, err);
+    if (rc == SC_NOT_FOUND) {
+        sc_client_wait(client, -1, 1000);
+        if (answer->patient || sc_clock_mono_ms() - *heard < SILENCE_MS)
+            return SC_OK;
+        return sc_error_set(err, SC_TIMEOUT, "the coordinator did not answer within %d s", SILENCE_MS / 1000);
+    }
+    *heard = sc_clock_mono_ms();
+    return rc == SC_OK && in.id == id ? take_answer(&in, answer, progress, err) : rc;
 }
 
 enum sc_rc sc_client_ask(struct sc_client *client, struct sc_message *message, const struct sc_answer *answer,
                          struct sc_error *err)
 {
+    struct progress progress = {.begun = false};
     enum sc_rc rc = sc_client_send(client, message, err);
     int64_t heard = sc_clock_mono_ms();
-    while (rc == SC_OK) {
-        SC_AUTO_ARENA struct sc_arena arena;
-        sc_arena_init(&arena);
-        struct sc_message in;
-        rc = sc_client_next(client, &arena, &in, err);
-        if (rc == SC_NOT_FOUND) {
-            rc = SC_OK;
-            sc_client_wait(client, -1, 1000);
-            if (answer->patient || sc_clock_mono_ms() - heard < SILENCE_MS)
-                continue;
-            return sc_error_set(err, SC_TIMEOUT, "the coordinator did not answer within %d s",
-                                SILENCE_MS / 1000);
+    for (int tries = 0; rc == SC_OK && !progress.whole;) {
+        rc = ask_turn(client, message->id, answer, &progress, &heard, err);
+        // The user's own may just have been leaving when we came: the next one is asked.
+        if (rc == SC_CLOSED && !client->endpoint && !progress.begun && tries++ < ASK_AGAIN) {
+            rc = sc_client_again(client, err);
+            if (rc == SC_OK)
+                rc = sc_client_send(client, message, err);
         }
-        heard = sc_clock_mono_ms();
-        if (rc == SC_OK && in.id == message->id && take_answer(&in, answer, &rc, err))
-            return rc;
     }
+    if (rc == SC_CLOSED)
+        err->rc = rc = SC_UNREACHABLE;
     return rc;
 }

@@ -27,6 +27,8 @@ SC_MUST_USE enum sc_rc sc_client_open(struct sc_client *client, const struct sc_
                                       bool wants_agent, struct sc_error *err);
 // After SC_CLOSED: starts the coordinator again and connects, under the same identity.
 SC_MUST_USE enum sc_rc sc_client_again(struct sc_client *client, struct sc_error *err);
+// When nothing will be asked after all: a coordinator that was started sees its client come and go, and leaves at once.
+void sc_client_let_go(struct sc_client *client);
 void sc_client_done(struct sc_client *client);
 
 // Sends a request and gives it an id, which its answers carry.

@@ -15,7 +15,7 @@
 
 extern char **environ;
 
-enum { AWAIT_MS = 10000, LOG_TAIL_BYTES = 600 };
+enum { LOG_TAIL_BYTES = 600 };
 
 void sc_private_init(struct sc_private *private, const struct sc_places *places, bool wants_agent)
 {
@@ -188,10 +188,10 @@ static void log_tail(const struct sc_private *private, struct sc_error *err)
     snprintf(err->message + used, sizeof err->message - used, "; the last line of %s: %s", path, line);
 }
 
-enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id *self, int *ret_tether,
-                            struct sc_error *err)
+enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id *self, int patience_ms,
+                            int *ret_tether, struct sc_error *err)
 {
-    int64_t until = sc_clock_mono_ms() + AWAIT_MS;
+    int64_t until = sc_clock_mono_ms() + patience_ms;
     int pause_ms = 1;
     for (;;) {
         struct sc_error last = SC_ERROR_INIT;
@@ -199,7 +199,8 @@ enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id 
             return SC_OK;
         int64_t now = sc_clock_mono_ms();
         if (now >= until) {
-            sc_error_set(err, SC_UNREACHABLE, "the coordinator did not come up within %d s", AWAIT_MS / 1000);
+            sc_error_set(err, SC_UNREACHABLE, "the coordinator did not come up within %d s",
+                         patience_ms / 1000);
             log_tail(private, err);
             return SC_UNREACHABLE;
         }

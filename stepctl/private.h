@@ -22,9 +22,9 @@ void sc_private_init(struct sc_private *private, const struct sc_places *places,
 // *ret_tether is -1 then.
 SC_MUST_USE enum sc_rc sc_private_begin(struct sc_private *private, const struct sc_peer_id *self,
                                         int *ret_tether, struct sc_error *err);
-// Waits for the coordinator, at most 10 s, and connects the tether. SC_UNREACHABLE with the last lines of its log.
+// Waits for the coordinator, at most patience_ms, and connects the tether. SC_UNREACHABLE with the last line of its log.
 SC_MUST_USE enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id *self,
-                                        int *ret_tether, struct sc_error *err);
+                                        int patience_ms, int *ret_tether, struct sc_error *err);
 // Starts the agent again when it is gone; cheap, called now and then while a run is open.
 void sc_private_tick(struct sc_private *private, int64_t mono_ms);
 // Path of a program of ours: beside this one, in the build tree, or on PATH. The caller frees; NULL when there is none.

@@ -34,12 +34,14 @@ static struct sc_message submission(const struct sc_options *options, enum how h
     return message;
 }
 
+// Until the run has begun: what comes then is for nobody. The coordinator may have been leaving just when we came.
 static enum sc_rc wait_started(struct sc_client *client, struct sc_message *submit, char ret_run[128],
                                struct sc_error *err)
 {
+    enum { TIMEOUT_MS = 60000, TRIES = 5 };
     enum sc_rc rc = sc_client_send(client, submit, err);
-    int64_t until = sc_clock_mono_ms() + 60000;
-    while (rc == SC_OK) {
+    int64_t until = sc_clock_mono_ms() + TIMEOUT_MS;
+    for (int tries = 0; rc == SC_OK;) {
         SC_AUTO_ARENA struct sc_arena arena;
         sc_arena_init(&arena);
         struct sc_message in;
@@ -50,9 +52,14 @@ static enum sc_rc wait_started(struct sc_client *client, struct sc_message *subm
         }
         if (rc == SC_OK && in.id == submit->id && in.type == SC_MESSAGE_ERROR)
             return sc_client_error(&in.body.error, err);
-        if (rc == SC_NOT_FOUND) {
+        if (rc == SC_CLOSED && !client->endpoint && tries++ < TRIES) {
+            rc = sc_client_again(client, err);
+            if (rc == SC_OK)
+                rc = sc_client_send(client, submit, err);
+        } else if (rc == SC_NOT_FOUND) {
             if (sc_clock_mono_ms() > until)
-                return sc_error_set(err, SC_TIMEOUT, "the coordinator did not answer within 60 s");
+                return sc_error_set(err, SC_TIMEOUT, "the coordinator did not answer within %d s",
+                                    TIMEOUT_MS / 1000);
             sc_client_wait(client, -1, 1000);
             rc = SC_OK;
         }
@@ -125,6 +132,7 @@ static int start(const struct sc_options *options, enum how how, struct sc_arena
         rc = prepare(&client, options, how, &prepared, &err);
     if (rc != SC_OK) {
         exit_code = sc_say_error(options->json, &err);
+        sc_client_let_go(&client);
     } else {
         struct sc_follow follow = {.client = &client,
                                    .options = options,
