@@ -85,18 +85,19 @@ static enum sc_rc put_segment(struct storage_writer *writer, struct sc_close_out
 static enum sc_rc put_summary(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
 {
     const struct sc_close_out *what = &job->u.close_out.what;
-    SC_AUTO_BUF struct sc_buf events, compressed, name;
-    sc_buf_init(&events, 0);
+    struct sc_buf *events = &job->u.close_out.events;
+    SC_AUTO_BUF struct sc_buf compressed, name;
     sc_buf_init(&compressed, 0);
     sc_buf_init(&name, 0);
-    sc_mp_put_array(&events, job->u.close_out.event_count + 1);
-    sc_buf_add_slice(&events, sc_buf_slice(&job->u.close_out.events));
     struct sc_event_body finished = job->u.close_out.finished;
+    size_t without = events->len; // it may have to be done again
     finished.outputs.items = job->u.close_out.outputs;
     finished.outputs.count = job->u.close_out.output_count;
-    sc_encode(&sc_schema_event_body, &finished, &events);
-    sc_compress(sc_buf_slice(&events), &compressed);
-    if (events.overflow || compressed.overflow)
+    sc_encode(&sc_schema_event_body, &finished, events);
+    sc_compress(sc_buf_slice(events), &compressed);
+    bool overflow = events->overflow || compressed.overflow;
+    events->len = without;
+    if (overflow)
         return sc_error_set(err, SC_LIMIT, "the summary of run " SC_SLICE_FMT " is too large",
                             SC_SLICE_ARG(what->run));
     sc_name_run(&name, writer->storage->config.domain, what->namespace_, what->run, sc_slice_str("summary"));

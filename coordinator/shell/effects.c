@@ -316,7 +316,11 @@ static void gather_event(void *context, const struct sc_event_body *event)
     if (event->type == SC_EV_RUN_STARTED)
         job->u.close_out.row.steps = event->steps;
     sc_encode(&sc_schema_event_body, event, &job->u.close_out.events);
-    job->u.close_out.event_count++;
+}
+
+static void count_event(void *context, const struct sc_event_body *event)
+{
+    *(uint32_t *)context += event->type != SC_EV_RUN_FINISHED;
 }
 
 static void copy_close_out(const struct sc_close_out *from, struct sc_arena *arena, struct sc_close_out *to)
@@ -347,6 +351,10 @@ static void close_out(struct sc_loop *loop, const struct sc_effect *effect)
     copy_close_out(effect->u.close_out, &job->arena, what);
     job->u.close_out.finished = (struct sc_event_body){
         .type = SC_EV_RUN_FINISHED, .at = what->ended_at, .run = what->run, .state = what->state};
+    // Counted first, so that the list, which is large, is built once and in place.
+    uint32_t events = 0;
+    (void)sc_core_visit_events(loop->core, what->run, count_event, &events);
+    sc_mp_put_array(&job->u.close_out.events, events + 1);
     (void)sc_core_visit_events(loop->core, what->run, gather_event, job);
     const struct sc_event_body *finished = &job->u.close_out.finished;
     struct sc_job_run *row = &job->u.close_out.row;

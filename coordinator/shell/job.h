@@ -98,8 +98,7 @@ struct sc_job {
         } write_void;
         struct {
             struct sc_close_out what;
-            struct sc_buf events; // encoded event bodies, one after another; run.finished follows them
-            uint32_t event_count;
+            struct sc_buf events; // MessagePack list of event bodies that lacks its last, run.finished
             struct sc_event_body finished;
             struct sc_job_run row;
             struct sc_published *outputs; // out

@@ -8,6 +8,7 @@
 #include "proto/tether.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -232,6 +233,18 @@ static void hurry_writer(struct sc_loop *loop)
     sc_loop_post(loop, sc_job_new(SC_JOB_HURRY));
 }
 
+// A large run's memory goes back to the system once there is nothing more to do with it.
+static void trim_memory(struct sc_loop *loop)
+{
+    bool open = sc_core_open_runs(loop->core) > 0 || loop->jobs_under_way > 0;
+    if (open)
+        loop->trim_ms = loop->real_ms + TICK_MS;
+    if (open || loop->trim_ms == 0 || loop->real_ms < loop->trim_ms)
+        return;
+    loop->trim_ms = 0;
+    malloc_trim(0);
+}
+
 static bool nobody_needs_us(struct sc_loop *loop)
 {
     if (!loop->config.private_ || loop->tether_count > 0 || sc_core_open_runs(loop->core) > 0)
@@ -276,6 +289,7 @@ static bool turn(struct sc_loop *loop, struct pollfd *fds, bool *at_once, struct
     if (hand_in_ns(loop, now_ns()) == 0)
         sc_journal_hand(loop->journal);
     hurry_writer(loop);
+    trim_memory(loop);
     sc_loop_flush_events(loop);
     sc_bus_flush(loop->clients_bus);
     sc_bus_flush(loop->agents_bus);

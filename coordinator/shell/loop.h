@@ -61,6 +61,7 @@ struct sc_loop {
     bool sent; // since the buses were read last
     bool had_client, leaving, stopping;
     int64_t started_ms;
+    int64_t trim_ms; // when to give memory back; 0: there is none
     enum sc_rc rc;
 };
 

@@ -127,10 +127,10 @@ static void close_run(struct shell *s, const char *run, const char *salt, const 
     verdict.fields.items = &field;
     verdict.fields.count = 1;
     struct sc_event_body started = {.type = SC_EV_RUN_STARTED, .at = 1, .run = sc_slice_str(run), .steps = 1};
+    sc_mp_put_array(&job->u.close_out.events, 4);
     sc_encode(&sc_schema_event_body, &started, &job->u.close_out.events);
     sc_encode(&sc_schema_event_body, &verdict, &job->u.close_out.events);
     sc_encode(&sc_schema_event_body, end, &job->u.close_out.events);
-    job->u.close_out.event_count = 3;
     job->u.close_out.finished = (struct sc_event_body){
         .type = SC_EV_RUN_FINISHED, .at = 9, .run = sc_slice_str(run), .state = SC_END_DONE};
     job = shell_do(s, job);

@@ -290,8 +290,8 @@ static struct sc_job *close_out(struct shell *s, const char *run, const char *sa
                                                       .output = SC_SLICE_LIT("o"),
                                                       .artifact = *output};
     struct sc_event_body started = {.type = SC_EV_RUN_STARTED, .at = 1, .run = sc_slice_str(run), .steps = 1};
+    sc_mp_put_array(&job->u.close_out.events, 2);
     sc_encode(&sc_schema_event_body, &started, &job->u.close_out.events);
-    job->u.close_out.event_count = 1;
     job->u.close_out.finished = (struct sc_event_body){
         .type = SC_EV_RUN_FINISHED, .at = ended_at, .run = sc_slice_str(run), .state = SC_END_DONE};
     return job;
