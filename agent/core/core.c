@@ -56,8 +56,8 @@ static void hold(struct sc_agent_core *core, struct sc_agent_effect *effect, boo
         struct task *task;
         if (list == LIST_REPORTS && !reports)
             continue;
-        DL_FOREACH(core->lists[list], task)
-        effect->held.items[effect->held.count++] = task->attempt;
+        DL_FOREACH (core->lists[list], task)
+            effect->held.items[effect->held.count++] = task->attempt;
     }
 }
 
@@ -166,16 +166,16 @@ static void end_all(struct sc_agent_core *core, enum task_cause cause, int64_t g
 {
     for (int list = 0; list < LIST_COUNT; list++) {
         struct task *task, *next;
-        DL_FOREACH_SAFE(core->lists[list], task, next)
-        end(core, task, cause, grace_ms);
+        DL_FOREACH_SAFE (core->lists[list], task, next)
+            end(core, task, cause, grace_ms);
     }
 }
 
 static void kill_all(struct sc_agent_core *core)
 {
     struct task *task;
-    DL_FOREACH(core->lists[LIST_RUNNING], task)
-    send_signal(core, task, SIGKILL, core->config.grace_ms);
+    DL_FOREACH (core->lists[LIST_RUNNING], task)
+        send_signal(core, task, SIGKILL, core->config.grace_ms);
 }
 
 // ---- what starts
@@ -184,8 +184,7 @@ static void launch_ready(struct sc_agent_core *core)
 {
     struct task *task, *next;
     bool passed = false;
-    DL_FOREACH_SAFE(core->lists[LIST_AHEAD], task, next)
-    {
+    DL_FOREACH_SAFE (core->lists[LIST_AHEAD], task, next) {
         if (task->state != TASK_READY)
             continue;
         if (!sc_task_fits(core, task)) {
@@ -196,8 +195,7 @@ static void launch_ready(struct sc_agent_core *core)
         }
         if (passed) { // it starts before those that wait for a larger slot
             struct task *earlier;
-            DL_FOREACH(core->lists[LIST_AHEAD], earlier)
-            {
+            DL_FOREACH (core->lists[LIST_AHEAD], earlier) {
                 if (earlier == task)
                     break;
                 earlier->overtaken += earlier->state == TASK_READY;
@@ -218,7 +216,7 @@ static void schedule(struct sc_agent_core *core)
         task->deadline_ms = core->now_ms + WORD_MS;
         sc_agent_effect(core, SC_AGENT_PREPARE, task->attempt);
     }
-    if (core->draining && !core->left && sc_agent_core_busy(core) == 0) {
+    if (core->leaving && !core->left && sc_agent_core_busy(core) == 0) {
         core->left = true;
         sc_agent_effect(core, SC_AGENT_LEAVE, 0)->text = sc_slice_str(core->reason);
         sc_agent_trace(core, "leave: %s", core->reason);
@@ -262,8 +260,7 @@ static void on_welcome(struct sc_agent_core *core, const struct sc_msg_welcome *
             end(core, task, CAUSE_DROPPED, core->config.grace_ms);
     }
     struct task *task, *next;
-    DL_FOREACH_SAFE(core->lists[LIST_REPORTS], task, next)
-    {
+    DL_FOREACH_SAFE (core->lists[LIST_REPORTS], task, next) {
         if (++task->repeats > REPEATS_MOST) {
             release(core, task);
             continue;
@@ -278,7 +275,7 @@ static void on_welcome(struct sc_agent_core *core, const struct sc_msg_welcome *
 static const char *refusal(const struct sc_agent_core *core, const struct sc_assignment *assignment)
 {
     const struct sc_agent_core_config *c = &core->config;
-    if (core->draining)
+    if (core->leaving)
         return "the agent is leaving";
     // It crossed a hello that did not hold it: the coordinator may count it as lost already.
     if (core->hello_open || !core->welcomed)
@@ -332,16 +329,24 @@ static void on_revoke(struct sc_agent_core *core, const struct sc_msg_revoke *re
     }
 }
 
-static void drain(struct sc_agent_core *core, const char *reason, bool stop)
+// Each stage holds what those before it do: no new attempts, and what waits is given back; what runs is told to end; it is
+// killed.
+static void leave(struct sc_agent_core *core, const char *reason, enum leaving stage)
 {
-    if (core->stopping && stop) // asked twice: no more grace
-        kill_all(core);
-    core->draining = true;
     core->reason = core->reason ? core->reason : reason;
-    if (stop && !core->stopping) {
-        core->stopping = true;
-        end_all(core, CAUSE_STOPPED, core->config.grace_ms);
+    if (stage <= core->leaving)
+        return;
+    core->leaving = stage;
+    if (stage == LEAVING_DRAINED)
+        return; // by the coordinator, which knows what it has assigned: that is finished
+    for (int list = 0; list < LIST_COUNT; list++) {
+        struct task *task, *next;
+        if (list != LIST_RUNNING || stage >= LEAVING_STOPPED)
+            DL_FOREACH_SAFE (core->lists[list], task, next)
+                end(core, task, CAUSE_STOPPED, core->config.grace_ms);
     }
+    if (stage == LEAVING_KILLED)
+        kill_all(core);
 }
 
 // ---- from the shell's workers and the runner
@@ -398,8 +403,8 @@ static void on_exited(struct sc_agent_core *core, struct task *task, const struc
 static void on_runner_lost(struct sc_agent_core *core)
 {
     struct task *task, *next;
-    DL_FOREACH_SAFE(core->lists[LIST_RUNNING], task, next)
-    take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
+    DL_FOREACH_SAFE (core->lists[LIST_RUNNING], task, next)
+        take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
 }
 
 static void on_taken(struct sc_agent_core *core, struct task *task, uint64_t bytes)
@@ -443,8 +448,7 @@ static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *
 static void tend_tasks(struct sc_agent_core *core)
 {
     struct task *task;
-    DL_FOREACH(core->lists[LIST_RUNNING], task)
-    {
+    DL_FOREACH (core->lists[LIST_RUNNING], task) {
         if (task->deadline_ms > core->now_ms)
             continue;
         if (task->state == TASK_RUNNING) {
@@ -456,8 +460,7 @@ static void tend_tasks(struct sc_agent_core *core)
     }
     static const enum task_list slow[] = {LIST_AHEAD, LIST_CLOSING};
     for (size_t i = 0; i < SC_COUNT(slow); i++) {
-        DL_FOREACH(core->lists[slow[i]], task)
-        {
+        DL_FOREACH (core->lists[slow[i]], task) {
             if (task->deadline_ms > core->now_ms)
                 continue;
             task->deadline_ms = INT64_MAX;
@@ -486,7 +489,7 @@ static void tend_conversation(struct sc_agent_core *core)
 {
     if (core->now_ms >= patience_end(core)) {
         core->gone = true;
-        core->draining = core->stopping = true;
+        core->leaving = LEAVING_KILLED;
         core->reason = "the coordinator could not be reached any more";
         sc_agent_trace(core, "%s", core->reason);
         end_all(core, CAUSE_DROPPED, core->config.grace_ms);
@@ -515,9 +518,9 @@ int64_t sc_agent_core_next_deadline(const struct sc_agent_core *core)
     static const enum task_list timed[] = {LIST_RUNNING, LIST_AHEAD, LIST_CLOSING};
     for (size_t i = 0; i < SC_COUNT(timed); i++) {
         const struct task *task;
-        DL_FOREACH(core->lists[timed[i]], task)
-        if (task->deadline_ms < next)
-            next = task->deadline_ms;
+        DL_FOREACH (core->lists[timed[i]], task)
+            if (task->deadline_ms < next)
+                next = task->deadline_ms;
     }
     return next;
 }
@@ -550,7 +553,8 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
         return;
     case SC_AGENT_DRAIN:
         heard(core, true);
-        drain(core, "the coordinator asked it to leave", event->u.drain->now);
+        leave(core, "the coordinator asked it to leave",
+              event->u.drain->now ? LEAVING_STOPPED : LEAVING_DRAINED);
         return;
     case SC_AGENT_STRANGER:
         heard(core, false);
@@ -572,7 +576,10 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
         on_runner_lost(core);
         return;
     case SC_AGENT_STOP:
-        drain(core, "it was asked to stop", true);
+        leave(core, "it was asked to stop",
+              core->leaving < LEAVING_FINISHING    ? LEAVING_FINISHING
+              : core->leaving == LEAVING_FINISHING ? LEAVING_STOPPED
+                                                   : LEAVING_KILLED);
         return;
     case SC_AGENT_DEADLINE:
         tend_tasks(core);
@@ -613,8 +620,7 @@ void sc_agent_core_check(const struct sc_agent_core *core)
     for (int list = 0; list < LIST_COUNT; list++) {
         const struct task *task;
         uint32_t count = 0;
-        DL_FOREACH(core->lists[list], task)
-        {
+        DL_FOREACH (core->lists[list], task) {
             SC_ASSERT((int)sc_task_list(task->state) == list);
             SC_ASSERT(sc_task_find(core, task->attempt) == task);
             count++;

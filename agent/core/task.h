@@ -26,6 +26,14 @@ enum task_cause { // why it is ended before its time
     CAUSE_DROPPED, // not wanted, or nobody is there to want it: no answer
 };
 
+enum leaving {
+    LEAVING_NOT,
+    LEAVING_DRAINED,   // no new attempts; leave when all is reported
+    LEAVING_FINISHING, // what waits is given back, what runs may finish
+    LEAVING_STOPPED,   // what runs is told to end
+    LEAVING_KILLED,
+};
+
 // Which list a state's tasks stand in.
 enum task_list { LIST_QUEUE, LIST_AHEAD, LIST_RUNNING, LIST_CLOSING, LIST_REPORTS, LIST_COUNT };
 
@@ -59,9 +67,8 @@ struct sc_agent_core {
     struct sc_buf coordinator;
     bool started, welcomed;
     bool hello_open; // said, and not yet answered
-    bool draining;   // no new attempts; leave when all is reported
-    bool stopping;   // what is held is being ended, too
     bool gone;       // nobody is there to say anything to
+    enum leaving leaving;
     bool left;
     const char *reason; // for leaving
     int64_t now_ms;

@@ -163,7 +163,8 @@ void agent_fixture_join(struct agent_fixture *f)
 void agent_fixture_done(struct agent_fixture *f)
 {
     if (f->running) {
-        agent_fixture_signal(f);
+        for (int i = 0; i < 3; i++) // a failed test's step must not hold it up
+            agent_fixture_signal(f);
         agent_fixture_join(f);
     }
     if (f->folder && f->bus) {

@@ -544,22 +544,46 @@ static void test_drain_with_nothing_held_leaves_at_once(void **state)
     assert_said(f, "leave(the coordinator asked it to leave) ");
 }
 
-static void test_stop_ends_what_runs_and_gives_back_what_waits(void **state)
+static void test_stop_gives_back_what_waits_and_lets_what_runs_finish(void **state)
 {
     struct fixture *f = *state;
     start(f, 1);
     assign(f, 2);
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_STOP, 0);
-    assert_said(f, "term 1 ");
+    assign(f, 3);
     prepared(f, 2);
     event(f, SC_AGENT_CLEANED, 2);
-    assert_said(f, "clean 2 rejected 2(the agent is leaving) release 2 ");
+    assert_said(
+        f, "rejected 3(the agent is leaving) release 3 clean 2 rejected 2(the agent is leaving) release 2 ");
+    exited(f, 1, 0, 0, false);
+    event(f, SC_AGENT_TAKEN, 1);
+    assert_said(f, "take 1 ok reported 1 leave(it was asked to stop) ");
+}
+
+static void test_second_stop_ends_what_runs_and_third_kills_it(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    event(f, SC_AGENT_STOP, 0);
+    assert_said(f, "");
+    event(f, SC_AGENT_STOP, 0);
+    assert_said(f, "term 1 ");
     event(f, SC_AGENT_STOP, 0);
     assert_said(f, "kill 1 ");
     exited(f, 1, 0, SIGKILL, false);
     event(f, SC_AGENT_TAKEN, 1);
     assert_said(f, "take 1 agent-lost reported 1 leave(it was asked to stop) ");
+}
+
+static void test_drain_now_ends_what_runs(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    drain(f, true);
+    exited(f, 1, 0, SIGTERM, false);
+    event(f, SC_AGENT_TAKEN, 1);
+    assert_said(f, "term 1 take 1 agent-lost reported 1 leave(the coordinator asked it to leave) ");
 }
 
 static void test_private_agent_leaves_when_its_coordinator_is_gone(void **state)
@@ -679,7 +703,9 @@ int main(void)
         TEST(test_dropped_attempt_is_ended_without_a_word),
         TEST(test_drain_finishes_what_is_held),
         TEST(test_drain_with_nothing_held_leaves_at_once),
-        TEST(test_stop_ends_what_runs_and_gives_back_what_waits),
+        TEST(test_stop_gives_back_what_waits_and_lets_what_runs_finish),
+        TEST(test_second_stop_ends_what_runs_and_third_kills_it),
+        TEST(test_drain_now_ends_what_runs),
         cmocka_unit_test_setup_teardown(test_private_agent_leaves_when_its_coordinator_is_gone, setup_private,
                                         teardown),
         TEST(test_slow_fetching_and_storing_is_told),

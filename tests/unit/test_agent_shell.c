@@ -495,7 +495,7 @@ static void test_many_steps_each_report_once(void **state)
     }
 }
 
-static void test_stop_ends_what_runs_and_says_goodbye(void **state)
+static void test_two_signals_end_what_runs_and_the_agent_says_goodbye(void **state)
 {
     FIXTURE(f);
     struct sc_assignment *a =
@@ -503,7 +503,8 @@ static void test_stop_ends_what_runs_and_says_goodbye(void **state)
     a->listened = true;
     agent_fixture_assign(f, a);
     agent_fixture_await_log(f, SC_STREAM_STDOUT, "up\n");
-    agent_fixture_signal(f);
+    agent_fixture_signal(f); // drains
+    agent_fixture_signal(f); // ends
     const struct sc_message *m = agent_fixture_await(f, SC_MESSAGE_REPORTED);
     assert_outcome(&m->body.reported.result, "agent-lost");
     agent_fixture_await(f, SC_MESSAGE_GOODBYE);
@@ -611,7 +612,7 @@ int main(void)
         TEST(test_log_of_an_unrecorded_step_is_under_its_run),
         TEST(test_listener_hears_all_of_it_before_the_report),
         TEST(test_many_steps_each_report_once),
-        TEST(test_stop_ends_what_runs_and_says_goodbye),
+        TEST(test_two_signals_end_what_runs_and_the_agent_says_goodbye),
         TEST(test_second_agent_is_refused_by_the_lock),
         TEST(test_coordinator_that_forgot_the_agent_hears_its_report_again),
         TEST(test_file_probe_tells_and_stores_a_source),
