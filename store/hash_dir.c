@@ -39,8 +39,10 @@ struct folder {
     struct item *items;
     uint32_t count;
     bool wanted; // something in it, or below it, is
+    bool whole;  // without folders, and nothing of it is to be read: encoded where it was walked
     struct sc_digest digest;
     struct sc_slice encoding;
+    struct sc_tree_node *node;
 };
 
 struct learned { // for the memo, which one thread writes
@@ -54,9 +56,16 @@ struct found {
     uint8_t type;         // DT_…
 };
 
+struct scratch { // where one folder is encoded
+    struct sc_buf encoding;
+    struct sc_tree_entry *entries;
+    uint32_t count, room;
+};
+
 struct walk;
 struct worker {
     struct walk *walk;
+    struct scratch scratch;
     struct sc_arena arena;
     struct item **pending; // files to read, met in this worker's folders
     uint32_t pending_count, pending_room;
@@ -319,6 +328,46 @@ static enum sc_rc keep_entries(struct worker *self, int fd, struct folder *folde
     return check_sums(self, folder, err);
 }
 
+static bool keeps_empty(const struct walk *w)
+{
+    return w->options->keep_empty_dirs || !w->options->wants;
+}
+
+// Encodes a folder whose entries' digests are known; what a filter left nothing of stays out.
+static struct sc_digest encode_folder(struct scratch *s, const struct folder *folder, bool keep_empty)
+{
+    s->count = 0;
+    if (folder->count > s->room) {
+        s->room = folder->count * 2;
+        s->entries = sc_realloc(s->entries, s->room, sizeof *s->entries);
+    }
+    for (uint32_t i = 0; i < folder->count; i++) {
+        const struct item *item = &folder->items[i];
+        if (item->folder && !item->folder->wanted && !keep_empty)
+            continue;
+        s->entries[s->count++] = (struct sc_tree_entry){
+            .name = item->name,
+            .kind = item->kind,
+            .digest = item->folder ? item->folder->node->digest : item->digest,
+            .target = item->target,
+            .bytes = item->bytes,
+        };
+    }
+    sc_buf_clear(&s->encoding);
+    return sc_tree_node_encode(s->entries, s->count, &s->encoding);
+}
+
+// A folder of known files alone is encoded by the thread that walked it.
+static void encode_whole(struct worker *self, struct folder *folder)
+{
+    for (uint32_t i = 0; i < folder->count; i++)
+        if (folder->items[i].folder)
+            return;
+    folder->digest = encode_folder(&self->scratch, folder, keeps_empty(self->walk));
+    folder->encoding = sc_arena_copy(&self->arena, sc_buf_slice(&self->scratch.encoding));
+    folder->whole = true;
+}
+
 static enum sc_rc read_folder(struct worker *self, struct folder *folder, struct sc_error *err)
 {
     struct walk *w = self->walk;
@@ -336,7 +385,11 @@ static enum sc_rc read_folder(struct worker *self, struct folder *folder, struct
     }
     if (self->found_count)
         qsort(self->found, self->found_count, sizeof *self->found, by_name);
-    return keep_entries(self, fd, folder, err);
+    uint32_t pending = self->pending_count;
+    enum sc_rc rc = keep_entries(self, fd, folder, err);
+    if (rc == SC_OK && self->pending_count == pending)
+        encode_whole(self, folder);
+    return rc;
 }
 
 static void *walk_folders(void *context)
@@ -505,87 +558,91 @@ static uint64_t plan_batches(struct walk *w)
     return bytes;
 }
 
-// Encodes a folder and all below it; decides what a filter leaves of folders.
-static void encode(struct walk *w, struct folder *folder, struct sc_buf *scratch, struct sc_tree *sums)
-{
-    bool keep_empty = w->options->keep_empty_dirs || !w->options->wants;
-    for (uint32_t i = 0; i < folder->count; i++)
-        if (folder->items[i].folder)
-            encode(w, folder->items[i].folder, scratch, sums);
-    SC_AUTO_FREE struct sc_tree_entry *entries = sc_calloc(folder->count, sizeof *entries);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < folder->count; i++) {
-        struct item *item = &folder->items[i];
-        if (item->folder && !item->folder->wanted && !keep_empty)
-            continue;
-        if (item->folder)
-            item->digest = item->folder->digest;
-        if (item->kind == SC_ENTRY_FILE || item->kind == SC_ENTRY_EXEC) {
-            sums->files++;
-            sums->bytes += item->bytes;
-        }
-        folder->items[count] = *item;
-        entries[count++] =
-            (struct sc_tree_entry){item->name, item->kind, item->digest, item->target, item->bytes};
-    }
-    folder->count = count;
-    folder->wanted = count > 0 || keep_empty;
-    sc_buf_clear(scratch);
-    folder->digest = sc_tree_node_encode(entries, count, scratch);
-    folder->encoding = sc_arena_copy(&w->workers[0].arena, sc_buf_slice(scratch));
-}
-
 struct builder {
-    struct sc_arena *arena;
-    struct sc_digest_map seen;
+    struct sc_arena *arena;         // the caller's: what stays
+    struct sc_digest_map by_digest; // -> struct sc_tree_node
+    bool keep_empty;
+    struct scratch *scratch;
+    uint64_t files, bytes;
+    // In their order.
+    struct sc_digest_map placed;
     struct sc_tree_node *nodes;
     uint32_t count, room;
 };
 
-// The nodes in the order of a first visit, depth first, each once (store/tree.c checks that order).
-static void collect(struct builder *b, const struct folder *folder)
+// Copies what was encoded from the threads' memory into the caller's.
+static struct sc_tree_node *keep_node(struct builder *b, const struct folder *folder)
 {
-    if (sc_digest_map_get(&b->seen, &folder->digest))
+    struct sc_tree_node *node = SC_NEW(b->arena, struct sc_tree_node);
+    node->digest = folder->digest;
+    node->encoding = sc_arena_copy(b->arena, folder->encoding);
+    node->entries.items = SC_NEW_ARRAY(b->arena, folder->count, struct sc_tree_entry);
+    for (uint32_t i = 0; i < folder->count; i++) {
+        const struct item *item = &folder->items[i];
+        if (item->folder && !item->folder->wanted && !b->keep_empty)
+            continue;
+        struct sc_tree_entry *e = &node->entries.items[node->entries.count++];
+        e->name = sc_arena_copy(b->arena, item->name);
+        e->kind = item->kind;
+        e->digest = item->folder ? item->folder->node->digest : item->digest;
+        if (e->kind == SC_ENTRY_LINK)
+            e->target = sc_arena_copy(b->arena, item->target);
+        e->bytes = item->bytes;
+    }
+    sc_digest_map_put(&b->by_digest, &node->digest, node);
+    return node;
+}
+
+// From the leaves up; counts files on the way.
+static void encode(struct builder *b, struct folder *folder)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < folder->count; i++) {
+        struct item *item = &folder->items[i];
+        if (item->folder)
+            encode(b, item->folder);
+        any = any || !item->folder || item->folder->wanted;
+        b->files += item->kind == SC_ENTRY_FILE || item->kind == SC_ENTRY_EXEC;
+        b->bytes += item->bytes;
+    }
+    folder->wanted = any || b->keep_empty;
+    if (!folder->whole) {
+        folder->digest = encode_folder(b->scratch, folder, b->keep_empty);
+        folder->encoding = sc_buf_slice(&b->scratch->encoding); // until the next one
+    }
+    folder->node = sc_digest_map_get(&b->by_digest, &folder->digest);
+    if (!folder->node)
+        folder->node = keep_node(b, folder);
+}
+
+// The nodes in the order of a first visit, depth first, each once (store/tree.c checks that order).
+static void place(struct builder *b, const struct sc_tree_node *node)
+{
+    if (sc_digest_map_get(&b->placed, &node->digest))
         return;
-    sc_digest_map_put(&b->seen, &folder->digest, b);
+    sc_digest_map_put(&b->placed, &node->digest, b);
     if (b->count == b->room) {
         b->room = b->room ? b->room * 2 : 64;
         b->nodes = sc_realloc(b->nodes, b->room, sizeof *b->nodes);
     }
-    struct sc_tree_node *node = &b->nodes[b->count++];
-    *node = (struct sc_tree_node){.digest = folder->digest,
-                                  .encoding = sc_arena_copy(b->arena, folder->encoding)};
-    node->entries.items = SC_NEW_ARRAY(b->arena, folder->count, struct sc_tree_entry);
-    node->entries.count = folder->count;
-    for (uint32_t i = 0; i < folder->count; i++) {
-        const struct item *item = &folder->items[i];
-        node->entries.items[i] = (struct sc_tree_entry){
-            .name = sc_arena_copy(b->arena, item->name),
-            .kind = item->kind,
-            .digest = item->digest,
-            .target = item->kind == SC_ENTRY_LINK ? sc_arena_copy(b->arena, item->target) : item->target,
-            .bytes = item->bytes,
-        };
-    }
-    for (uint32_t i = 0; i < folder->count; i++)
-        if (folder->items[i].folder)
-            collect(b, folder->items[i].folder);
+    b->nodes[b->count++] = *node;
+    for (uint32_t i = 0; i < node->entries.count; i++)
+        if (node->entries.items[i].kind == SC_ENTRY_DIR)
+            place(b, sc_digest_map_get(&b->by_digest, &node->entries.items[i].digest));
 }
 
 static void build(struct walk *w, struct folder *root, struct sc_arena *arena, struct sc_tree *ret_tree)
 {
-    struct sc_tree tree = {0};
-    struct sc_buf scratch;
-    sc_buf_init(&scratch, 0);
-    encode(w, root, &scratch, &tree);
-    sc_buf_done(&scratch);
-    struct builder b = {.arena = arena};
-    collect(&b, root);
+    struct builder b = {.arena = arena, .keep_empty = keeps_empty(w), .scratch = &w->workers[0].scratch};
+    encode(&b, root);
+    place(&b, root->node);
+    struct sc_tree tree = {.files = b.files, .bytes = b.bytes};
     tree.nodes.items = SC_NEW_ARRAY(arena, b.count, struct sc_tree_node);
     tree.nodes.count = b.count;
     memcpy(tree.nodes.items, b.nodes, b.count * sizeof *b.nodes);
     free(b.nodes);
-    sc_digest_map_done(&b.seen);
+    sc_digest_map_done(&b.by_digest);
+    sc_digest_map_done(&b.placed);
     *ret_tree = tree;
 }
 
@@ -625,6 +682,7 @@ static void start(struct walk *w, const char *path, const struct sc_hash_options
         worker->is_caller = i == 0;
         worker->dents = sc_calloc(1, DENTS_BYTES);
         sc_arena_init(&worker->arena);
+        sc_buf_init(&worker->scratch.encoding, 0);
     }
 }
 
@@ -639,6 +697,8 @@ static void end(struct walk *w)
         free(worker->learned);
         free(worker->dents);
         free(worker->found);
+        free(worker->scratch.entries);
+        sc_buf_done(&worker->scratch.encoding);
     }
     free(w->files);
     free(w->batches);
