@@ -13,7 +13,6 @@ enum {
     STRANGER_WAIT_MS = 1000,    // between two hellos that errors ask for
     REPEATS_MOST = 3,           // of a report that welcomes neither drop nor keep
     REPORTS_MOST = 4096,        // kept for a repetition
-    WORD_MS = 500,              // fetching and storing are told to the coordinator when they take so long
     RENEW_LEAST_MS = 100,
     RENEW_MOST_MS = 3600 * 1000,
 };
@@ -44,138 +43,6 @@ void sc_agent_core_free(struct sc_agent_core *core)
     sc_arena_done(&core->arena);
     free(core->effects.items);
     free(core);
-}
-
-// ---- what is said
-
-static void hold(struct sc_agent_core *core, struct sc_agent_effect *effect, bool reports)
-{
-    uint32_t room = HASH_CNT(hh, core->by_attempt);
-    effect->held.items = SC_NEW_ARRAY(&core->arena, room, uint64_t);
-    for (int list = 0; list < LIST_COUNT; list++) {
-        struct task *task;
-        if (list == LIST_REPORTS && !reports)
-            continue;
-        DL_FOREACH (core->lists[list], task)
-            effect->held.items[effect->held.count++] = task->attempt;
-    }
-}
-
-static void say_hello(struct sc_agent_core *core)
-{
-    if (core->gone || core->left)
-        return;
-    core->hello_open = true;
-    core->hello_ms = core->now_ms;
-    hold(core, sc_agent_effect(core, SC_AGENT_SAY_HELLO, 0), true);
-    sc_agent_trace(core, "say hello");
-}
-
-static void say_rejected(struct sc_agent_core *core, uint64_t attempt, const char *reason)
-{
-    sc_agent_effect(core, SC_AGENT_SAY_REJECTED, attempt)->text = sc_slice_str(reason);
-    sc_agent_trace(core, "reject attempt %llu: %s", (unsigned long long)attempt, reason);
-}
-
-static void release(struct sc_agent_core *core, struct task *task)
-{
-    if (task->state == TASK_REPORTED)
-        core->reports_bytes -= task->report_bytes;
-    sc_agent_effect(core, SC_AGENT_RELEASE, task->attempt);
-    sc_task_remove(core, task);
-}
-
-// What became of an attempt that never ran, or of which nothing is reported.
-static void answer(struct sc_agent_core *core, struct task *task)
-{
-    if (!core->gone && task->cause == CAUSE_REVOKED)
-        sc_agent_effect(core, SC_AGENT_SAY_ENDED, task->attempt);
-    if (!core->gone && task->cause == CAUSE_STOPPED)
-        say_rejected(core, task->attempt, "the agent is leaving");
-    release(core, task);
-}
-
-static void send_signal(struct sc_agent_core *core, struct task *task, int signal, int64_t grace_ms)
-{
-    if (task->state == TASK_RUNNING)
-        sc_task_move(core, task, TASK_ENDING);
-    sc_agent_effect(core, SC_AGENT_SIGNAL, task->attempt)->signal = signal;
-    task->deadline_ms = core->now_ms + grace_ms;
-    sc_agent_trace(core, "signal %d to attempt %llu", signal, (unsigned long long)task->attempt);
-}
-
-static void clean(struct sc_agent_core *core, struct task *task)
-{
-    sc_task_move(core, task, TASK_CLEANING);
-    sc_agent_effect(core, SC_AGENT_CLEAN, task->attempt);
-}
-
-static void take(struct sc_agent_core *core, struct task *task, enum sc_outcome outcome)
-{
-    sc_task_move(core, task, TASK_TAKING);
-    task->deadline_ms = core->now_ms + WORD_MS;
-    sc_agent_effect(core, SC_AGENT_TAKE, task->attempt)->outcome = outcome;
-    sc_agent_trace(core, "attempt %llu ended: %s", (unsigned long long)task->attempt,
-                   sc_outcome_name(outcome));
-}
-
-// Ends an attempt before its time, wherever it stands. A step that was told to end already is not told again.
-static void end(struct sc_agent_core *core, struct task *task, enum task_cause cause, int64_t grace_ms)
-{
-    switch (task->state) {
-    case TASK_QUEUED:
-        task->cause = cause;
-        answer(core, task);
-        return;
-    case TASK_FETCHING: // PREPARED comes
-        task->cause = cause;
-        return;
-    case TASK_READY:
-        task->cause = cause;
-        clean(core, task);
-        return;
-    case TASK_RUNNING:
-        task->cause = cause;
-        send_signal(core, task, SIGTERM, grace_ms);
-        return;
-    case TASK_ENDING:
-        task->cause = cause;
-        if (task->deadline_ms > core->now_ms + grace_ms)
-            task->deadline_ms = core->now_ms + grace_ms;
-        return;
-    case TASK_TAKING: // it was done already: reported, unless nobody wants that
-        if (cause == CAUSE_DROPPED)
-            task->cause = cause;
-        return;
-    case TASK_CLEANING:
-        task->cause = cause;
-        return;
-    case TASK_REPORTED:
-        if (cause == CAUSE_REVOKED)
-            sc_agent_effect(core, SC_AGENT_SAY_ENDED, task->attempt);
-        if (cause != CAUSE_STOPPED)
-            release(core, task);
-        return;
-    case TASK_STATES:
-        break;
-    }
-    SC_ASSERT(false);
-}
-
-static void end_all(struct sc_agent_core *core, enum task_cause cause, int64_t grace_ms)
-{
-    for (int list = 0; list < LIST_COUNT; list++) {
-        struct task *task, *next;
-        DL_FOREACH_SAFE (core->lists[list], task, next)
-            end(core, task, cause, grace_ms);
-    }
-}
-
-static void kill_all(struct sc_agent_core *core)
-{
-    struct task *task;
-    DL_FOREACH (core->lists[LIST_RUNNING], task)
-        send_signal(core, task, SIGKILL, core->config.grace_ms);
 }
 
 // ---- what starts
@@ -213,7 +80,7 @@ static void schedule(struct sc_agent_core *core)
     while (core->counts[LIST_AHEAD] < core->config.prepare_ahead && core->lists[LIST_QUEUE]) {
         struct task *task = core->lists[LIST_QUEUE];
         sc_task_move(core, task, TASK_FETCHING);
-        task->deadline_ms = core->now_ms + WORD_MS;
+        task->deadline_ms = core->now_ms + SC_TASK_WORD_MS;
         sc_agent_effect(core, SC_AGENT_PREPARE, task->attempt);
     }
     if (core->leaving && !core->left && sc_agent_core_busy(core) == 0) {
@@ -232,7 +99,7 @@ static void heard(struct sc_agent_core *core, bool acknowledges)
     struct task *task;
     while (acknowledges && !core->hello_open && (task = core->lists[LIST_REPORTS]) &&
            core->now_ms - task->said_ms >= SILENCE_RENEWS * core->renew_ms)
-        release(core, task);
+        sc_task_release(core, task);
 }
 
 static void on_welcome(struct sc_agent_core *core, const struct sc_msg_welcome *welcome)
@@ -242,7 +109,7 @@ static void on_welcome(struct sc_agent_core *core, const struct sc_msg_welcome *
         core->coordinator.len && !sc_slice_eq(sc_buf_slice(&core->coordinator), welcome->coordinator);
     if (other) {
         sc_agent_trace(core, "another coordinator: end all attempts of the old one");
-        end_all(core, CAUSE_DROPPED, core->config.grace_ms);
+        sc_task_end_all(core, CAUSE_DROPPED, core->config.grace_ms);
     }
     sc_buf_clear(&core->coordinator);
     sc_buf_add_slice(&core->coordinator, welcome->coordinator);
@@ -257,12 +124,12 @@ static void on_welcome(struct sc_agent_core *core, const struct sc_msg_welcome *
     for (uint32_t i = 0; i < welcome->drop.count; i++) {
         struct task *task = sc_task_find(core, welcome->drop.items[i]);
         if (task)
-            end(core, task, CAUSE_DROPPED, core->config.grace_ms);
+            sc_task_end(core, task, CAUSE_DROPPED, core->config.grace_ms);
     }
     struct task *task, *next;
     DL_FOREACH_SAFE (core->lists[LIST_REPORTS], task, next) {
         if (++task->repeats > REPEATS_MOST) {
-            release(core, task);
+            sc_task_release(core, task);
             continue;
         }
         task->said_ms = core->now_ms;
@@ -301,7 +168,7 @@ static void on_assign(struct sc_agent_core *core, const struct sc_msg_assign *as
         }
         const char *reason = refusal(core, assignment);
         if (reason) {
-            say_rejected(core, assignment->attempt, reason);
+            sc_agent_say_rejected(core, assignment->attempt, reason);
             sc_agent_effect(core, SC_AGENT_RELEASE, assignment->attempt);
             continue;
         }
@@ -323,7 +190,7 @@ static void on_revoke(struct sc_agent_core *core, const struct sc_msg_revoke *re
     for (uint32_t i = 0; i < revoke->attempts.count; i++) {
         struct task *task = sc_task_find(core, revoke->attempts.items[i]);
         if (task)
-            end(core, task, CAUSE_REVOKED, grace_ms);
+            sc_task_end(core, task, CAUSE_REVOKED, grace_ms);
         else
             sc_agent_effect(core, SC_AGENT_SAY_ENDED, revoke->attempts.items[i]);
     }
@@ -343,10 +210,10 @@ static void leave(struct sc_agent_core *core, const char *reason, enum leaving s
         struct task *task, *next;
         if (list != LIST_RUNNING || stage >= LEAVING_STOPPED)
             DL_FOREACH_SAFE (core->lists[list], task, next)
-                end(core, task, CAUSE_STOPPED, core->config.grace_ms);
+                sc_task_end(core, task, CAUSE_STOPPED, core->config.grace_ms);
     }
     if (stage == LEAVING_KILLED)
-        kill_all(core);
+        sc_task_kill_all(core);
 }
 
 // ---- from the shell's workers and the runner
@@ -354,9 +221,9 @@ static void leave(struct sc_agent_core *core, const char *reason, enum leaving s
 static void on_prepared(struct sc_agent_core *core, struct task *task, enum sc_outcome outcome)
 {
     if (task->cause != CAUSE_NONE)
-        clean(core, task);
+        sc_task_clean(core, task);
     else if (outcome != SC_OUTCOME_OK)
-        take(core, task, outcome);
+        sc_task_take(core, task, outcome);
     else
         sc_task_move(core, task, TASK_READY);
 }
@@ -397,20 +264,20 @@ static void on_exited(struct sc_agent_core *core, struct task *task, const struc
         outcome = SC_OUTCOME_SIGNAL;
     else if (event->u.exited.exit_code)
         outcome = SC_OUTCOME_EXIT;
-    take(core, task, outcome_of(task, outcome));
+    sc_task_take(core, task, outcome_of(task, outcome));
 }
 
 static void on_runner_lost(struct sc_agent_core *core)
 {
     struct task *task, *next;
     DL_FOREACH_SAFE (core->lists[LIST_RUNNING], task, next)
-        take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
+        sc_task_take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
 }
 
 static void on_taken(struct sc_agent_core *core, struct task *task, uint64_t bytes)
 {
     if (task->cause == CAUSE_REVOKED || task->cause == CAUSE_DROPPED || core->gone) {
-        answer(core, task);
+        sc_task_answer(core, task);
         return;
     }
     sc_task_move(core, task, TASK_REPORTED);
@@ -420,7 +287,7 @@ static void on_taken(struct sc_agent_core *core, struct task *task, uint64_t byt
     sc_agent_effect(core, SC_AGENT_SAY_REPORTED, task->attempt);
     while (core->counts[LIST_REPORTS] > 1 &&
            (core->counts[LIST_REPORTS] > REPORTS_MOST || core->reports_bytes > reports_most_bytes))
-        release(core, core->lists[LIST_REPORTS]);
+        sc_task_release(core, core->lists[LIST_REPORTS]);
 }
 
 static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *event)
@@ -434,13 +301,13 @@ static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *
     else if (event->kind == SC_AGENT_STARTED && running)
         on_started(core, task);
     else if (event->kind == SC_AGENT_NOT_STARTED && running)
-        take(core, task, outcome_of(task, SC_OUTCOME_START));
+        sc_task_take(core, task, outcome_of(task, SC_OUTCOME_START));
     else if (event->kind == SC_AGENT_EXITED && running)
         on_exited(core, task, event);
     else if (event->kind == SC_AGENT_TAKEN && task->state == TASK_TAKING)
         on_taken(core, task, event->u.taken_bytes);
     else if (event->kind == SC_AGENT_CLEANED && task->state == TASK_CLEANING)
-        answer(core, task);
+        sc_task_answer(core, task);
 }
 
 // ---- time
@@ -453,9 +320,9 @@ static void tend_tasks(struct sc_agent_core *core)
             continue;
         if (task->state == TASK_RUNNING) {
             task->cause = CAUSE_TIMEOUT;
-            send_signal(core, task, SIGTERM, core->config.grace_ms);
+            sc_task_signal(core, task, SIGTERM, core->config.grace_ms);
         } else {
-            send_signal(core, task, SIGKILL, core->config.grace_ms);
+            sc_task_signal(core, task, SIGKILL, core->config.grace_ms);
         }
     }
     static const enum task_list slow[] = {LIST_AHEAD, LIST_CLOSING};
@@ -492,22 +359,22 @@ static void tend_conversation(struct sc_agent_core *core)
         core->leaving = LEAVING_KILLED;
         core->reason = "the coordinator could not be reached any more";
         sc_agent_trace(core, "%s", core->reason);
-        end_all(core, CAUSE_DROPPED, core->config.grace_ms);
-        kill_all(core);
+        sc_task_end_all(core, CAUSE_DROPPED, core->config.grace_ms);
+        sc_task_kill_all(core);
     }
     if (core->now_ms < word_due(core))
         return;
     if (core->hello_open) {
         core->hello_wait_ms =
             core->hello_wait_ms * 2 < HELLO_WAIT_MOST_MS ? core->hello_wait_ms * 2 : HELLO_WAIT_MOST_MS;
-        say_hello(core);
+        sc_agent_say_hello(core);
         return;
     }
     core->renew_at_ms = core->now_ms + core->renew_ms;
     if (core->now_ms - core->heard_ms >= SILENCE_RENEWS * core->renew_ms)
-        say_hello(core);
+        sc_agent_say_hello(core);
     else
-        hold(core, sc_agent_effect(core, SC_AGENT_SAY_RENEW, 0), false);
+        sc_agent_hold(core, sc_agent_effect(core, SC_AGENT_SAY_RENEW, 0), false);
 }
 
 int64_t sc_agent_core_next_deadline(const struct sc_agent_core *core)
@@ -533,7 +400,7 @@ static void on_start(struct sc_agent_core *core)
         return;
     core->started = true;
     core->heard_ms = core->now_ms;
-    say_hello(core);
+    sc_agent_say_hello(core);
 }
 
 static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *event)
@@ -559,7 +426,7 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
     case SC_AGENT_STRANGER:
         heard(core, false);
         if (!core->hello_open || core->now_ms - core->hello_ms >= STRANGER_WAIT_MS)
-            say_hello(core);
+            sc_agent_say_hello(core);
         return;
     case SC_AGENT_HEARD:
         heard(core, true);
@@ -611,31 +478,4 @@ struct sc_slice sc_agent_core_coordinator(const struct sc_agent_core *core)
 uint32_t sc_agent_core_busy(const struct sc_agent_core *core)
 {
     return HASH_CNT(hh, core->by_attempt) - core->counts[LIST_REPORTS];
-}
-
-void sc_agent_core_check(const struct sc_agent_core *core)
-{
-    uint32_t cpus = 0, gpus = 0, all = 0;
-    uint64_t memory = 0, bytes = 0;
-    for (int list = 0; list < LIST_COUNT; list++) {
-        const struct task *task;
-        uint32_t count = 0;
-        DL_FOREACH (core->lists[list], task) {
-            SC_ASSERT((int)sc_task_list(task->state) == list);
-            SC_ASSERT(sc_task_find(core, task->attempt) == task);
-            count++;
-            cpus += list == LIST_RUNNING ? task->cpus_milli : 0;
-            gpus += list == LIST_RUNNING ? task->gpus : 0;
-            memory += list == LIST_RUNNING ? task->memory_bytes : 0;
-            bytes += list == LIST_REPORTS ? task->report_bytes : 0;
-        }
-        SC_ASSERT(count == core->counts[list]);
-        all += count;
-    }
-    SC_ASSERT(all == HASH_CNT(hh, core->by_attempt));
-    SC_ASSERT(cpus == core->used_cpus_milli && cpus <= core->config.cpus_milli);
-    SC_ASSERT(gpus == core->used_gpus && gpus <= core->config.gpus);
-    SC_ASSERT(memory == core->used_memory_bytes && bytes == core->reports_bytes);
-    SC_ASSERT(!core->config.memory_bytes || memory <= core->config.memory_bytes);
-    SC_ASSERT(core->counts[LIST_AHEAD] <= core->config.prepare_ahead);
 }

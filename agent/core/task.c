@@ -143,3 +143,30 @@ void sc_agent_trace(struct sc_agent_core *core, const char *format, ...)
     struct sc_slice text = sc_slice(line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
     sc_agent_effect(core, SC_AGENT_TRACE, 0)->text = sc_arena_copy(&core->arena, text);
 }
+
+void sc_agent_core_check(const struct sc_agent_core *core)
+{
+    uint32_t cpus = 0, gpus = 0, all = 0;
+    uint64_t memory = 0, bytes = 0;
+    for (int list = 0; list < LIST_COUNT; list++) {
+        const struct task *task;
+        uint32_t count = 0;
+        DL_FOREACH (core->lists[list], task) {
+            SC_ASSERT((int)sc_task_list(task->state) == list);
+            SC_ASSERT(sc_task_find(core, task->attempt) == task);
+            count++;
+            cpus += list == LIST_RUNNING ? task->cpus_milli : 0;
+            gpus += list == LIST_RUNNING ? task->gpus : 0;
+            memory += list == LIST_RUNNING ? task->memory_bytes : 0;
+            bytes += list == LIST_REPORTS ? task->report_bytes : 0;
+        }
+        SC_ASSERT(count == core->counts[list]);
+        all += count;
+    }
+    SC_ASSERT(all == HASH_CNT(hh, core->by_attempt));
+    SC_ASSERT(cpus == core->used_cpus_milli && cpus <= core->config.cpus_milli);
+    SC_ASSERT(gpus == core->used_gpus && gpus <= core->config.gpus);
+    SC_ASSERT(memory == core->used_memory_bytes && bytes == core->reports_bytes);
+    SC_ASSERT(!core->config.memory_bytes || memory <= core->config.memory_bytes);
+    SC_ASSERT(core->counts[LIST_AHEAD] <= core->config.prepare_ahead);
+}

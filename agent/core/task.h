@@ -79,6 +79,8 @@ struct sc_agent_core {
     struct sc_arena arena; // of the effects
 };
 
+enum { SC_TASK_WORD_MS = 500 }; // fetching and storing are told to the coordinator when they take so long
+
 extern const bool sc_task_moves[TASK_STATES][TASK_STATES];
 enum task_list sc_task_list(enum task_state state);
 const char *sc_task_state_name(enum task_state state);
@@ -89,6 +91,19 @@ struct task *sc_task_add(struct sc_agent_core *core, const struct sc_assignment 
 void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state state);
 void sc_task_remove(struct sc_agent_core *core, struct task *task);
 bool sc_task_fits(const struct sc_agent_core *core, const struct task *task);
+
+// ending.c
+void sc_agent_hold(struct sc_agent_core *core, struct sc_agent_effect *effect, bool reports);
+void sc_agent_say_hello(struct sc_agent_core *core);
+void sc_agent_say_rejected(struct sc_agent_core *core, uint64_t attempt, const char *reason);
+void sc_task_release(struct sc_agent_core *core, struct task *task);
+void sc_task_answer(struct sc_agent_core *core, struct task *task);
+void sc_task_signal(struct sc_agent_core *core, struct task *task, int signal, int64_t grace_ms);
+void sc_task_clean(struct sc_agent_core *core, struct task *task);
+void sc_task_take(struct sc_agent_core *core, struct task *task, enum sc_outcome outcome);
+void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause cause, int64_t grace_ms);
+void sc_task_end_all(struct sc_agent_core *core, enum task_cause cause, int64_t grace_ms);
+void sc_task_kill_all(struct sc_agent_core *core);
 
 struct sc_agent_effect *sc_agent_effect(struct sc_agent_core *core, enum sc_agent_effect_kind kind,
                                         uint64_t attempt);

@@ -1,6 +1,7 @@
 // PROBE: what a coordinator asks of this machine, answered by a worker.
-#include "agent/shell/worker.h"
+#include "agent/shell/probe.h"
 
+#include "agent/shell/worker.h"
 #include "base/memory.h"
 #include "base/os/log.h"
 
