@@ -113,7 +113,7 @@ class Children(lib.Case):
         self.assertEqual(result.run["state"], "done")
         self.assertEqual(self.home.wait_gone(), {}, "the child outlived its step")
 
-    CHILD = 'trap "" HUP TERM INT; echo $$ > "$W/bell2"; echo $$ > "$W/bell"; while :; do read x < "$W/never"; done'
+    CHILD = 'trap "" HUP TERM INT; echo $$ > "$W/bell"; echo $$ > "$W/bell2"; while :; do read x < "$W/never"; done'
 
     def setUp(self):
         super().setUp()
@@ -141,9 +141,9 @@ if os.fork() == 0:
         for fd in (0, 1, 2):
             os.close(fd)
         os.chdir("/")
+        open("{bell.path}", "w").write("up\\n")
         os.write(done, b"x")
         os.close(done)
-        open("{bell.path}", "w").write("up\\n")
         while True:
             open("{never}").read()
     os._exit(0)
