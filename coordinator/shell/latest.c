@@ -185,3 +185,17 @@ bool sc_latest_of_command(struct sc_latest_reader *reader, const struct sc_diges
     sqlite3_bind_blob(reader->of_command, 1, command->bytes, SC_DIGEST_BYTES, SQLITE_STATIC);
     return take_key(reader->of_command, ret_key);
 }
+
+bool sc_latest_plan(struct sc_latest_reader *reader, struct sc_digest *ret_plan)
+{
+    sqlite3_stmt *statement = NULL;
+    bool found = false;
+    if (sqlite3_prepare_v2(reader->db, "SELECT plan FROM runs ORDER BY started_at DESC LIMIT 1", -1,
+                           &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == SC_DIGEST_BYTES) {
+        memcpy(ret_plan->bytes, sqlite3_column_blob(statement, 0), SC_DIGEST_BYTES);
+        found = true;
+    }
+    sqlite3_finalize(statement);
+    return found;
+}

@@ -21,3 +21,5 @@ bool sc_latest_of_step(struct sc_latest_reader *reader, struct sc_slice namespac
                        struct sc_slice step, struct sc_digest *ret_key);
 bool sc_latest_of_command(struct sc_latest_reader *reader, const struct sc_digest *command,
                           struct sc_digest *ret_key);
+// The plan of the run that began last; false when there was none.
+bool sc_latest_plan(struct sc_latest_reader *reader, struct sc_digest *ret_plan);

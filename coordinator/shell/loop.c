@@ -26,7 +26,7 @@ enum {
     BUSY_NS = 500000,     // of each attempt; at most
     BUSY_NS_MOST = 20000000,
     MESSAGES_A_TURN = 4096,      // of one bus
-    NOBODY_MS = 30000,           // a private coordinator whom nobody ever came to leaves after so long
+    NOBODY_MS = 10000,           // a private coordinator whom nobody ever came to leaves after so long
     HELD_BYTES_MOST = 256 << 20, // past this nothing more is read until the journal has caught up
 };
 

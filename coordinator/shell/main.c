@@ -101,6 +101,7 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
     if (rc != SC_OK)
         return rc;
     struct sc_storage_config storage = {
+        .warm = loop->config.private_,
         .url = config->store,
         .domain = sc_slice_str(config->domain),
         .coordinator = sc_arena_copy(&program->arena, sc_journal_id(loop->journal)),

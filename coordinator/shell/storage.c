@@ -48,6 +48,8 @@ static void *read_thread(void *context)
 {
     struct storage_reader *reader = context;
     pthread_setname_np(pthread_self(), "sc-read");
+    if (reader->storage->config.warm)
+        storage_warm(reader);
     for (;;) {
         struct sc_job *jobs = sc_mailbox_take(reader->box, VOIDS_EVERY_MS);
         if (!jobs && sc_mailbox_closed(reader->box))
@@ -123,6 +125,7 @@ void sc_storage_close(struct sc_storage *storage)
     sc_mailbox_free(storage->reader.box);
     sc_mailbox_free(storage->writer.box);
     sc_latest_reader_close(storage->reader.latest);
+    sc_loaded_plan_free(storage->reader.warm);
     sc_objects_free(storage->reader.objects);
     sc_objects_free(storage->writer.objects);
     sc_store_close(storage->reader.store);

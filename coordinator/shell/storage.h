@@ -16,6 +16,7 @@ struct sc_storage_config {
     const char *scratch;                 // folder for uploads and what is published; emptied at the start
     int64_t patience_ms;                 // how long a write is tried again
     size_t index_bytes;                  // 0: SC_INDEX_BYTES
+    bool warm;                           // load the last run's plan and records at the start
     struct sc_mailbox *answers;
 };
 

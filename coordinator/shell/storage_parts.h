@@ -22,6 +22,7 @@ struct storage_reader {
     struct sc_objects *objects;
     struct sc_latest_reader *latest;
     int64_t voids_to_ms, voids_listed_ms;
+    struct sc_loaded_plan *warm; // of the last run, loaded before anybody asked
     struct sc_mailbox *box;
     pthread_t thread;
 };
@@ -52,6 +53,7 @@ struct sc_storage {
 };
 
 // storage_read.c
+void storage_warm(struct storage_reader *reader);
 enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_digest *digest,
                              struct sc_loaded_plan **ret_plan, struct sc_error *err);
 void storage_list_voids(struct storage_reader *reader);
