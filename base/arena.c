@@ -1,21 +1,31 @@
 #include "base/arena.h"
 
 #include "base/memory.h"
+#include "base/os/pages.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 struct sc_arena_block {
     struct sc_arena_block *previous;
-    size_t bytes;
+    size_t bytes;  // of data
+    size_t mapped; // bytes of the mapping that this is; 0: from the heap
     max_align_t data[];
 };
 
-enum { FIRST_BYTES = 1024, MOST_BYTES = 1 << 20 };
+enum { FIRST_BYTES = 1024, MOST_BYTES = SC_PAGES_HUGE_BYTES };
 
 void sc_arena_init(struct sc_arena *arena)
 {
     *arena = (struct sc_arena){0};
+}
+
+static void free_block(struct sc_arena_block *b)
+{
+    if (b->mapped)
+        sc_pages_unmap(b, b->mapped);
+    else
+        free(b);
 }
 
 void sc_arena_done(struct sc_arena *arena)
@@ -24,22 +34,45 @@ void sc_arena_done(struct sc_arena *arena)
         return;
     for (struct sc_arena_block *b = arena->head, *previous; b; b = previous) {
         previous = b->previous;
-        free(b);
+        free_block(b);
     }
     *arena = (struct sc_arena){0};
 }
 
+void sc_arena_reset(struct sc_arena *arena)
+{
+    struct sc_arena_block *kept = arena->head;
+    if (!kept)
+        return;
+    for (struct sc_arena_block *b = kept->previous, *previous; b; b = previous) {
+        previous = b->previous;
+        arena->total_bytes -= b->bytes;
+        free_block(b);
+    }
+    kept->previous = NULL;
+    memset(kept->data, 0, (size_t)(arena->next - (uint8_t *)kept->data));
+    arena->next = (uint8_t *)kept->data;
+}
+
 static void grow(struct sc_arena *arena, size_t bytes)
 {
-    size_t want = arena->head ? arena->head->bytes * 2 : FIRST_BYTES;
-    if (want > MOST_BYTES)
-        want = MOST_BYTES;
+    const size_t head = sizeof(struct sc_arena_block);
+    size_t want = arena->head ? arena->head->bytes * 2 : FIRST_BYTES, mapped = 0;
+    if (want > MOST_BYTES - head)
+        want = MOST_BYTES - head;
     if (want < bytes)
         want = bytes;
-    SC_ASSERT(want <= SIZE_MAX - sizeof(struct sc_arena_block));
-    struct sc_arena_block *b = calloc(1, sizeof *b + want);
-    SC_ASSERT(b != NULL);
+    SC_ASSERT(want <= SIZE_MAX - head);
+    struct sc_arena_block *b;
+    if (want + head >= SC_PAGES_HUGE_BYTES) {
+        mapped = want + head;
+        b = sc_pages_map(&mapped);
+        want = mapped - head;
+    } else {
+        b = sc_calloc(1, head + want);
+    }
     b->bytes = want;
+    b->mapped = mapped;
     b->previous = arena->head;
     arena->head = b;
     arena->next = (uint8_t *)b->data;

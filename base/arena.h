@@ -13,6 +13,8 @@ struct sc_arena {
 
 void sc_arena_init(struct sc_arena *arena);
 void sc_arena_done(struct sc_arena *arena);
+// Empties it and keeps its newest block, so that an arena of a turn asks for memory once.
+void sc_arena_reset(struct sc_arena *arena);
 // Zeroed, 16-byte aligned.
 void *sc_arena_alloc(struct sc_arena *arena, size_t bytes) __attribute__((returns_nonnull));
 // An array of count elements; aborts when the product overflows.

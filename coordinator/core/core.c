@@ -5,6 +5,8 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
+enum { EFFECTS_KEPT_BYTES = 4 << 20 }; // of the effects' memory, from one turn to the next
+
 struct sc_core *sc_core_new(const struct sc_core_config *config)
 {
     struct sc_core *core = sc_calloc(1, sizeof *core);
@@ -346,7 +348,9 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     core->wall_ms = event->wall_ms;
     core->more = false;
     core->effects.count = 0;
-    sc_arena_done(&core->effects.arena);
+    if (core->effects.arena.total_bytes > EFFECTS_KEPT_BYTES)
+        sc_arena_done(&core->effects.arena);
+    sc_arena_reset(&core->effects.arena);
     free_ended(core);
     dispatch(core, event);
     struct run *run;

@@ -69,6 +69,23 @@ static void test_arena_done_of_a_fresh_one_and_twice(void **state)
     sc_arena_done(NULL);
 }
 
+static void test_arena_reset_gives_zeroed_memory_again(void **state)
+{
+    (void)state;
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    sc_arena_reset(&arena);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t bytes = 1; bytes < 6000000; bytes = bytes * 3 + 1) {
+            uint8_t *p = sc_arena_alloc(&arena, bytes);
+            for (size_t i = 0; i < bytes; i++)
+                assert_int_equal(p[i], 0);
+            memset(p, 0xff, bytes);
+        }
+        sc_arena_reset(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,6 +93,7 @@ int main(void)
         cmocka_unit_test(test_arena_earlier_pointers_stay_valid),
         cmocka_unit_test(test_arena_copy_ends_with_a_nul_that_is_not_counted),
         cmocka_unit_test(test_arena_larger_than_a_block),
+        cmocka_unit_test(test_arena_reset_gives_zeroed_memory_again),
         cmocka_unit_test(test_arena_done_of_a_fresh_one_and_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
