@@ -94,7 +94,7 @@ static void *take(struct sc_arena *arena, size_t bytes, size_t align)
 
 void *sc_arena_alloc(struct sc_arena *arena, size_t bytes)
 {
-    return take(arena, bytes, 16);
+    return take(arena, bytes, 8);
 }
 
 void *sc_arena_array(struct sc_arena *arena, size_t count, size_t size)

@@ -15,7 +15,7 @@ void sc_arena_init(struct sc_arena *arena);
 void sc_arena_done(struct sc_arena *arena);
 // Empties it and keeps its newest block, so that an arena of a turn asks for memory once.
 void sc_arena_reset(struct sc_arena *arena);
-// Zeroed, 16-byte aligned.
+// Zeroed, 8-byte aligned: nothing here holds anything wider.
 void *sc_arena_alloc(struct sc_arena *arena, size_t bytes) __attribute__((returns_nonnull));
 // An array of count elements; aborts when the product overflows.
 void *sc_arena_array(struct sc_arena *arena, size_t count, size_t size) __attribute__((returns_nonnull));

@@ -357,6 +357,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     DL_FOREACH (core->runs, run)
         watch_go_on(core, run);
     if (!core->restoring) {
+        run_work(core);
         agent_place(core);
         agent_flush(core);
         core_flush_look_ups(core);

@@ -352,50 +352,134 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
     run_begin(core, run);
 }
 
+// ---- work of a run, in pieces: a turn visits a bounded number of steps, however wide a change ripples
+
+enum { STEPS_A_TURN = 1000 };
+
+// The group's steps are to be looked at: what they need is done, or can not be.
+static void visit_later(struct run *run, struct group *group)
+{
+    if (group->visiting)
+        return;
+    group->visiting = true;
+    uint32_t index = (uint32_t)(group - run->groups) + 1;
+    if (run->visit_last)
+        run->groups[run->visit_last - 1].visit_next = index;
+    else
+        run->visit_first = index;
+    run->visit_last = index;
+    group->visit_next = 0;
+}
+
 void run_begin(struct sc_core *core, struct run *run)
 {
     for (uint32_t i = 0; i < run->plan->plan->steps.count; i++)
-        if (run->groups[i].needs == 0)
-            for (uint32_t k = 0; k < run->groups[i].count; k++)
-                step_release(core, &run->steps[run->groups[i].first + k]);
+        if (run->groups[i].needs == 0 || run->groups[i].fate != FATE_NONE)
+            visit_later(run, &run->groups[i]);
     run_maybe_close(core, run); // a pipeline may hold no step that runs
 }
 
-// What a step that can not run says to those that need it.
-static void end_dependents(struct sc_core *core, struct run *run, const struct group *broken,
-                           struct step *because)
+// A step that can not run, since something it needs did not.
+static void end_by_fate(struct sc_core *core, struct step *step, enum group_fate fate)
 {
-    for (uint32_t d = 0; d < broken->dependent_count; d++) {
-        struct group *group = &run->groups[run->dependents[broken->dependent_first + d]];
-        for (uint32_t k = 0; k < group->count; k++) {
-            struct step *step = &run->steps[group->first + k];
-            if (step->state != STEP_BLOCKED)
-                continue;
-            if (run->options.dry && because->state == STEP_SKIPPED && group->mode != GROUP_LEFT_OUT) {
-                step->verdict = SC_VERDICT_MISS;
-                step->reason = SC_REASON_UPSTREAM;
-                step_info(step)->detail = step_plan(because)->name;
-                watch_tell_verdict(core, step, 0);
-            }
-            bool cancelled = run->cancelling;
-            step_end_quietly(core, step, cancelled ? STEP_CANCELLED : STEP_SKIPPED,
-                             cancelled ? SC_OUTCOME_CANCELLED
-                             : because->state == STEP_FAILED || because->outcome == SC_OUTCOME_UPSTREAM
-                                 ? SC_OUTCOME_UPSTREAM
-                                 : SC_OUTCOME_OK);
-        }
+    struct run *run = step->run;
+    if (run->cancelling) {
+        step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
+        return;
+    }
+    if (fate == FATE_WOULD_RUN && step_group(step)->mode != GROUP_LEFT_OUT) {
+        step->verdict = SC_VERDICT_MISS;
+        step->reason = SC_REASON_UPSTREAM;
+        watch_tell_verdict(core, step, 0);
+    }
+    step_end_quietly(core, step, STEP_SKIPPED,
+                     fate == FATE_UPSTREAM_FAILED ? SC_OUTCOME_UPSTREAM : SC_OUTCOME_OK);
+}
+
+static void visit_step(struct sc_core *core, struct step *step)
+{
+    const struct group *group = step_group(step);
+    if (step->state != STEP_BLOCKED)
+        return;
+    if (group->fate != FATE_NONE)
+        end_by_fate(core, step, group->fate);
+    else if (group->needs == 0)
+        step_release(core, step);
+}
+
+static uint32_t visit(struct sc_core *core, struct run *run, uint32_t budget)
+{
+    while (budget > 0 && run->visit_first) {
+        struct group *group = &run->groups[run->visit_first - 1];
+        for (; budget > 0 && run->visit_at < group->count; budget--)
+            visit_step(core, &run->steps[group->first + run->visit_at++]);
+        if (run->visit_at < group->count)
+            break;
+        run->visit_at = 0;
+        group->visiting = false;
+        run->visit_first = group->visit_next;
+        if (!run->visit_first)
+            run->visit_last = 0;
+    }
+    return budget;
+}
+
+static void cancel_step(struct sc_core *core, struct step *step)
+{
+    if (step->state == STEP_WAITING)
+        flight_detach(core, step);
+    if (step->state == STEP_BLOCKED || step->state == STEP_PROBING || step->state == STEP_WAITING ||
+        step->state == STEP_HEALING || step->state == STEP_LOOKING)
+        step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
+}
+
+void run_work(struct sc_core *core)
+{
+    uint32_t budget = STEPS_A_TURN;
+    struct run *run, *next;
+    DL_FOREACH_SAFE (core->runs, run, next) {
+        if (run->state != RUN_OPEN)
+            continue;
+        for (; run->cancelling && budget > 0 && run->cancel_at < run->step_count; budget--)
+            cancel_step(core, &run->steps[run->cancel_at++]);
+        budget = visit(core, run, budget);
+        if (run->state == RUN_OPEN &&
+            (run->visit_first || (run->cancelling && run->cancel_at < run->step_count)))
+            core->more = true;
     }
 }
 
-static void group_finished(struct sc_core *core, struct run *run, const struct group *group)
+static enum group_fate fate_below(const struct step *step)
+{
+    if (step->state == STEP_FAILED || step->outcome == SC_OUTCOME_UPSTREAM)
+        return FATE_UPSTREAM_FAILED;
+    if (step->state == STEP_CANCELLED)
+        return FATE_CANCELLED;
+    return step->verdict == SC_VERDICT_MISS ? FATE_WOULD_RUN : FATE_LEFT_OUT;
+}
+
+static void group_finished(struct run *run, const struct group *group)
 {
     for (uint32_t d = 0; d < group->dependent_count; d++) {
         struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
         SC_ASSERT(dependent->needs > 0);
-        if (--dependent->needs > 0)
+        if (--dependent->needs == 0)
+            visit_later(run, dependent);
+    }
+}
+
+static void group_broken(struct run *run, struct group *group, const struct step *because)
+{
+    if (group->broken)
+        return;
+    group->broken = true;
+    for (uint32_t d = 0; d < group->dependent_count; d++) {
+        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
+        if (dependent->fate != FATE_NONE)
             continue;
-        for (uint32_t k = 0; k < dependent->count; k++)
-            step_release(core, &run->steps[dependent->first + k]);
+        dependent->fate = fate_below(because);
+        dependent->fate_by = because->group;
+        visit_later(run, dependent);
     }
 }
 
@@ -408,10 +492,9 @@ void run_step_final(struct sc_core *core, struct step *step)
     if (step->state == STEP_DONE) {
         SC_ASSERT(group->unfinished > 0);
         if (--group->unfinished == 0 && !group->broken)
-            group_finished(core, run, group);
+            group_finished(run, group);
     } else {
-        group->broken = true;
-        end_dependents(core, run, group, step);
+        group_broken(run, group, step);
         if (step->state == STEP_FAILED && run->options.fail_fast && !run->cancelling && !core->restoring) {
             run->failing = true;
             run_cancel(core, run, "a step failed, and --fail-fast stops the others");
@@ -444,15 +527,8 @@ void run_cancel(struct sc_core *core, struct run *run, const char *why)
         struct sc_fact fact = {.kind = SC_FACT_CANCEL, .run = run->id};
         core_journal(core, &fact, false);
     }
-    for (uint32_t i = 0; i < run->step_count; i++) {
-        struct step *step = &run->steps[i];
-        if (step->state == STEP_WAITING)
-            flight_detach(core, step);
-        if (step->state == STEP_BLOCKED || step->state == STEP_PROBING || step->state == STEP_WAITING ||
-            step->state == STEP_HEALING || step->state == STEP_LOOKING)
-            step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
-    }
-    run_maybe_close(core, run);
+    run->cancel_at = 0;
+    core->more = true;
 }
 
 static uint32_t collect_keys(struct sc_core *core, struct run *run, struct sc_digest **ret_keys)

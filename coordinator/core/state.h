@@ -95,15 +95,21 @@ struct step {
 };
 
 enum group_mode { GROUP_NORMAL, GROUP_CACHED_ONLY, GROUP_FROM_RUN, GROUP_LEFT_OUT };
+// Why a group's steps can not run.
+enum group_fate { FATE_NONE, FATE_UPSTREAM_FAILED, FATE_CANCELLED, FATE_WOULD_RUN, FATE_LEFT_OUT };
 struct group {                                 // one step of the plan, in a run
     uint32_t first, count;                     // its instances in run->steps
     uint32_t unfinished;                       // instances not done
     uint32_t needs;                            // distinct groups it needs that are unfinished
     uint32_t dependent_first, dependent_count; // in run->dependents
     uint8_t mode;
-    bool broken; // an instance failed, was cancelled or skipped
+    uint8_t fate;  // of enum group_fate
+    bool visiting; // in the run's list of groups to visit
+    bool broken;   // an instance failed, was cancelled or skipped
     bool forced, refreshed;
-    struct need *need; // the environment, once known what it is
+    uint32_t fate_by;    // the group that sealed it
+    uint32_t visit_next; // index + 1
+    struct need *need;   // the environment, once known what it is
 };
 
 struct watcher {
@@ -134,8 +140,11 @@ struct run {
     struct group *groups;
     struct step *steps;
     uint32_t step_count;
-    uint32_t *dependents;    // group indexes, by group
-    struct source_pin *pins; // of the plan's sources
+    uint32_t *dependents;             // group indexes, by group
+    uint32_t visit_first, visit_last; // groups to visit, in order: index + 1
+    uint32_t visit_at;                // instance of the first of them
+    uint32_t cancel_at;               // while cancelling: steps below it have been ended
+    struct source_pin *pins;          // of the plan's sources
     struct watcher *watchers;
     uint64_t first_seq;
     int64_t started_at; // wall ms
@@ -332,6 +341,7 @@ bool run_expand(struct sc_core *core, struct run *run, struct sc_loaded_plan *pl
 struct run *run_restore(struct sc_core *core, const struct sc_fact *fact,
                         struct sc_loaded_plan *plan);  // takes the plan; NULL when unusable
 void run_begin(struct sc_core *core, struct run *run); // releases what waits for nothing
+void run_work(struct sc_core *core);                   // a bounded piece of what is to be done in every run
 void run_cancel(struct sc_core *core, struct run *run, const char *why);
 void run_step_final(struct sc_core *core,
                     struct step *step); // a step reached a final state: counts, releases, closes

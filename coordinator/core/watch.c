@@ -65,6 +65,8 @@ static void verdict_event(const struct sc_core *core, const struct step *step, s
     ret_event->reason = step->reason;
     if (step->reason != SC_REASON_DISABLED)
         ret_event->key = step->key;
+    if (step->reason == SC_REASON_UPSTREAM)
+        ret_event->detail = step->run->plan->plan->steps.items[step_group(step)->fate_by].name;
     const struct step_info *info = step->info;
     if (!info)
         return;

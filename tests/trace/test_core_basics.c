@@ -2,21 +2,23 @@
 #include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
-static const char chain[] = "stepcache: 1\n"
-                            "name: demo\n"
-                            "params: {depth: 5}\n"
-                            "steps:\n"
-                            "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
-                            "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
-static const char chain_changed[] = "stepcache: 1\n"
-                                    "name: demo\n"
-                                    "params: {depth: 6}\n"
-                                    "steps:\n"
-                                    "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
-                                    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
+static const char chain[] =
+    "stepcache: 1\n"
+    "name: demo\n"
+    "params: {depth: 5}\n"
+    "steps:\n"
+    "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
+static const char chain_changed[] =
+    "stepcache: 1\n"
+    "name: demo\n"
+    "params: {depth: 6}\n"
+    "steps:\n"
+    "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
 
-#define WORLD                                                     \
-    struct world w __attribute__((cleanup(world_done))) = {NULL}; \
+#define WORLD                                                                                                \
+    struct world w __attribute__((cleanup(world_done))) = {NULL};                                            \
     world_init(&w)
 
 static void run_chain(struct world *w)
@@ -151,11 +153,13 @@ static void test_cancel_revokes_what_nobody_waits_for(void **state)
     world_submit(&w, chain, NULL);
     world_said(&w);
     world_cancel(&w, 0);
-    assert_string_equal(world_said(&w), "revoke a1\n"
-                                        "0: a cancelled cancelled\n"
-                                        "0: b cancelled cancelled\n"
-                                        "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
-    assert_int_equal(sc_core_live_attempts(w.core), 1); // its slot is charged until the agent says that it ended
+    assert_string_equal(world_said(&w),
+                        "revoke a1\n"
+                        "0: a cancelled cancelled\n"
+                        "0: b cancelled cancelled\n"
+                        "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+    assert_int_equal(sc_core_live_attempts(w.core),
+                     1); // its slot is charged until the agent says that it ended
     world_ended(&w, "a");
     assert_int_equal(sc_core_live_attempts(w.core), 0);
 }
@@ -177,10 +181,11 @@ static void test_retry_waits_and_runs_again(void **state)
     (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
-    world_submit(&w,
-                 "stepcache: 1\nname: demo\nsteps:\n"
-                 "  a: {command: [x], outputs: {x: x.txt}, retry: {max_attempts: 2, on: [exit], backoff: PT2S}}\n",
-                 NULL);
+    world_submit(
+        &w,
+        "stepcache: 1\nname: demo\nsteps:\n"
+        "  a: {command: [x], outputs: {x: x.txt}, retry: {max_attempts: 2, on: [exit], backoff: PT2S}}\n",
+        NULL);
     world_said(&w);
     world_fail(&w, "a", SC_OUTCOME_EXIT);
     assert_string_equal(world_said(&w), "0: a retry after exit\n");
@@ -363,7 +368,8 @@ static void test_dry_run_gives_verdicts_and_runs_nothing(void **state)
     assert_int_equal(sc_core_open_runs(w.core), 0);
     for (uint32_t i = facts; i < w.facts.count; i++) { // what an agent is may be kept, nothing of the run
         struct sc_fact fact = {0};
-        assert_int_equal(sc_decode(&sc_schema_fact, w.facts.items[i], SC_DECODE_LENIENT, &w.arena, &fact, NULL), SC_OK);
+        assert_int_equal(
+            sc_decode(&sc_schema_fact, w.facts.items[i], SC_DECODE_LENIENT, &w.arena, &fact, NULL), SC_OK);
         assert_int_equal(fact.kind, SC_FACT_CLASS);
     }
 }
@@ -407,9 +413,10 @@ static void test_matrix_instances_fan_in(void **state)
 {
     (void)state;
     WORLD;
-    const char *document = "stepcache: 1\nname: demo\nsteps:\n"
-                           "  t: {command: [x, \"${matrix.lr}\"], matrix: {lr: [0.1, 0.01]}, outputs: {m: m.bin}}\n"
-                           "  e: {command: [y, \"${inputs.m}\"], inputs: {m: t.m}, outputs: {r: r.txt}}\n";
+    const char *document =
+        "stepcache: 1\nname: demo\nsteps:\n"
+        "  t: {command: [x, \"${matrix.lr}\"], matrix: {lr: [0.1, 0.01]}, outputs: {m: m.bin}}\n"
+        "  e: {command: [y, \"${inputs.m}\"], inputs: {m: t.m}, outputs: {r: r.txt}}\n";
     world_agent(&w, "a1", 2);
     world_submit(&w, document, NULL);
     world_report(&w, "t[lr=0.1]", "one");
@@ -441,10 +448,49 @@ static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state
     (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
-    world_submit(&w, "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {cpus: 64}}\n", NULL);
+    world_submit(
+        &w,
+        "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {cpus: 64}}\n",
+        NULL);
     world_pass(&w, 100);
     world_pass(&w, 11000);
     assert_true(world_says(&w, "0: a failed start"));
+}
+
+// A chain of 30,000 steps: what a failure at its head does ripples in pieces, not on the stack.
+static void test_a_failure_ripples_down_a_long_chain(void **state)
+{
+    (void)state;
+    WORLD;
+    enum { STEPS = 30000 };
+    struct sc_buf document;
+    sc_buf_init(&document, 0);
+    sc_buf_add_str(&document, "stepcache: 1\nname: long\nsteps:\n  s0: {command: [x], outputs: {o: o}}\n");
+    for (int i = 1; i < STEPS; i++)
+        sc_buf_printf(&document, "  s%d: {command: [x], inputs: {i: s%d.o}, outputs: {o: o}}\n", i, i - 1);
+    world_agent(&w, "a1", 2);
+    world_submit(&w, sc_buf_cstr(&document), NULL);
+    sc_buf_done(&document);
+    world_fail(&w, "s0", SC_OUTCOME_EXIT);
+    assert_true(world_says(&w, "0: s29999 skipped upstream-failed"));
+    assert_true(world_says(&w, "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 29999 skipped"));
+}
+
+static void test_cancel_ends_every_step_of_a_wide_run(void **state)
+{
+    (void)state;
+    WORLD;
+    struct sc_buf document;
+    sc_buf_init(&document, 0);
+    sc_buf_add_str(&document, "stepcache: 1\nname: wide\nsteps:\n");
+    for (int i = 0; i < 3000; i++)
+        sc_buf_printf(&document, "  s%d: {command: [x, \"%d\"], outputs: {o: o}}\n", i, i);
+    world_agent(&w, "a1", 2);
+    world_submit(&w, sc_buf_cstr(&document), NULL);
+    sc_buf_done(&document);
+    world_cancel(&w, 0);
+    assert_true(world_says(&w, "0: s2999 cancelled cancelled"));
+    assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
 int main(void)
@@ -477,6 +523,8 @@ int main(void)
         cmocka_unit_test(test_matrix_instances_fan_in),
         cmocka_unit_test(test_a_run_closes_when_its_records_have_settled),
         cmocka_unit_test(test_a_step_that_fits_no_agent_fails_with_what_is_there),
+        cmocka_unit_test(test_a_failure_ripples_down_a_long_chain),
+        cmocka_unit_test(test_cancel_ends_every_step_of_a_wide_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,15 +2,16 @@
 #include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
-static const char chain[] = "stepcache: 1\n"
-                            "name: demo\n"
-                            "steps:\n"
-                            "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}}\n"
-                            "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
-                            "  c: {command: [make-c, \"${inputs.y}\"], inputs: {y: b.y}, outputs: {z: z.txt}}\n";
+static const char chain[] =
+    "stepcache: 1\n"
+    "name: demo\n"
+    "steps:\n"
+    "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
+    "  c: {command: [make-c, \"${inputs.y}\"], inputs: {y: b.y}, outputs: {z: z.txt}}\n";
 
-#define WORLD                                                     \
-    struct world w __attribute__((cleanup(world_done))) = {NULL}; \
+#define WORLD                                                                                                \
+    struct world w __attribute__((cleanup(world_done))) = {NULL};                                            \
     world_init(&w)
 
 static void lose(struct world *w, const char *text)
@@ -62,7 +63,8 @@ static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
     struct sc_msg_reported late = {.attempt = w.attempts.items[0].id};
     late.result.outcome = SC_OUTCOME_EXIT;
     world_said(&w);
-    struct sc_event event = {.kind = SC_EVENT_REPORTED, .agent = 1, .mono_ms = w.mono_ms, .wall_ms = w.wall_ms};
+    struct sc_event event = {
+        .kind = SC_EVENT_REPORTED, .agent = 1, .mono_ms = w.mono_ms, .wall_ms = w.wall_ms};
     event.u.reported = &late;
     struct sc_effects *effects;
     sc_core_step(w.core, &event, &effects);
@@ -299,7 +301,10 @@ static void test_capacity_is_never_exceeded_for_gpus(void **state)
     (void)state;
     WORLD;
     world_agent(&w, "a1", 2); // no gpu
-    world_submit(&w, "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {gpus: 1}}\n", NULL);
+    world_submit(
+        &w,
+        "stepcache: 1\nname: demo\nsteps:\n  a: {command: [x], outputs: {x: x.txt}, resources: {gpus: 1}}\n",
+        NULL);
     assert_int_equal(world_open_attempts(&w), 0);
 }
 

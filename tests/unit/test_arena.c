@@ -10,7 +10,7 @@ static void test_arena_memory_is_zeroed_and_aligned(void **state)
     for (size_t bytes = 0; bytes < 5000; bytes += 7) {
         sc_arena_copy(&arena, sc_slice_str("odd"));
         uint8_t *p = sc_arena_alloc(&arena, bytes);
-        assert_int_equal((uintptr_t)p % 16, 0);
+        assert_int_equal((uintptr_t)p % 8, 0);
         for (size_t i = 0; i < bytes; i++)
             assert_int_equal(p[i], 0);
         memset(p, 0xff, bytes);
