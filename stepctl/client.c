@@ -132,9 +132,12 @@ enum sc_rc sc_client_again(struct sc_client *client, struct sc_error *err)
 void sc_client_let_go(struct sc_client *client)
 {
     struct sc_error ignored = SC_ERROR_INIT;
-    if (!client->endpoint && client->tether < 0 && client->private.starts &&
+    if (client->endpoint)
+        return;
+    if (client->tether < 0 && client->private.starts &&
         sc_private_await(&client->private, &client->self, AWAIT_MS, &client->tether, &ignored) != SC_OK)
         client->tether = -1;
+    sc_private_dismiss_agent(&client->private);
 }
 
 void sc_client_done(struct sc_client *client)

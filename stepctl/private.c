@@ -244,3 +244,10 @@ void sc_private_tick(struct sc_private *private, int64_t mono_ms)
     if (ended(&private->agent) && !lock_is_held(private->places) && start_agent(private, &ignored) != SC_OK)
     private->wants_agent = false; // said once, when it was started first; it cannot be now
 }
+
+void sc_private_dismiss_agent(struct sc_private *private)
+{
+    if (!ended(&private->agent))
+        kill(private->agent, SIGTERM);
+    private->wants_agent = false;
+}

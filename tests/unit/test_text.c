@@ -59,7 +59,7 @@ static void test_text_fit_never_takes_more_than_it_may(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "a", "train[lr=0.1]", "漢字漢字", "e\xcc\x81" "e\xcc\x81", "\x1b\x1b\x1b", "\xff\xff"};
+        "", "a", "train[lr=0.1]", "漢字漢字", "u\xcc\x81z\xcc\x81", "\x1b\x1b\x1b", "\xff\xff"};
     for (size_t i = 0; i < SC_COUNT(texts); i++)
         for (uint32_t width = 0; width < 20; width++)
             for (int ascii = 0; ascii < 2; ascii++) {
