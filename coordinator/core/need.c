@@ -284,7 +284,7 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
     need_wake(core);
 }
 
-// A class that comes with the hello answers a question that was not asked: it is as fresh as the agent's start.
+// A class that comes with the hello is as old as the agent's start: it serves when no agent is alive, never a run that can ask.
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello)
 {
     for (uint32_t i = 0; i < hello->classes.count; i++) {
@@ -298,10 +298,7 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
             if (any && (!own || class_->gpu))
                 continue;
             struct need *need = intern_need(core, &like);
-            struct answer *answer = answer_for(core, need, agent->name);
-            remember(core, need, answer, &class_->environment);
-            answer->generation = core->next_run;
-            answer->pending = false;
+            remember(core, need, answer_for(core, need, agent->name), &class_->environment);
         }
     }
     need_wake(core);

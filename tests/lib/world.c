@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PUSH(arena, list, value)                                                                           \
-    do {                                                                                                   \
-        __typeof__((list).items) grown = sc_arena_array((arena), (list).count + 1u, sizeof *(list).items); \
-        if ((list).count)                                                                                  \
-            memcpy(grown, (list).items, (list).count * sizeof *grown);                                     \
-        grown[(list).count] = (value);                                                                     \
-        (list).items = grown;                                                                              \
-        (list).count++;                                                                                    \
+#define PUSH(arena, list, value)                                                                             \
+    do {                                                                                                     \
+        __typeof__((list).items) grown = sc_arena_array((arena), (list).count + 1u, sizeof *(list).items);   \
+        if ((list).count)                                                                                    \
+            memcpy(grown, (list).items, (list).count * sizeof *grown);                                       \
+        grown[(list).count] = (value);                                                                       \
+        (list).items = grown;                                                                                \
+        (list).count++;                                                                                      \
     } while (0)
 
 static void feed(struct world *world, struct sc_event *event);
@@ -66,7 +66,8 @@ static const struct sc_core_record *copy_record(struct world *world, const struc
     *to = *from;
     to->fields.items = SC_NEW_ARRAY(arena, from->fields.count, struct sc_key_field);
     for (uint32_t i = 0; i < from->fields.count; i++)
-        to->fields.items[i] = (struct sc_key_field){sc_arena_copy(arena, from->fields.items[i].label), sc_arena_copy(arena, from->fields.items[i].value)};
+        to->fields.items[i] = (struct sc_key_field){sc_arena_copy(arena, from->fields.items[i].label),
+                                                    sc_arena_copy(arena, from->fields.items[i].value)};
     to->outputs.items = SC_NEW_ARRAY(arena, from->outputs.count, struct sc_named_artifact);
     for (uint32_t i = 0; i < from->outputs.count; i++) {
         to->outputs.items[i].name = sc_arena_copy(arena, from->outputs.items[i].name);
@@ -74,7 +75,8 @@ static const struct sc_core_record *copy_record(struct world *world, const struc
     }
     to->values.items = SC_NEW_ARRAY(arena, from->values.count, struct sc_named_text);
     for (uint32_t i = 0; i < from->values.count; i++)
-        to->values.items[i] = (struct sc_named_text){sc_arena_copy(arena, from->values.items[i].name), sc_arena_copy(arena, from->values.items[i].text)};
+        to->values.items[i] = (struct sc_named_text){sc_arena_copy(arena, from->values.items[i].name),
+                                                     sc_arena_copy(arena, from->values.items[i].text)};
     to->pipeline = sc_arena_copy(arena, from->pipeline);
     to->namespace_ = sc_arena_copy(arena, from->namespace_);
     to->step = sc_arena_copy(arena, from->step);
@@ -99,7 +101,8 @@ static void look_up(struct world *world, const struct sc_effect *effect)
         struct world_record *record = item->by_step ? NULL : find_record(world, &item->key);
         const struct sc_core_record *newest = NULL;
         for (uint32_t k = 0; k < world->records.count; k++)
-            if (sc_slice_eq(world->records.items[k].record.step, item->step) && sc_slice_eq(world->records.items[k].record.pipeline, item->pipeline))
+            if (sc_slice_eq(world->records.items[k].record.step, item->step) &&
+                sc_slice_eq(world->records.items[k].record.pipeline, item->pipeline))
                 newest = &world->records.items[k].record;
         if (item->by_step && newest)
             record = find_record(world, &newest->key);
@@ -118,8 +121,8 @@ static void write_record(struct world *world, const struct sc_effect *effect)
 {
     const struct sc_core_record *record = effect->u.write_record.record;
     bool replace = effect->u.write_record.mode == SC_WRITE_REPLACE;
-    say(world, "record " SC_SLICE_FMT " generation %llu %s", SC_SLICE_ARG(record->step), (unsigned long long)record->generation,
-        replace ? "replaces" : "if absent");
+    say(world, "record " SC_SLICE_FMT " generation %llu %s", SC_SLICE_ARG(record->step),
+        (unsigned long long)record->generation, replace ? "replaces" : "if absent");
     struct world_record *old = find_record(world, &record->key);
     struct world_record fresh = {.key = record->key, .record = *copy_record(world, record)};
     struct sc_event event = {.kind = SC_EVENT_RECORDED, .req = effect->req};
@@ -181,6 +184,21 @@ static struct sc_loaded_plan *load(struct world *world, const struct sc_digest *
 
 // ---- what agents and clients hear
 
+static void environment(struct sc_arena *arena, const char *packages, struct sc_environment *ret_environment)
+{
+    struct sc_environment_part *parts = SC_NEW_ARRAY(arena, 2, struct sc_environment_part);
+    struct sc_buf buf;
+    sc_buf_init(&buf, 0);
+    sc_mp_put_array(&buf, 1);
+    sc_mp_put_cstr(&buf, packages);
+    parts[0] = (struct sc_environment_part){sc_slice_str("arch"), sc_slice_str("\xa6x86_64")};
+    parts[1] =
+        (struct sc_environment_part){sc_slice_str("packages"), sc_arena_copy(arena, sc_buf_slice(&buf))};
+    sc_buf_done(&buf);
+    ret_environment->parts.items = parts;
+    ret_environment->parts.count = 2;
+}
+
 static void send_agent(struct world *world, const struct sc_effect *effect)
 {
     const struct sc_message *message = effect->u.send_agent.message;
@@ -188,31 +206,30 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
     if (message->type == SC_MESSAGE_ASSIGN) {
         for (uint32_t i = 0; i < message->body.assign.assignments.count; i++) {
             const struct sc_assignment *a = &message->body.assign.assignments.items[i];
-            struct world_attempt attempt = {.id = a->attempt, .step = sc_arena_copy(&world->arena, a->step), .run = sc_arena_copy(&world->arena, a->run),
-                                            .open = true, .force_upload = a->force_upload};
+            struct world_attempt attempt = {.id = a->attempt,
+                                            .step = sc_arena_copy(&world->arena, a->step),
+                                            .run = sc_arena_copy(&world->arena, a->run),
+                                            .open = true,
+                                            .force_upload = a->force_upload};
             snprintf(attempt.agent, sizeof attempt.agent, "%s", agent);
             PUSH(&world->arena, world->attempts, attempt);
-            say(world, "assign " SC_SLICE_FMT " #%u to %s%s", SC_SLICE_ARG(a->step), a->number, agent, a->force_upload ? " with force" : "");
+            say(world, "assign " SC_SLICE_FMT " #%u to %s%s", SC_SLICE_ARG(a->step), a->number, agent,
+                a->force_upload ? " with force" : "");
         }
     } else if (message->type == SC_MESSAGE_PROBE) {
         struct sc_arena *arena = &world->arena;
         struct sc_msg_probed *probed = SC_NEW(arena, struct sc_msg_probed);
-        struct sc_environment_part *parts = SC_NEW_ARRAY(arena, 2, struct sc_environment_part);
-        struct sc_buf buf;
-        sc_buf_init(&buf, 0);
-        sc_mp_put_array(&buf, 1);
-        sc_mp_put_cstr(&buf, world->packages);
-        parts[0] = (struct sc_environment_part){sc_slice_str("arch"), sc_slice_str("\xa6x86_64")};
-        parts[1] = (struct sc_environment_part){sc_slice_str("packages"), sc_arena_copy(arena, sc_buf_slice(&buf))};
-        sc_buf_done(&buf);
-        *probed = (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
-        probed->class_.environment.parts.items = parts;
-        probed->class_.environment.parts.count = 2;
+        if (world->deaf)
+            return;
+        *probed =
+            (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
+        environment(arena, world->packages, &probed->class_.environment);
         struct sc_event event = {.kind = SC_EVENT_PROBED, .agent = effect->u.send_agent.agent};
         event.u.probed = probed;
         feed(world, &event);
     } else if (message->type == SC_MESSAGE_WELCOME) {
-        say(world, "welcome %s: keep %u, drop %u", agent, message->body.welcome.keep.count, message->body.welcome.drop.count);
+        say(world, "welcome %s: keep %u, drop %u", agent, message->body.welcome.keep.count,
+            message->body.welcome.drop.count);
     } else {
         say(world, "%s %s", sc_message_type_name(message->type), agent);
     }
@@ -231,20 +248,24 @@ static void notify(struct world *world, const struct sc_effect *effect)
         sc_buf_init(&fields, 0);
         for (uint32_t i = 0; i < e->fields.count; i++)
             sc_buf_printf(&fields, " " SC_SLICE_FMT, SC_SLICE_ARG(e->fields.items[i].label));
-        say(world, "%u: " SC_SLICE_FMT " %s %s%s", run, SC_SLICE_ARG(e->step), verdicts[e->verdict], sc_reason_name(e->reason), sc_buf_cstr(&fields));
+        say(world, "%u: " SC_SLICE_FMT " %s %s%s", run, SC_SLICE_ARG(e->step), verdicts[e->verdict],
+            sc_reason_name(e->reason), sc_buf_cstr(&fields));
         return;
     }
     case SC_EV_STEP_FINISHED:
-        say(world, "%u: " SC_SLICE_FMT " %s%s%s", run, SC_SLICE_ARG(e->step), sc_end_state_name(e->state), e->outcome != SC_OUTCOME_OK ? " " : "",
+        say(world, "%u: " SC_SLICE_FMT " %s%s%s", run, SC_SLICE_ARG(e->step), sc_end_state_name(e->state),
+            e->outcome != SC_OUTCOME_OK ? " " : "",
             e->outcome != SC_OUTCOME_OK ? sc_outcome_name(e->outcome) : "");
         return;
     case SC_EV_STEP_RETRY:
-        say(world, "%u: " SC_SLICE_FMT " retry after %s", run, SC_SLICE_ARG(e->step), sc_outcome_name(e->outcome));
+        say(world, "%u: " SC_SLICE_FMT " retry after %s", run, SC_SLICE_ARG(e->step),
+            sc_outcome_name(e->outcome));
         return;
     case SC_EV_RUN_FINISHED:
         world->last_state = e->state;
-        say(world, "%u: run %s: %llu hits, %llu misses, %llu joined, %llu failed, %llu skipped", run, sc_end_state_name(e->state), (unsigned long long)e->hits,
-            (unsigned long long)e->misses, (unsigned long long)e->joined, (unsigned long long)e->failed, (unsigned long long)e->skipped);
+        say(world, "%u: run %s: %llu hits, %llu misses, %llu joined, %llu failed, %llu skipped", run,
+            sc_end_state_name(e->state), (unsigned long long)e->hits, (unsigned long long)e->misses,
+            (unsigned long long)e->joined, (unsigned long long)e->failed, (unsigned long long)e->skipped);
         return;
     case SC_EV_NOTE:
         say(world, "%u: note " SC_SLICE_FMT, run, SC_SLICE_ARG(e->text));
@@ -298,7 +319,8 @@ static void obey(struct world *world, const struct sc_effect *effect)
         return;
     case SC_EFFECT_REPLY:
         if (effect->u.reply.message->type == SC_MESSAGE_STARTED)
-            world->runs[world->run_count++] = sc_arena_copy(&world->arena, effect->u.reply.message->body.started.run);
+            world->runs[world->run_count++] =
+                sc_arena_copy(&world->arena, effect->u.reply.message->body.started.run);
         if (effect->u.reply.message->type == SC_MESSAGE_ERROR)
             say(world, "error " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.reply.message->body.error.message));
         return;
@@ -333,7 +355,8 @@ static void feed(struct world *world, struct sc_event *event)
             sc_core_check(world->core);
             for (uint32_t i = 0; i < sc_effects_count(effects); i++)
                 obey(world, sc_effects_at(effects, i));
-            next = (struct sc_event){.kind = SC_EVENT_CONTINUE, .mono_ms = world->mono_ms, .wall_ms = world->wall_ms};
+            next = (struct sc_event){
+                .kind = SC_EVENT_CONTINUE, .mono_ms = world->mono_ms, .wall_ms = world->wall_ms};
         } while (more);
     }
     depth = 0;
@@ -346,7 +369,8 @@ void world_submit(struct world *world, const char *document, const struct sc_run
     struct sc_plan *plan;
     struct sc_diagnostics diagnostics = {0};
     if (sc_document_compile(sc_slice_str(document), NULL, 0, &world->arena, &plan, &diagnostics) != SC_OK) {
-        fprintf(stderr, "document: line %u: " SC_SLICE_FMT "\n", diagnostics.items[0].line, SC_SLICE_ARG(diagnostics.items[0].message));
+        fprintf(stderr, "document: line %u: " SC_SLICE_FMT "\n", diagnostics.items[0].line,
+                SC_SLICE_ARG(diagnostics.items[0].message));
         abort();
     }
     struct sc_buf bytes;
@@ -364,12 +388,22 @@ void world_submit(struct world *world, const char *document, const struct sc_run
     feed(world, &event);
 }
 
-void world_agent_holding(struct world *world, const char *name, uint32_t cpus, const uint64_t *held, uint32_t held_count)
+void world_agent_holding(struct world *world, const char *name, uint32_t cpus, const uint64_t *held,
+                         uint32_t held_count)
 {
     SC_ASSERT(world->agent_count < SC_COUNT(world->agents));
     snprintf(world->agents[world->agent_count++], sizeof world->agents[0], "%s", name);
-    struct sc_msg_hello hello = {.agent = sc_slice_str(name), .incarnation = world->agent_count, .cpus_milli = cpus * 1000, .memory_bytes = UINT64_C(8) << 30};
+    struct sc_msg_hello hello = {.agent = sc_slice_str(name),
+                                 .incarnation = world->agent_count,
+                                 .cpus_milli = cpus * 1000,
+                                 .memory_bytes = UINT64_C(8) << 30};
     hello.path = sc_slice_str("/usr/bin:/bin");
+    struct sc_class class_ = {.path = hello.path};
+    if (world->hello_class) {
+        environment(&world->arena, world->hello_class, &class_.environment);
+        hello.classes.items = &class_;
+        hello.classes.count = 1;
+    }
     hello.held.items = (uint64_t *)held;
     hello.held.count = held_count;
     struct sc_event event = {.kind = SC_EVENT_HELLO, .agent = world->agent_count};
@@ -377,7 +411,10 @@ void world_agent_holding(struct world *world, const char *name, uint32_t cpus, c
     feed(world, &event);
 }
 
-void world_agent(struct world *world, const char *name, uint32_t cpus) { world_agent_holding(world, name, cpus, NULL, 0); }
+void world_agent(struct world *world, const char *name, uint32_t cpus)
+{
+    world_agent_holding(world, name, cpus, NULL, 0);
+}
 
 static uint64_t connection(struct world *world, const char *name)
 {
@@ -402,7 +439,10 @@ static struct world_attempt *newest(struct world *world, const char *step)
     abort();
 }
 
-const struct world_attempt *world_attempt(struct world *world, const char *step) { return newest(world, step); }
+const struct world_attempt *world_attempt(struct world *world, const char *step)
+{
+    return newest(world, step);
+}
 
 uint32_t world_open_attempts(const struct world *world)
 {
@@ -418,7 +458,8 @@ static const struct sc_plan_step *plan_step(struct world *world, struct sc_arena
         struct sc_plan *plan;
         uint32_t step, instance;
         bool all;
-        if (sc_plan_decode(world->plans[i].bytes, arena, &plan, NULL) == SC_OK && sc_plan_find(plan, name, &step, &instance, &all))
+        if (sc_plan_decode(world->plans[i].bytes, arena, &plan, NULL) == SC_OK &&
+            sc_plan_find(plan, name, &step, &instance, &all))
             return &plan->steps.items[step];
     }
     abort();
@@ -432,13 +473,18 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
     const struct sc_plan_step *plan = plan_step(world, &arena, attempt->step);
     struct sc_msg_reported reported = {.attempt = attempt->id};
     struct sc_result *r = &reported.result;
-    *r = (struct sc_result){.outcome = outcome, .started_at = world->wall_ms, .ended_at = world->wall_ms, .wall_ms = 100, .exit_code = outcome == SC_OUTCOME_EXIT};
+    *r = (struct sc_result){.outcome = outcome,
+                            .started_at = world->wall_ms,
+                            .ended_at = world->wall_ms,
+                            .wall_ms = 100,
+                            .exit_code = outcome == SC_OUTCOME_EXIT};
     if (outcome == SC_OUTCOME_OK) {
         r->outputs.items = SC_NEW_ARRAY(&arena, plan->outputs.count, struct sc_named_artifact);
         r->outputs.count = plan->outputs.count;
         for (uint32_t i = 0; i < plan->outputs.count; i++) {
             r->outputs.items[i].name = plan->outputs.items[i].name;
-            r->outputs.items[i].artifact = (struct sc_artifact){.digest = sc_digest_of(sc_slice_str(text)), .bytes = strlen(text), .files = 1};
+            r->outputs.items[i].artifact = (struct sc_artifact){
+                .digest = sc_digest_of(sc_slice_str(text)), .bytes = strlen(text), .files = 1};
         }
         r->values.items = SC_NEW_ARRAY(&arena, plan->values.count, struct sc_named_text);
         r->values.count = plan->values.count;
@@ -451,9 +497,15 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
     feed(world, &event);
 }
 
-void world_report(struct world *world, const char *step, const char *text) { report(world, step, SC_OUTCOME_OK, text); }
+void world_report(struct world *world, const char *step, const char *text)
+{
+    report(world, step, SC_OUTCOME_OK, text);
+}
 
-void world_fail(struct world *world, const char *step, enum sc_outcome outcome) { report(world, step, outcome, ""); }
+void world_fail(struct world *world, const char *step, enum sc_outcome outcome)
+{
+    report(world, step, outcome, "");
+}
 
 void world_ended(struct world *world, const char *step)
 {

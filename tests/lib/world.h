@@ -36,8 +36,10 @@ struct world {
     uint32_t agent_count;
     struct sc_slice runs[16]; // ids in order of their start
     uint32_t run_count;
-    const char *packages;      // of the agents' environment
-    bool hold_records;         // WRITE_RECORD is not answered until world_record_answers
+    const char *packages;    // of the agents' environment
+    const char *hello_class; // packages that a hello tells, or NULL for none
+    bool deaf;               // probes are not answered
+    bool hold_records;       // WRITE_RECORD is not answered until world_record_answers
     struct sc_event held[64];
     uint32_t held_count;
     SC_LIST(struct sc_digest, gone); // digests of objects that PRESENCE finds absent
@@ -49,7 +51,8 @@ void world_done(struct world *world);
 // Compiles the document (it must be good), submits it, and lets the core run until it waits for something.
 void world_submit(struct world *world, const char *document, const struct sc_run_options *options);
 void world_agent(struct world *world, const char *name, uint32_t cpus); // hello
-void world_agent_holding(struct world *world, const char *name, uint32_t cpus, const uint64_t *held, uint32_t held_count);
+void world_agent_holding(struct world *world, const char *name, uint32_t cpus, const uint64_t *held,
+                         uint32_t held_count);
 void world_agent_gone(struct world *world, const char *name);
 // The newest open attempt of a step reports: all its outputs are files that hold `text`.
 void world_report(struct world *world, const char *step, const char *text);

@@ -296,6 +296,35 @@ static void test_equal_steps_of_a_healing_run_and_another_share_the_flight(void 
     assert_true(world_says(&w, "1: c join in-flight"));
 }
 
+static void test_a_class_in_a_hello_never_serves_a_run_that_can_ask(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    w.packages = "numpy==1.26.0"; // upgraded while the agent runs on
+    w.hello_class = "numpy==1.24.2";
+    world_said(&w);
+    world_agent(&w, "a1", 2); // says hello again with what it knew at its start
+    world_submit(&w, chain, NULL);
+    assert_false(world_says(&w, "1: a hit cached"));
+    assert_true(world_says(&w, "1: a miss changed environment.packages"));
+}
+
+static void test_a_question_lost_with_a_connection_is_asked_again(void **state)
+{
+    (void)state;
+    WORLD;
+    w.deaf = true; // probes are not answered
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    assert_false(world_says(&w, "0: a miss never-seen"));
+    w.deaf = false;
+    world_agent(&w, "a1", 2); // a new life
+    assert_true(world_says(&w, "0: a miss never-seen"));
+}
+
 static void test_capacity_is_never_exceeded_for_gpus(void **state)
 {
     (void)state;
@@ -347,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_healing_goes_as_far_up_as_needed),
         cmocka_unit_test(test_healing_is_bounded),
         cmocka_unit_test(test_equal_steps_of_a_healing_run_and_another_share_the_flight),
+        cmocka_unit_test(test_a_class_in_a_hello_never_serves_a_run_that_can_ask),
+        cmocka_unit_test(test_a_question_lost_with_a_connection_is_asked_again),
         cmocka_unit_test(test_capacity_is_never_exceeded_for_gpus),
         cmocka_unit_test(test_the_same_events_give_the_same_conversation),
     };
