@@ -30,8 +30,8 @@ int sc_command_unknown(const char *word);
     X(runs)                                                                                                  \
     X(agents)                                                                                                \
     X(watch)                                                                                                 \
-    X(logs) X(get) X(cancel) X(key) X(explain) X(diff) X(cache) X(graph) X(completion) X(doctor) X(version)  \
-        X(help_)
+    X(logs)                                                                                                  \
+    X(get) X(cancel) X(key) X(explain) X(diff) X(cache) X(graph) X(completion) X(doctor) X(version) X(help_)
 #define X(name) int sc_command_##name(const struct sc_options *options, struct sc_arena *arena);
 SC_COMMAND_TABLE(X)
 #undef X

@@ -130,6 +130,19 @@ static enum sc_rc ask_verdicts(struct sc_client *client, const struct sc_prepare
     return sc_client_ask(client, &message, &answer, err);
 }
 
+// The key that the step had in the newest run, whose result may show the environment.
+static void ask_earlier(struct sc_client *client, struct sc_slice step, struct sc_known *known)
+{
+    struct sc_rows rows = {0};
+    struct sc_error ignored = SC_ERROR_INIT;
+    struct sc_message message = {.type = SC_MESSAGE_EXPLAIN,
+                                 .body.explain = {.run = SC_SLICE_LIT("latest"), .step = step}};
+    if (sc_rows_ask(client, &message, NULL, &rows, &ignored) != SC_OK ||
+        !sc_digest_parse(sc_slice_str(sc_row_text(json_array_get(rows.items, 0), "key")), &known->earlier))
+        known->earlier = (struct sc_digest){{0}};
+    sc_rows_done(&rows);
+}
+
 static void print_known(struct printer *printer, struct sc_known *known, struct sc_slice name, uint32_t step,
                         uint32_t instance)
 {
@@ -191,8 +204,10 @@ static enum sc_rc of_document(struct printer *printer, const struct sc_options *
     struct sc_record record;
     if (rc == SC_OK && sc_known_record(&known, name, &record))
         print_record(printer, &look, &record, name);
-    else if (rc == SC_OK)
+    else if (rc == SC_OK) {
+        ask_earlier(&client, name, &known);
         print_known(printer, &known, name, step, instance);
+    }
     sc_known_done(&known);
     sc_look_done(&look);
     sc_prepared_done(&prepared);

@@ -146,20 +146,30 @@ static struct sc_environment environment_of(struct sc_known *known, const struct
     return environment;
 }
 
-// The environment of a result that this run of verdicts hit, if with it the key is the one that was told.
+static bool try_environment(struct sc_known *known, const struct sc_plan_step *step, uint32_t instance,
+                            const struct sc_key_input *inputs, const struct sc_record *record,
+                            const struct sc_digest *told, struct sc_key *key)
+{
+    struct sc_environment environment = environment_of(known, record);
+    sc_key_build(key, step, instance, inputs, &environment);
+    return sc_digest_eq(&key->digest, told);
+}
+
+// The environment of a result that is known, if with it the key is the one that was told.
 static bool find_environment(struct sc_known *known, const struct sc_plan_step *step, uint32_t instance,
                              const struct sc_key_input *inputs, const struct sc_digest *told,
                              struct sc_key *key)
 {
-    for (uint32_t i = 0; i < known->model.steps.count; i++) {
-        struct sc_record record;
-        if (!record_at(known, &known->model.steps.items[i], &record))
-            continue;
-        struct sc_environment environment = environment_of(known, &record);
-        sc_key_build(key, step, instance, inputs, &environment);
-        if (sc_digest_eq(&key->digest, told))
+    struct sc_record record;
+    struct sc_error ignored = SC_ERROR_INIT;
+    if (!sc_digest_is_zero(&known->earlier) &&
+        sc_look_record(known->look, &known->earlier, &record, &ignored) == SC_OK &&
+        try_environment(known, step, instance, inputs, &record, told, key))
+        return true;
+    for (uint32_t i = 0; i < known->model.steps.count; i++)
+        if (record_at(known, &known->model.steps.items[i], &record) &&
+            try_environment(known, step, instance, inputs, &record, told, key))
             return true;
-    }
     return false;
 }
 

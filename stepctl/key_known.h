@@ -11,6 +11,7 @@ struct sc_known {
     struct sc_model model; // finds steps by name; `keys` has the same indexes
     struct sc_digest *keys;
     uint32_t key_capacity;
+    struct sc_digest earlier; // key of an earlier result of the step: shows the environment; zero for none
     struct sc_arena arena;
 };
 

@@ -1,6 +1,7 @@
 #include "stepctl/model.h"
 
 #include "base/memory.h"
+#include "stepctl/render.h"
 
 void sc_model_init(struct sc_model *model)
 {
@@ -132,23 +133,17 @@ static void move(struct sc_model *model, struct sc_model_step *step, enum sc_mod
     model->revision++;
 }
 
-// A reason in a few words, when the coordinator sent none: of a change, its first field.
+// A reason in a few words: of a change, the fields that differ.
 static struct sc_slice detail_of(struct sc_model *model, const struct sc_event_body *e)
 {
     if (e->detail.len)
         return sc_arena_copy(&model->arena, e->detail);
     if (e->reason != SC_REASON_CHANGED || e->fields.count == 0)
         return (struct sc_slice){0};
-    const struct sc_changed_field *field = &e->fields.items[0];
-    struct sc_slice more = {0};
-    if (e->fields.count > 1)
-        more = sc_arena_printf(&model->arena, " and %u more", e->fields.count - 1);
-    if (field->old_.len + field->new_.len <= 40)
-        return sc_arena_printf(&model->arena, SC_SLICE_FMT ": " SC_SLICE_FMT " → " SC_SLICE_FMT SC_SLICE_FMT,
-                               SC_SLICE_ARG(field->label), SC_SLICE_ARG(field->old_),
-                               SC_SLICE_ARG(field->new_), SC_SLICE_ARG(more));
-    return sc_arena_printf(&model->arena, SC_SLICE_FMT SC_SLICE_FMT, SC_SLICE_ARG(field->label),
-                           SC_SLICE_ARG(more));
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    sc_render_changed(&text, e);
+    return sc_arena_copy(&model->arena, sc_buf_slice(&text));
 }
 
 static bool apply_verdict(struct sc_model *model, struct sc_model_step *step, const struct sc_event_body *e)

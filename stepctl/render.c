@@ -49,27 +49,70 @@ const char *sc_render_reason_text(enum sc_reason reason)
     return "";
 }
 
-enum { SHOWN_FIELDS = 3, SHOWN_VALUE_COLUMNS = 48 };
+enum { SHOWN_FIELDS = 3, SHOWN_VALUE_COLUMNS = 48, CONTEXT_BYTES = 16 };
 
-static void changed(struct sc_buf *out, const struct sc_event_body *e)
+// Where two long values differ: from a little before the first difference to a little after the last, at word
+// boundaries where some are near.
+static void excerpt(struct sc_slice a, struct sc_slice b, size_t *ret_head, size_t *ret_tail)
+{
+    size_t shorter = a.len < b.len ? a.len : b.len, head = 0, tail = 0;
+    while (head < shorter && a.ptr[head] == b.ptr[head])
+        head++;
+    while (tail < shorter - head && a.ptr[a.len - 1 - tail] == b.ptr[b.len - 1 - tail])
+        tail++;
+    size_t back = head < CONTEXT_BYTES ? head : CONTEXT_BYTES;
+    size_t from = head - back;
+    for (size_t i = from; i && i < head; i++)
+        if (a.ptr[i - 1] == ' ') {
+            from = i;
+            break;
+        }
+    while (from && from < a.len && (a.ptr[from] & 0xc0) == 0x80) // whole characters
+        from--;
+    size_t keep = tail < CONTEXT_BYTES / 2 ? tail : CONTEXT_BYTES / 2, end = tail - keep;
+    for (size_t i = 0; i < keep; i++)
+        if (a.ptr[a.len - tail + i] == ' ') {
+            end = tail - i;
+            break;
+        }
+    while (end && end < a.len && (a.ptr[a.len - end] & 0xc0) == 0x80)
+        end--;
+    *ret_head = from;
+    *ret_tail = end;
+}
+
+static void value_part(struct sc_buf *out, struct sc_slice value, size_t head, size_t tail)
+{
+    if (value.len == 0) {
+        sc_buf_add_str(out, "(none)");
+        return;
+    }
+    sc_buf_add_str(out, head ? "…" : "");
+    sc_text_fit(out, sc_slice(value.ptr + head, value.len - head - tail), SHOWN_VALUE_COLUMNS, false);
+    bool marked = out->len >= 3 && memcmp(out->ptr + out->len - 3, "…", 3) == 0;
+    sc_buf_add_str(out, tail && !marked ? "…" : "");
+}
+
+static void changed_field(struct sc_buf *out, const struct sc_changed_field *f)
+{
+    size_t head = 0, tail = 0;
+    sc_text_escape(out, f->label);
+    if (f->old_.len == 0 && f->new_.len == 0)
+        return;
+    if (f->old_.len && f->new_.len && f->old_.len + f->new_.len > SHOWN_VALUE_COLUMNS)
+        excerpt(f->old_, f->new_, &head, &tail);
+    sc_buf_add_byte(out, ' ');
+    value_part(out, f->old_, head, tail);
+    sc_buf_add_str(out, " → ");
+    value_part(out, f->new_, head, tail);
+}
+
+void sc_render_changed(struct sc_buf *out, const struct sc_event_body *e)
 {
     uint32_t shown = e->fields.count < SHOWN_FIELDS ? e->fields.count : SHOWN_FIELDS;
     for (uint32_t i = 0; i < shown; i++) {
-        const struct sc_changed_field *f = &e->fields.items[i];
-        sc_buf_add_str(out, i ? ", " : ": ");
-        sc_text_escape(out, f->label);
-        if (f->old_.len == 0 && f->new_.len == 0)
-            continue;
-        sc_buf_add_byte(out, ' ');
-        if (f->old_.len)
-            sc_text_fit(out, f->old_, SHOWN_VALUE_COLUMNS, false);
-        else
-            sc_buf_add_str(out, "(none)");
-        sc_buf_add_str(out, " → ");
-        if (f->new_.len)
-            sc_text_fit(out, f->new_, SHOWN_VALUE_COLUMNS, false);
-        else
-            sc_buf_add_str(out, "(none)");
+        sc_buf_add_str(out, i ? ", " : "");
+        changed_field(out, &e->fields.items[i]);
     }
     if (e->fields.count > shown)
         sc_buf_printf(out, " and %u more", e->fields.count - shown);
@@ -78,9 +121,10 @@ static void changed(struct sc_buf *out, const struct sc_event_body *e)
 void sc_render_reason(struct sc_buf *out, const struct sc_event_body *e)
 {
     sc_buf_add_str(out, sc_render_reason_text(e->reason));
-    if (e->reason == SC_REASON_CHANGED && e->fields.count)
-        changed(out, e);
-    else if (e->detail.len) {
+    if (e->reason == SC_REASON_CHANGED && e->fields.count) {
+        sc_buf_add_str(out, ": ");
+        sc_render_changed(out, e);
+    } else if (e->detail.len) {
         sc_buf_add_str(out, ": ");
         sc_text_escape(out, e->detail);
     }

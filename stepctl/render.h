@@ -8,6 +8,8 @@
 void sc_render_event(struct sc_buf *out, const struct sc_event_body *event, int64_t now_ms);
 // Of a verdict that is no hit: "changed: command: 5 → 6", "never seen".
 void sc_render_reason(struct sc_buf *out, const struct sc_event_body *event);
+// The fields of a changed verdict, of long values what differs: "command …--depth 5 → …--depth 6 and 2 more".
+void sc_render_changed(struct sc_buf *out, const struct sc_event_body *event);
 // "never seen", "changed", "objects lost": a reason for people.
 const char *sc_render_reason_text(enum sc_reason reason);
 // An outcome in words: "exit code 3", "killed by signal 9 (KILL)", "out of memory".

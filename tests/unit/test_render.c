@@ -51,6 +51,40 @@ static void test_render_changed_says_the_field_old_and_new(void **state)
                         "miss   train[lr=0.1]  changed: command --depth 5 → --depth 6, env.X (none) → 1\n");
 }
 
+static void test_render_changed_of_long_values_shows_what_differs(void **state)
+{
+    (void)state;
+    struct sc_changed_field field = {
+        SC_SLICE_LIT("command"),
+        SC_SLICE_LIT("python3 train.py --rate 0.1 --depth 5 --in in/train.csv --out out/model"),
+        SC_SLICE_LIT("python3 train.py --rate 0.1 --depth 6 --in in/train.csv --out out/model")};
+    struct sc_event_body e = event(SC_EV_STEP_VERDICT);
+    e.verdict = SC_VERDICT_MISS;
+    e.reason = SC_REASON_CHANGED;
+    e.fields.items = &field;
+    e.fields.count = 1;
+    assert_string_equal(line(&e),
+                        "miss   train[lr=0.1]  changed: command …0.1 --depth 5… → …0.1 --depth 6…\n");
+}
+
+static void test_render_changed_of_any_two_values_stays_within_them(void **state)
+{
+    (void)state;
+    static const char text[] = "ab ab  ababüüab aba ababab  ab aüü abababab ab ab ab";
+    for (size_t from = 0; from < sizeof text; from++)
+        for (size_t to = 0; to < sizeof text; to++) {
+            struct sc_changed_field field = {
+                SC_SLICE_LIT("x"), sc_slice(text, to),
+                sc_slice(text + from, sizeof text - 1 - (from < sizeof text - 1 ? from : sizeof text - 1))};
+            struct sc_event_body e = event(SC_EV_STEP_VERDICT);
+            e.verdict = SC_VERDICT_MISS;
+            e.reason = SC_REASON_CHANGED;
+            e.fields.items = &field;
+            e.fields.count = 1;
+            assert_true(strlen(line(&e)) < 400);
+        }
+}
+
 static void test_render_every_reason_has_words(void **state)
 {
     (void)state;
@@ -239,6 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_render_hit_says_who_made_it_when_and_what_it_saved),
         cmocka_unit_test(test_render_changed_says_the_field_old_and_new),
+        cmocka_unit_test(test_render_changed_of_long_values_shows_what_differs),
+        cmocka_unit_test(test_render_changed_of_any_two_values_stays_within_them),
         cmocka_unit_test(test_render_every_reason_has_words),
         cmocka_unit_test(test_render_every_outcome_has_words),
         cmocka_unit_test(test_render_fail_and_done),
