@@ -48,78 +48,64 @@ static enum sc_rc add_param(struct sc_options *options, const char *text, struct
     return SC_OK;
 }
 
+// The flag that an option sets; NULL for one that takes more than that.
+static bool *flag_of(struct sc_options *o, enum sc_option option)
+{
+    const struct {
+        enum sc_option option;
+        bool *flag;
+    } flags[] = {
+        {SC_OPTION_NO_CACHE, &o->run.no_cache},
+        {SC_OPTION_CACHED_ONLY, &o->run.cached_only},
+        {SC_OPTION_FAIL_FAST, &o->run.fail_fast},
+        {SC_OPTION_JSON, &o->json},
+        {SC_OPTION_PLAIN, &o->plain},
+        {SC_OPTION_QUIET, &o->quiet},
+        {SC_OPTION_LOGS, &o->logs},
+        {SC_OPTION_WATCH, &o->watch},
+        {SC_OPTION_FOLLOW, &o->follow},
+        {SC_OPTION_YES, &o->yes},
+        {SC_OPTION_SVG, &o->svg},
+        {SC_OPTION_HELP, &o->help},
+    };
+    for (size_t i = 0; i < SC_COUNT(flags); i++)
+        if (flags[i].option == option)
+            return flags[i].flag;
+    return NULL;
+}
+
+static const char **text_of(struct sc_options *o, enum sc_option option)
+{
+    return option == SC_OPTION_PIPELINE      ? &o->pipeline
+           : option == SC_OPTION_COORDINATOR ? &o->coordinator
+           : option == SC_OPTION_STORE       ? &o->store
+                                             : NULL;
+}
+
 static enum sc_rc take(struct sc_options *o, enum sc_option option, char *value, struct sc_error *err)
 {
-    switch (option) {
-    case SC_OPTION_PARAM:
+    bool *flag = flag_of(o, option);
+    const char **text = text_of(o, option);
+    if (flag)
+        *flag = true;
+    else if (text)
+        *text = value;
+    else if (option == SC_OPTION_PARAM)
         return add_param(o, value, err);
-    case SC_OPTION_NO_CACHE:
-        o->run.no_cache = true;
-        break;
-    case SC_OPTION_REFRESH:
-        if (value)
-            add_text(&o->run.refresh, value);
-        else
-            o->run.refresh_all = true;
-        break;
-    case SC_OPTION_FORCE:
-        add_text(&o->run.force, value);
-        break;
-    case SC_OPTION_CACHED_ONLY:
-        o->run.cached_only = true;
-        break;
-    case SC_OPTION_ONLY:
-        add_text(&o->run.only, value);
-        break;
-    case SC_OPTION_FROM:
-        o->run.from = sc_slice_str(value);
-        break;
-    case SC_OPTION_FAIL_FAST:
-        o->run.fail_fast = true;
-        break;
-    case SC_OPTION_JSON:
-        o->json = true;
-        break;
-    case SC_OPTION_PLAIN:
-        o->plain = true;
-        break;
-    case SC_OPTION_QUIET:
-        o->quiet = true;
-        break;
-    case SC_OPTION_LOGS:
-        o->logs = true;
-        break;
-    case SC_OPTION_WATCH:
-        o->watch = true;
-        break;
-    case SC_OPTION_FOLLOW:
-        o->follow = true;
-        break;
-    case SC_OPTION_ATTEMPT:
+    else if (option == SC_OPTION_ATTEMPT)
         return parse_count(value, "attempt", &o->attempt, err);
-    case SC_OPTION_LIMIT:
+    else if (option == SC_OPTION_LIMIT)
         return parse_count(value, "limit", &o->limit, err);
-    case SC_OPTION_PIPELINE:
-        o->pipeline = value;
-        break;
-    case SC_OPTION_YES:
-        o->yes = true;
-        break;
-    case SC_OPTION_SVG:
-        o->svg = true;
-        break;
-    case SC_OPTION_COORDINATOR:
-        o->coordinator = value;
-        break;
-    case SC_OPTION_STORE:
-        o->store = value;
-        break;
-    case SC_OPTION_HELP:
-        o->help = true;
-        break;
-    case SC_OPTION_COUNT:
-        break;
-    }
+    else if (option == SC_OPTION_REFRESH && !value)
+        o->run.refresh_all = true;
+    else if (option == SC_OPTION_REFRESH)
+        add_text(&o->run.refresh, value);
+    else if (option == SC_OPTION_FORCE)
+        add_text(&o->run.force, value);
+    else if (option == SC_OPTION_ONLY)
+        add_text(&o->run.only, value);
+    else if (option == SC_OPTION_FROM)
+        o->run.from = sc_slice_str(value);
     return SC_OK;
 }
 

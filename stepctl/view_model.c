@@ -279,14 +279,6 @@ static void rows_chosen(const struct sc_model *model, uint32_t room, struct rows
     }
 }
 
-static uint32_t folded_count(const struct sc_model *model)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < model->groups.count; i++)
-        count++;
-    return count;
-}
-
 static uint32_t name_columns(const struct rows *rows, const struct sc_view_style *style)
 {
     uint32_t widest = 8, most = style->width / 2;
@@ -318,7 +310,7 @@ struct sc_view_lines sc_view_layout(const struct sc_model *model, const struct s
     struct rows rows = {0};
     uint32_t most = model->steps.count > room ? model->steps.count : room;
     // Only what may be shown is gathered: a run of 100,000 steps is drawn many times a second.
-    bool fits = model->steps.count <= room, fold_fits = folded_count(model) <= room;
+    bool fits = model->steps.count <= room, fold_fits = model->groups.count <= room;
     rows.items = SC_NEW_ARRAY(arena, (fits || fold_fits ? most : room) + 1, struct row);
     if (fits || fold_fits)
         rows_all(model, !fits, &rows);
