@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PRIVATE_PATIENCE_MS = 4000, PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100 };
+enum { PRIVATE_PATIENCE_MS = 10000, PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100 };
 
 struct parser {
     struct sc_arena *arena;
