@@ -264,6 +264,18 @@ static void deadlines(struct sc_core *core)
         need_wake(core);
 }
 
+// The store refuses (rc), or takes again. What a cancelled run still waits for may not come for long: it ends without.
+static void store_trouble(struct sc_core *core, const struct sc_event *event)
+{
+    core->store_trouble = event->rc != SC_OK;
+    struct run *run, *next;
+    DL_FOREACH_SAFE (core->runs, run, next) {
+        if (core->store_trouble)
+            watch_tell_note(core, run, SC_SLICE_FMT, SC_SLICE_ARG(event->message));
+        run_maybe_close(core, run);
+    }
+}
+
 static void dispatch(struct sc_core *core, const struct sc_event *event)
 {
     struct sc_event probed;
@@ -324,6 +336,9 @@ static void dispatch(struct sc_core *core, const struct sc_event *event)
     case SC_EVENT_RECORDED:
     case SC_EVENT_CLOSED_OUT:
         answered(core, event);
+        return;
+    case SC_EVENT_STORE_TROUBLE:
+        store_trouble(core, event);
         return;
     case SC_EVENT_JOURNALED:
         core->durable_seq = event->u.journaled_seq;

@@ -51,6 +51,7 @@ enum sc_event_kind {
     SC_EVENT_PRESENCE,
     SC_EVENT_RECORDED,
     SC_EVENT_CLOSED_OUT,
+    SC_EVENT_STORE_TROUBLE, // the store refuses for now (rc, message), or takes again (SC_OK)
     SC_EVENT_JOURNALED,
     SC_EVENT_DEADLINE,
     SC_EVENT_CONTINUE,

@@ -477,7 +477,7 @@ static void group_broken(struct run *run, struct group *group, const struct step
         struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
         if (dependent->fate != FATE_NONE)
             continue;
-        dependent->fate = fate_below(because);
+        dependent->fate = (uint8_t)fate_below(because);
         dependent->fate_by = because->group;
         visit_later(run, dependent);
     }
@@ -517,7 +517,7 @@ void run_step_unfinished(struct sc_core *core, struct step *step)
 
 void run_cancel(struct sc_core *core, struct run *run, const char *why)
 {
-    if (run->cancelling || run->state == RUN_CLOSING || run->state == RUN_FINAL)
+    if (run->cancelling || run->state == RUN_FINAL || (run->state == RUN_CLOSING && !core->store_trouble))
         return;
     run->cancelling = true;
     if (run->state == RUN_LOADING)
@@ -529,6 +529,7 @@ void run_cancel(struct sc_core *core, struct run *run, const char *why)
     }
     run->cancel_at = 0;
     core->more = true;
+    run_maybe_close(core, run);
 }
 
 static uint32_t collect_keys(struct sc_core *core, struct run *run, struct sc_digest **ret_keys)
@@ -568,9 +569,21 @@ static void collect_published(struct sc_core *core, struct run *run, struct sc_c
 
 static void finish_dry(struct sc_core *core, struct run *run);
 
+// A cancelled run does not wait for a store that refuses: what was not written is made again when it is wanted.
+static bool abandon(struct sc_core *core, struct run *run)
+{
+    if (!core->store_trouble || !run->cancelling || run->unfinished > 0 ||
+        (run->state != RUN_OPEN && run->state != RUN_CLOSING))
+        return false;
+    struct sc_event nothing = {.kind = SC_EVENT_CLOSED_OUT};
+    run_closed_out(core, run, &nothing);
+    return true;
+}
+
 void run_maybe_close(struct sc_core *core, struct run *run)
 {
-    if (run->state != RUN_OPEN || run->unfinished > 0 || run->unrecorded > 0 || core->restoring)
+    if (core->restoring || abandon(core, run) || run->state != RUN_OPEN || run->unfinished > 0 ||
+        run->unrecorded > 0)
         return;
     run->state = RUN_CLOSING;
     if (run->options.dry) {

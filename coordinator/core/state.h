@@ -307,7 +307,8 @@ struct sc_core {
     struct step **look_queue; // steps that look up in this turn, in order
     uint32_t look_count, look_room;
     bool restoring;
-    struct run *work; // where CONTINUE goes on, or NULL
+    bool store_trouble; // the store refuses for now
+    struct run *work;   // where CONTINUE goes on, or NULL
     bool more;
 };
 

@@ -76,6 +76,14 @@ static void recorded(struct sc_loop *loop, struct sc_job *job)
     sc_loop_feed(loop, &event);
 }
 
+static void store_trouble(struct sc_loop *loop, const struct sc_job *job)
+{
+    loop->store_trouble = job->rc != SC_OK;
+    struct sc_event event = {
+        .kind = SC_EVENT_STORE_TROUBLE, .rc = job->rc, .message = sc_slice_str(job->err.message)};
+    sc_loop_feed(loop, &event);
+}
+
 static void closed_out(struct sc_loop *loop, struct sc_job *job)
 {
     struct sc_event event = answer_event(job, SC_EVENT_CLOSED_OUT);
@@ -101,7 +109,7 @@ static void put_answered(struct sc_loop *loop, const struct sc_job *job)
 
 static void take_answer(struct sc_loop *loop, struct sc_job *job)
 {
-    if (job->kind != SC_JOB_ANSWER) {
+    if (job->kind != SC_JOB_ANSWER && job->kind != SC_JOB_TROUBLE) {
         SC_ASSERT(loop->jobs_under_way > 0);
         loop->jobs_under_way--;
     }
@@ -132,6 +140,9 @@ static void take_answer(struct sc_loop *loop, struct sc_job *job)
         break;
     case SC_JOB_WRITE_VOID:
         sc_loop_voided(loop, job);
+        break;
+    case SC_JOB_TROUBLE:
+        store_trouble(loop, job);
         break;
     case SC_JOB_PUT_DROP:
     case SC_JOB_HURRY:

@@ -21,6 +21,8 @@ enum sc_job_kind {
     SC_JOB_QUERY,
     // a worker's answer to a client, on its way to the bus
     SC_JOB_ANSWER,
+    // the store refuses for now (err); or it takes again (rc is SC_OK). Nobody asked
+    SC_JOB_TROUBLE,
 };
 
 struct sc_job_run { // a row of the runs table

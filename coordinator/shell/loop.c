@@ -247,7 +247,12 @@ static void trim_memory(struct sc_loop *loop)
 
 static bool nobody_needs_us(struct sc_loop *loop)
 {
-    if (!loop->config.private_ || loop->tether_count > 0 || sc_core_open_runs(loop->core) > 0)
+    if (!loop->config.private_ || loop->tether_count > 0)
+        return false;
+    // A store that refuses may do so for long; what could not be written stays in the journal.
+    if (loop->store_trouble && loop->had_client && sc_core_live_attempts(loop->core) == 0)
+        return true;
+    if (sc_core_open_runs(loop->core) > 0)
         return false;
     if (loop->jobs_under_way > 0 || loop->lanes.count > 0 ||
         sc_journal_open_batch(loop->journal) == SC_BATCH_URGENT)

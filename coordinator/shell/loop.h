@@ -60,6 +60,7 @@ struct sc_loop {
     bool watch_missed;
     bool sent; // since the buses were read last
     bool had_client, leaving, stopping;
+    bool store_trouble; // the store refuses
     int64_t started_ms;
     int64_t trim_ms; // when to give memory back; 0: there is none
     enum sc_rc rc;

@@ -137,6 +137,7 @@ static json_t *run_row(sqlite3_stmt *s)
     for (size_t i = 0; i < SC_COUNT(numbers); i++)
         json_object_set_new(row, numbers[i],
                             json_integer(sqlite3_column_int64(s, (int)(SC_COUNT(texts) + i))));
+    json_object_set_new(row, "plan", query_text(column(s, SC_COUNT(texts) + SC_COUNT(numbers))));
     int64_t started = sqlite3_column_int64(s, SC_COUNT(texts)),
             ended = sqlite3_column_int64(s, SC_COUNT(texts) + 1);
     if (ended)
@@ -156,7 +157,7 @@ enum sc_rc query_list(struct sc_queries *queries, struct sc_job *job, struct sc_
     enum sc_rc rc =
         prepare(queries,
                 "SELECT run, namespace, pipeline, user, state, started_at, ended_at, steps, hits, misses, "
-                "joined, failed, skipped, ran_ms, saved_ms "
+                "joined, failed, skipped, ran_ms, saved_ms, lower(hex(plan)) "
                 "FROM runs WHERE ?1 = '' OR pipeline = ?1 ORDER BY started_at DESC, run DESC LIMIT ?2",
                 &s, err);
     if (rc != SC_OK)

@@ -154,6 +154,7 @@ void sc_storage_post(struct sc_storage *storage, struct sc_job *job)
         return;
     case SC_JOB_QUERY:
     case SC_JOB_ANSWER:
+    case SC_JOB_TROUBLE:
         break;
     }
     SC_ASSERT(false);

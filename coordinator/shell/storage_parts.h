@@ -36,6 +36,7 @@ struct storage_writer {
     uint32_t upload_count;
     uint64_t next_scratch;
     int64_t batch_ms; // when the last batch began
+    bool trouble;     // the store refuses, and that was told
     struct sc_mailbox *box;
     pthread_t thread;
 };

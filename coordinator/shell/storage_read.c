@@ -366,6 +366,7 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job)
     case SC_JOB_HURRY:
     case SC_JOB_QUERY:
     case SC_JOB_ANSWER:
+    case SC_JOB_TROUBLE:
         break;
     }
     SC_ASSERT(false);

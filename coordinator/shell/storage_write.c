@@ -177,26 +177,39 @@ static void give_up(struct batch *batch, enum sc_rc rc, const struct sc_error *e
             finish(batch, i, rc, err);
 }
 
+// The users of open runs are told once when the store begins to refuse, and the loop when it takes again.
+static void tell_trouble(struct storage_writer *writer, enum sc_rc rc, const struct sc_error *err)
+{
+    if (writer->trouble == (rc != SC_OK))
+        return;
+    writer->trouble = rc != SC_OK;
+    struct sc_job *job = sc_job_new(SC_JOB_TROUBLE);
+    job->rc = rc;
+    if (rc != SC_OK) {
+        job->err = *err;
+        sc_error_wrap(&job->err, rc, "the store refuses, trying again for %lld s",
+                      (long long)(writer->storage->config.patience_ms / 1000));
+        sc_log(SC_LOG_WARN, "part=store %s", job->err.message);
+    }
+    answer(writer, job);
+}
+
 static void write_batch(struct storage_writer *writer, struct sc_job **list)
 {
     struct batch batch = {0};
     gather(&batch, list);
     int64_t until_ms = sc_clock_mono_ms() + writer->storage->config.patience_ms,
             backoff_ms = BACKOFF_FIRST_MS;
-    bool told = false;
     for (;;) {
         struct sc_error err = SC_ERROR_INIT;
         enum sc_rc rc = try_batch(writer, &batch, &err);
+        tell_trouble(writer, rc, &err);
         if (rc == SC_OK)
             break;
         if (sc_clock_mono_ms() + backoff_ms >= until_ms || sc_mailbox_closed(writer->box)) {
             give_up(&batch, rc, &err);
             break;
         }
-        if (!told)
-            sc_log(SC_LOG_WARN, "part=store the store refuses, trying again for %lld s: %s",
-                   (long long)(writer->storage->config.patience_ms / 1000), err.message);
-        told = true;
         sc_mailbox_pause(writer->box, backoff_ms);
         backoff_ms = backoff_ms * 2 < BACKOFF_MOST_MS ? backoff_ms * 2 : BACKOFF_MOST_MS;
     }
@@ -238,9 +251,12 @@ static void write_single(struct storage_writer *writer, struct sc_job *job)
             backoff_ms = BACKOFF_FIRST_MS;
     while ((job->rc = try_single(writer, job)) != SC_OK && storage_may_pass(job->rc) &&
            sc_clock_mono_ms() + backoff_ms < until_ms && !sc_mailbox_closed(writer->box)) {
+        tell_trouble(writer, job->rc, &job->err);
         sc_mailbox_pause(writer->box, backoff_ms);
         backoff_ms = backoff_ms * 2 < BACKOFF_MOST_MS ? backoff_ms * 2 : BACKOFF_MOST_MS;
     }
+    if (job->rc == SC_OK)
+        tell_trouble(writer, SC_OK, NULL);
     if (job->rc != SC_OK && job->kind != SC_JOB_CLOSE_OUT)
         sc_log(SC_LOG_WARN, "part=store ignoring: %s", job->err.message);
     answer(writer, job);

@@ -538,6 +538,12 @@ void world_pass(struct world *world, int64_t ms)
     feed(world, &event);
 }
 
+void world_store_refuses(struct world *world, const char *why)
+{
+    struct sc_event event = {.kind = SC_EVENT_STORE_TROUBLE, .rc = SC_FULL, .message = sc_slice_str(why)};
+    feed(world, &event);
+}
+
 void world_record_answers(struct world *world)
 {
     world->hold_records = false;

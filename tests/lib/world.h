@@ -61,6 +61,7 @@ void world_ended(struct world *world, const char *step);
 void world_cancel(struct world *world, uint32_t run);
 void world_client_gone(struct world *world, uint64_t client);
 void world_pass(struct world *world, int64_t ms); // time goes by; deadlines are judged
+void world_store_refuses(struct world *world, const char *why);
 void world_record_answers(struct world *world);
 // The process dies: what was journaled is what is left. A new core takes it up.
 void world_restart(struct world *world);

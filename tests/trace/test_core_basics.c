@@ -18,7 +18,7 @@ static const char chain_changed[] =
     "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
 
 #define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {NULL};                                            \
+    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
     world_init(&w)
 
 static void run_chain(struct world *w)
@@ -443,6 +443,24 @@ static void test_a_run_closes_when_its_records_have_settled(void **state)
     assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
+static void test_a_cancelled_run_does_not_wait_for_a_store_that_refuses(void **state)
+{
+    (void)state;
+    WORLD;
+    world_agent(&w, "a1", 2);
+    w.hold_records = true;
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    world_store_refuses(&w, "No space left on device");
+    assert_true(world_says(&w, "0: note No space left on device"));
+    assert_int_equal(sc_core_open_runs(w.core), 1);
+    world_cancel(&w, 0);
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+    assert_int_equal(w.last_state, SC_END_CANCELLED);
+    world_record_answers(&w); // late, and to nobody
+}
+
 static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state)
 {
     (void)state;
@@ -522,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_fail_fast_stops_the_others),
         cmocka_unit_test(test_matrix_instances_fan_in),
         cmocka_unit_test(test_a_run_closes_when_its_records_have_settled),
+        cmocka_unit_test(test_a_cancelled_run_does_not_wait_for_a_store_that_refuses),
         cmocka_unit_test(test_a_step_that_fits_no_agent_fails_with_what_is_there),
         cmocka_unit_test(test_a_failure_ripples_down_a_long_chain),
         cmocka_unit_test(test_cancel_ends_every_step_of_a_wide_run),

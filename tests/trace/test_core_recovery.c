@@ -11,7 +11,7 @@ static const char chain[] =
     "  c: {command: [make-c, \"${inputs.y}\"], inputs: {y: b.y}, outputs: {z: z.txt}}\n";
 
 #define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {NULL};                                            \
+    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
     world_init(&w)
 
 static void lose(struct world *w, const char *text)
