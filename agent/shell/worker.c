@@ -260,6 +260,21 @@ enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_sli
     return SC_OK;
 }
 
+// What nobody will come for. Tasks belong to the agent, which frees them itself.
+static void drop_jobs(struct queue *queue)
+{
+    for (struct sc_agent_job *job; (job = pop(queue));) {
+        struct sc_probe_job *probe = (struct sc_probe_job *)job;
+        if (job->kind == SC_JOB_UNPIN)
+            sc_pins_free((struct sc_pins *)job);
+        if (job->kind != SC_JOB_PROBE)
+            continue;
+        sc_arena_done(&probe->arena);
+        sc_agent_batch_unref(probe->batch);
+        free(probe);
+    }
+}
+
 void sc_workers_stop(struct sc_workers *workers)
 {
     if (!workers)
@@ -270,8 +285,12 @@ void sc_workers_stop(struct sc_workers *workers)
     pthread_mutex_unlock(&workers->lock);
     for (uint32_t i = 0; i < workers->count; i++)
         pthread_join(workers->threads[i].id, NULL);
-    for (uint32_t i = 0; i < workers->count; i++)
+    for (uint32_t i = 0; i < workers->count; i++) {
+        drop_jobs(&workers->threads[i].own);
         sc_worker_close(&workers->threads[i].worker);
+    }
+    drop_jobs(&workers->shared_jobs);
+    drop_jobs(&workers->shared_done);
     if (workers->done_fd >= 0)
         close(workers->done_fd);
     pthread_cond_destroy(&workers->work);
