@@ -252,7 +252,6 @@ struct sc_core_config {
     int64_t lease_ms;          // an agent that was not heard of for so long is lost (15000)
     int64_t renew_ms;          // how often agents say renew (3000)
     int64_t agent_wait_ms;     // with no agent alive, remembered classes serve after so long (10000)
-    int64_t store_patience_ms; // PT5M
     int64_t grace_ms;          // between TERM and KILL (5000)
 };
 

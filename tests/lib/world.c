@@ -44,7 +44,6 @@ void world_init(struct world *world)
         .lease_ms = 15000,
         .renew_ms = 3000,
         .agent_wait_ms = 10000,
-        .store_patience_ms = 300000,
         .grace_ms = 5000,
     };
     world->core = sc_core_new(&world->config);
