@@ -611,17 +611,16 @@ def sha256(path):
 
 
 def remove(root):
-    """Removes a tree, whatever the modes in it and whatever names."""
-    def fix(function, path, _):
-        try:
-            if path != root: # never a folder that is not ours
-                os.chmod(os.path.dirname(path), stat.S_IRWXU)
+    """Removes a tree, whatever the modes in it. Nothing above the root is ever touched, nor what a link points at."""
+    if os.path.islink(root) or not os.path.isdir(root):
+        return
+    os.chmod(root, stat.S_IRWXU)
+    for folder, names, _ in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
             if not os.path.islink(path):
                 os.chmod(path, stat.S_IRWXU)
-            function(path)
-        except OSError:
-            pass
-    shutil.rmtree(root, onerror=fix)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def main():
