@@ -235,7 +235,7 @@ static void on_started(struct sc_agent_core *core, struct task *task)
         return;
     if (task->timeout_ms)
         task->deadline_ms = core->now_ms + task->timeout_ms;
-    sc_agent_effect(core, SC_AGENT_SAY_PROGRESS, task->attempt)->phase = SC_PHASE_RUNNING;
+    task->running_word_ms = core->now_ms + SC_TASK_RUNNING_WORD_MS;
 }
 
 static enum sc_outcome outcome_of(const struct task *task, enum sc_outcome otherwise)
@@ -316,6 +316,10 @@ static void tend_tasks(struct sc_agent_core *core)
 {
     struct task *task;
     DL_FOREACH (core->lists[LIST_RUNNING], task) {
+        if (task->running_word_ms <= core->now_ms) {
+            task->running_word_ms = INT64_MAX;
+            sc_agent_effect(core, SC_AGENT_SAY_PROGRESS, task->attempt)->phase = SC_PHASE_RUNNING;
+        }
         if (task->deadline_ms > core->now_ms)
             continue;
         if (task->state == TASK_RUNNING) {
@@ -385,9 +389,12 @@ int64_t sc_agent_core_next_deadline(const struct sc_agent_core *core)
     static const enum task_list timed[] = {LIST_RUNNING, LIST_AHEAD, LIST_CLOSING};
     for (size_t i = 0; i < SC_COUNT(timed); i++) {
         const struct task *task;
-        DL_FOREACH (core->lists[timed[i]], task)
+        DL_FOREACH (core->lists[timed[i]], task) {
             if (task->deadline_ms < next)
                 next = task->deadline_ms;
+            if (task->running_word_ms < next)
+                next = task->running_word_ms;
+        }
     }
     return next;
 }

@@ -73,7 +73,7 @@ struct task *sc_task_add(struct sc_agent_core *core, const struct sc_assignment 
     task->gpus = assignment->gpus;
     task->memory_bytes = assignment->memory_bytes;
     task->timeout_ms = assignment->timeout_ms > INT64_MAX / 2 ? 0 : (int64_t)assignment->timeout_ms;
-    task->deadline_ms = INT64_MAX;
+    task->deadline_ms = task->running_word_ms = INT64_MAX;
     HASH_ADD(hh, core->by_attempt, attempt, sizeof task->attempt, task);
     enlist(core, task);
     return task;
@@ -89,7 +89,7 @@ void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state
         enlist(core, task);
     }
     task->state = state;
-    task->deadline_ms = INT64_MAX;
+    task->deadline_ms = task->running_word_ms = INT64_MAX;
     if (has && !had) {
         core->used_cpus_milli += task->cpus_milli;
         core->used_gpus += task->gpus;

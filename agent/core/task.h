@@ -50,6 +50,7 @@ struct task {
     uint32_t overtaken; // how often a later one started before it
     uint32_t repeats;   // of its report
     uint64_t report_bytes;
+    int64_t running_word_ms; // running: when the coordinator is told so; INT64_MAX: it was, or need not be
     bool started;
     struct task *prev, *next;
     UT_hash_handle hh;
@@ -79,6 +80,7 @@ struct sc_agent_core {
     struct sc_arena arena; // of the effects
 };
 
+enum { SC_TASK_RUNNING_WORD_MS = 20 }; // that it runs is told after so long: most short steps report sooner
 enum { SC_TASK_WORD_MS = 500 }; // fetching and storing are told to the coordinator when they take so long
 
 extern const bool sc_task_moves[TASK_STATES][TASK_STATES];

@@ -23,8 +23,8 @@ enum {
     LAZY_NS = 1000000000, // what may wait for company is committed after so long
     GATHER_NS = 1000000,  // how long a batch waits for look-ups that are under way
     BUSY_ATTEMPTS = 8,    // with so many at the agents they have work while a batch gathers company
-    BUSY_NS = 500000,     // of each attempt; at most
-    BUSY_NS_MOST = 20000000,
+    BUSY_NS = 1000000,    // of each attempt; at most
+    BUSY_NS_MOST = 40000000,
     MESSAGES_A_TURN = 4096,      // of one bus
     NOBODY_MS = 10000,           // a private coordinator whom nobody ever came to leaves after so long
     HELD_BYTES_MOST = 256 << 20, // past this nothing more is read until the journal has caught up

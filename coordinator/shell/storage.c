@@ -5,7 +5,7 @@
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
 
-enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 30, WRITE_AT_ONCE = 256 };
+enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 100, WRITE_AT_ONCE = 256 };
 
 static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
                               struct sc_objects **ret_objects, struct sc_error *err)

@@ -1,6 +1,7 @@
 #include "tests/lib/test.h"
 
 #include "agent/core/core.h"
+#include "agent/core/task.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -228,11 +229,25 @@ static void test_attempt_goes_from_assigned_to_reported(void **state)
     prepared(f, 1);
     assert_said(f, "launch 1 ");
     event(f, SC_AGENT_STARTED, 1);
-    assert_said(f, "phase 1:2 ");
+    pass(f, SC_TASK_RUNNING_WORD_MS - 1);
+    assert_said(f, ""); // a short step's report says it all
     exited(f, 1, 0, 0, false);
     assert_said(f, "take 1 ok ");
     event(f, SC_AGENT_TAKEN, 1);
     assert_said(f, "reported 1 ");
+}
+
+static void test_a_step_that_runs_for_a_while_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    assign(f, 1);
+    prepared(f, 1);
+    event(f, SC_AGENT_STARTED, 1);
+    assert_said(f, "accepted[1] prepare 1 launch 1 ");
+    pass(f, SC_TASK_RUNNING_WORD_MS);
+    assert_said(f, "phase 1:2 ");
+    pass(f, 1000);
+    assert_said(f, "");
 }
 
 static void test_outcomes_are_told_apart(void **state)
@@ -435,7 +450,7 @@ static void test_renews_while_it_is_heard(void **state)
     pass(f, 3000);
     event(f, SC_AGENT_HEARD, 0);
     pass(f, 3000);
-    assert_said(f, "renew[4] renew[4] ");
+    assert_said(f, "phase 4:2 renew[4] renew[4] ");
 }
 
 static void test_says_hello_again_when_nothing_is_heard(void **state)
@@ -443,7 +458,7 @@ static void test_says_hello_again_when_nothing_is_heard(void **state)
     struct fixture *f = *state;
     start(f, 4);
     pass(f, 6000);
-    assert_said(f, "renew[4] hello[4] ");
+    assert_said(f, "phase 4:2 renew[4] hello[4] ");
     pass(f, 6000 + 12000);
     assert_said(f, "hello[4] hello[4] ");
     welcome(f, "c1", NULL, 0);
@@ -680,6 +695,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_attempt_goes_from_assigned_to_reported),
+        TEST(test_a_step_that_runs_for_a_while_is_told_once),
         TEST(test_outcomes_are_told_apart),
         TEST(test_preparation_that_fails_is_reported),
         TEST(test_command_that_cannot_be_started_is_reported),
