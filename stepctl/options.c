@@ -154,10 +154,15 @@ static enum sc_rc unknown(const char *command, const char *word, uint64_t mask, 
     return rc;
 }
 
-static enum sc_rc usage(const char *command, uint32_t count, uint32_t least, struct sc_error *err)
+static enum sc_rc usage(const char *command, uint32_t count, uint32_t least, uint32_t most,
+                        struct sc_error *err)
 {
-    enum sc_rc rc = sc_error_set(err, SC_INVALID, "%s: %s", command,
-                                 count < least ? "something is missing" : "too many arguments");
+    uint32_t bound = count < least ? least : most;
+    enum sc_rc rc = sc_error_set(err, SC_INVALID, "%s takes %s%u argument%s, and %u %s given", command,
+                                 least == most   ? ""
+                                 : count < least ? "at least "
+                                                 : "at most ",
+                                 bound, bound == 1 ? "" : "s", count, count == 1 ? "was" : "were");
     sc_error_hint(err, "`stepctl help %s` shows its usage", command);
     return rc;
 }
@@ -205,7 +210,7 @@ enum sc_rc sc_options_parse(int argc, char **argv, uint64_t mask, uint32_t args_
     o.args = argv + optind;
     o.arg_count = (uint32_t)(argc - optind);
     if (!o.help && (o.arg_count < args_min || o.arg_count > args_max))
-        return usage(argv[0], o.arg_count, args_min, err);
+        return usage(argv[0], o.arg_count, args_min, args_max, err);
     *ret_options = o;
     return SC_OK;
 }

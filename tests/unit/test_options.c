@@ -81,9 +81,9 @@ static void test_missing_and_surplus_words_are_said(void **state)
 {
     (void)state;
     assert_rc(parse(ALL, 1, 1, "run"), SC_INVALID);
-    assert_contains(err.message, "missing");
+    assert_contains(err.message, "takes 1 argument, and 0 were given");
     assert_rc(parse(ALL, 1, 1, "run a b"), SC_INVALID);
-    assert_contains(err.message, "too many");
+    assert_contains(err.message, "were given");
     assert_rc(parse(ALL, 1, 1, "run --only"), SC_INVALID);
     assert_contains(err.message, "--only wants a value");
 }
