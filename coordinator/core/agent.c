@@ -214,9 +214,10 @@ void agent_hello(struct sc_core *core, const struct sc_event *event)
     } else if (agent->number && agent->number != event->agent) {
         core_effect(core, SC_EFFECT_DROP_AGENT)->u.drop_agent = agent->number;
     }
-    if (agent->number != event->agent || agent->incarnation != hello->incarnation)
-        need_agent_gone(core, agent->name); // what was asked over another connection may never have arrived
+    bool other = agent->number != event->agent || agent->incarnation != hello->incarnation;
     describe(agent, event);
+    if (other)
+        need_agent_gone(core, agent->name); // what was asked over another connection may never have arrived
     agent->heard_ms = core->mono_ms;
     core_trace(core, "agent " SC_SLICE_FMT ": hello, %u attempts held", SC_SLICE_ARG(agent->name),
                hello->held.count);

@@ -13,6 +13,8 @@ struct sc_core *sc_core_new(const struct sc_core_config *config)
     sc_arena_init(&core->arena);
     sc_arena_init(&core->effects.arena);
     sc_random_init(&core->random, config->seed);
+    core->next_req =
+        sc_random_next(&core->random) >> 16; // answers to an earlier life's questions fit none of this one's
     sc_key_init(&core->key);
     core->config = *config;
     core->config.coordinator = sc_arena_copy(&core->arena, config->coordinator);
@@ -105,10 +107,17 @@ static void cancel_event(struct sc_core *core, const struct sc_event *event)
     core_reply(core, event->client, event->client_req, SC_MESSAGE_DONE, core->last_seq, &done, sizeof done);
 }
 
+// The attempt that an agent speaks of, when it is one of its own.
+static struct attempt *own_attempt(struct sc_core *core, const struct sc_event *event, uint64_t id)
+{
+    struct attempt *attempt = attempt_find(core, id);
+    return attempt && attempt->agent && attempt->agent->number == event->agent ? attempt : NULL;
+}
+
 static void progress_event(struct sc_core *core, const struct sc_event *event)
 {
     const struct sc_msg_progress *progress = event->u.progress;
-    struct attempt *attempt = attempt_find(core, progress->attempt);
+    struct attempt *attempt = own_attempt(core, event, progress->attempt);
     if (!attempt || !attempt->flight)
         return;
     if (attempt->flight->state == FLIGHT_ASSIGNED)
@@ -135,7 +144,7 @@ static void progress_event(struct sc_core *core, const struct sc_event *event)
 
 static void log_event(struct sc_core *core, const struct sc_event *event)
 {
-    struct attempt *attempt = attempt_find(core, event->u.log->attempt);
+    struct attempt *attempt = own_attempt(core, event, event->u.log->attempt);
     if (!attempt || !attempt->flight)
         return;
     struct step *step;
@@ -157,7 +166,7 @@ static void log_event(struct sc_core *core, const struct sc_event *event)
 static void accepted_event(struct sc_core *core, const struct sc_event *event)
 {
     for (uint32_t i = 0; i < event->u.accepted->attempts.count; i++) {
-        struct attempt *attempt = attempt_find(core, event->u.accepted->attempts.items[i]);
+        struct attempt *attempt = own_attempt(core, event, event->u.accepted->attempts.items[i]);
         if (attempt && attempt->state == ATTEMPT_OFFERED)
             attempt_move(core, attempt, ATTEMPT_LIVE);
     }
@@ -165,7 +174,7 @@ static void accepted_event(struct sc_core *core, const struct sc_event *event)
 
 static void rejected_event(struct sc_core *core, const struct sc_event *event)
 {
-    struct attempt *attempt = attempt_find(core, event->u.rejected->attempt);
+    struct attempt *attempt = own_attempt(core, event, event->u.rejected->attempt);
     if (!attempt)
         return;
     if (attempt->flight)
@@ -176,7 +185,7 @@ static void rejected_event(struct sc_core *core, const struct sc_event *event)
 
 static void reported_event(struct sc_core *core, const struct sc_event *event)
 {
-    struct attempt *attempt = attempt_find(core, event->u.reported->attempt);
+    struct attempt *attempt = own_attempt(core, event, event->u.reported->attempt);
     const struct sc_result *result = &event->u.reported->result;
     if (!attempt)
         return; // of a stale lease, or said twice
@@ -194,7 +203,7 @@ static void reported_event(struct sc_core *core, const struct sc_event *event)
 
 static void ended_event(struct sc_core *core, const struct sc_event *event)
 {
-    struct attempt *attempt = attempt_find(core, event->u.ended->attempt);
+    struct attempt *attempt = own_attempt(core, event, event->u.ended->attempt);
     if (!attempt)
         return;
     if (attempt->flight)
@@ -212,14 +221,44 @@ static void looked_up(struct sc_core *core, struct request *request, const struc
                        event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);
 }
 
+// Which event answers a request. Numbers of probes come from agents, so nothing is believed of them but this.
+static enum sc_event_kind answer_of(enum request_kind kind)
+{
+    switch (kind) {
+    case REQUEST_PLAN:
+        return SC_EVENT_PLAN_LOADED;
+    case REQUEST_LOOK_UP:
+        return SC_EVENT_LOOKED_UP;
+    case REQUEST_PRESENCE:
+        return SC_EVENT_PRESENCE;
+    case REQUEST_RECORD:
+        return SC_EVENT_RECORDED;
+    case REQUEST_CLOSE:
+        return SC_EVENT_CLOSED_OUT;
+    case REQUEST_PROBE:
+        return SC_EVENT_PROBED;
+    }
+    return SC_EVENT_CONTINUE;
+}
+
+// The agent that was asked, of the kind that was asked.
+static bool answers_probe(struct sc_core *core, const struct request *request, const struct sc_event *event)
+{
+    const struct agent *agent = agent_by_number(core, event->agent);
+    enum sc_probe_kind asked = request->need ? request->need->kind : SC_PROBE_FILE;
+    return agent && sc_slice_eq(agent->name, request->agent) && event->u.probed->kind == asked;
+}
+
 static void answered(struct sc_core *core, const struct sc_event *event)
 {
-    struct request *request = core_take_request(core, event->req);
-    if (!request) {
+    struct request *request = core_find_request(core, event->req);
+    if (!request || answer_of(request->kind) != event->kind ||
+        (request->kind == REQUEST_PROBE && !answers_probe(core, request, event))) {
         if (event->kind == SC_EVENT_PLAN_LOADED)
             sc_loaded_plan_free(event->u.plan_loaded);
         return;
     }
+    HASH_DEL(core->requests, request);
     struct run *run = run_by_number(core, request->run);
     struct flight *flight = flight_find(core, &request->flight);
     switch (request->kind) {

@@ -42,12 +42,10 @@ struct sc_effect *core_request(struct sc_core *core, enum sc_effect_kind kind, e
     return effect;
 }
 
-struct request *core_take_request(struct sc_core *core, uint64_t req)
+struct request *core_find_request(struct sc_core *core, uint64_t req)
 {
     struct request *request;
     HASH_FIND(hh, core->requests, &req, sizeof req, request);
-    if (request)
-        HASH_DEL(core->requests, request);
     return request;
 }
 

@@ -77,6 +77,35 @@ static void remove_waiter(struct flight *flight, struct step *step)
     step->flight = NULL;
 }
 
+// What an artifact says of itself, as far as it can be told without the store.
+static bool artifact_is_sound(const struct sc_artifact *artifact, bool dir, uint64_t inline_most)
+{
+    if (sc_digest_is_zero(&artifact->digest) || (artifact->kind == SC_ARTIFACT_DIR) != dir ||
+        artifact->kind > SC_ARTIFACT_DIR)
+        return false;
+    if (!artifact->has_inline)
+        return artifact->inline_bytes.len == 0;
+    struct sc_digest digest = sc_digest_of(artifact->inline_bytes);
+    return !dir && artifact->inline_bytes.len == artifact->bytes && artifact->bytes <= inline_most &&
+           sc_digest_eq(&digest, &artifact->digest);
+}
+
+// An agent that reports other names than it was given is broken: nothing of it is believed.
+static bool fits_plan(const struct sc_plan_step *plan_step, const struct sc_result *result)
+{
+    if (result->outputs.count != plan_step->outputs.count || result->values.count != plan_step->values.count)
+        return false;
+    for (uint32_t i = 0; i < plan_step->outputs.count; i++)
+        if (!sc_slice_eq(result->outputs.items[i].name, plan_step->outputs.items[i].name) ||
+            !artifact_is_sound(&result->outputs.items[i].artifact, plan_step->outputs.items[i].dir,
+                               SC_LIMIT_INLINE_BYTES))
+            return false;
+    for (uint32_t i = 0; i < plan_step->values.count; i++)
+        if (!sc_slice_eq(result->values.items[i].name, plan_step->values.items[i].name))
+            return false;
+    return true;
+}
+
 static bool overrules(const struct step *step)
 {
     return step->reason == SC_REASON_REFRESH || step->reason == SC_REASON_FORCED ||
@@ -124,7 +153,12 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step,
     add_waiter(flight, step);
     if (!step->again)
         watch_tell_verdict(core, step, 0);
-    if (flight->state == FLIGHT_SETTLED && !step->again) {
+    if (flight->state == FLIGHT_SETTLED && flight->restored && !fits_plan(step_plan(step), flight->result)) {
+        flight->state =
+            FLIGHT_QUEUED; // a report that came before its step did, and does not fit it: made anew
+        flight->result = NULL;
+        flight_queue(core, flight);
+    } else if (flight->state == FLIGHT_SETTLED && !step->again) {
         flight_settle(core, flight, 0);
         if (flight->unrecorded)
             finish(core, flight);
@@ -405,24 +439,6 @@ void flight_fail(struct sc_core *core, struct flight *flight, const struct sc_re
     step_fail(core, failed, result->outcome, result->message);
 }
 
-// An agent that reports other names than it was given is broken: nothing of it is believed.
-static bool fits_plan(const struct flight *flight, const struct sc_result *result)
-{
-    const struct step *owner = flight->waiters;
-    if (!owner)
-        return true;
-    const struct sc_plan_step *plan_step = step_plan(owner);
-    if (result->outputs.count != plan_step->outputs.count || result->values.count != plan_step->values.count)
-        return false;
-    for (uint32_t i = 0; i < plan_step->outputs.count; i++)
-        if (!sc_slice_eq(result->outputs.items[i].name, plan_step->outputs.items[i].name))
-            return false;
-    for (uint32_t i = 0; i < plan_step->values.count; i++)
-        if (!sc_slice_eq(result->values.items[i].name, plan_step->values.items[i].name))
-            return false;
-    return true;
-}
-
 static const struct sc_result *copy_result(struct sc_arena *arena, const struct sc_result *from)
 {
     SC_AUTO_BUF struct sc_buf buf;
@@ -457,9 +473,9 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
     struct sc_result broken = {.outcome = SC_OUTCOME_INTERNAL,
                                .message = sc_slice_str("the agent reported other outputs than it was asked "
                                                        "for; update it to this coordinator's version")};
-    if (result->outcome == SC_OUTCOME_OK && !fits_plan(flight, result))
-        result = &broken;
     struct step *owner = flight->waiters;
+    if (result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result))
+        result = &broken;
     struct sc_fact fact = {
         .kind = SC_FACT_REPORT,
         .attempt = attempt->id,

@@ -317,8 +317,7 @@ struct sc_core {
 struct sc_effect *core_effect(struct sc_core *core, enum sc_effect_kind kind);
 struct sc_effect *core_request(struct sc_core *core, enum sc_effect_kind kind, enum request_kind request,
                                struct request **ret_request);
-struct request *core_take_request(struct sc_core *core,
-                                  uint64_t req); // unlinked; free with core_free_request
+struct request *core_find_request(struct sc_core *core, uint64_t req);
 void core_free_request(struct request *request);
 // Appends a fact; returns its seq.
 uint64_t core_journal(struct sc_core *core, const struct sc_fact *fact, bool lazy);
