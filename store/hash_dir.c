@@ -162,7 +162,7 @@ static enum sc_rc look_at(struct walk *w, int fd, struct folder *folder, const c
                           struct stat *ret_st, struct sc_error *err)
 {
     struct statx x;
-    if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
+    if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_SYNC_AS_STAT,
               STATX_TYPE | STATX_MODE | STATX_INO | STATX_SIZE | STATX_MTIME | STATX_CTIME, &x))
         return fail_errno(w, folder, name, errno, "stat", err);
     *ret_st = stat_of(&x);

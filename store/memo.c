@@ -44,6 +44,7 @@ struct sc_memo {
 
 // ext4 and xfs stamp files with the time of the last timer tick: 10 ms at CONFIG_HZ=100, the slowest.
 #define GRANULARITY_NS INT64_C(10000000)
+#define COARSE_NS      INT64_C(2010000000)
 
 static uint64_t mix(uint64_t a)
 {
@@ -257,7 +258,9 @@ void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken
 {
     struct sc_file_id id = sc_file_id(st);
     int64_t newest = id.mtime_ns > id.ctime_ns ? id.mtime_ns : id.ctime_ns;
-    if (newest > taken_ns - GRANULARITY_NS)
+    // Whole seconds in both: a file system that keeps no finer times (ext3, FAT with 2 s), or one file in a billion.
+    bool coarse = id.mtime_ns % 1000000000 == 0 && id.ctime_ns % 1000000000 == 0;
+    if (newest > taken_ns - (coarse ? COARSE_NS : GRANULARITY_NS))
         return; // racy: what is not remembered is read again, and remembered then
     memo->changed = true;
     uint32_t *slot = slot_of(memo, id.dev, id.ino);

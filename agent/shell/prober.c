@@ -138,6 +138,8 @@ static bool remembered(struct sc_prober *prober, const struct sc_host *host, str
     return true;
 }
 
+#define COARSE_NS INT64_C(2010000000)
+
 // A file that changed while we looked, or so shortly before that its times need not show the next change, would make a
 // wrong memory (the racy rule of the memo): then it is asked again next time.
 static void remember(struct sc_prober *prober, const struct sc_host *host, const struct sc_class *class_,
@@ -146,7 +148,9 @@ static void remember(struct sc_prober *prober, const struct sc_host *host, const
     int64_t newest_ns;
     struct sc_digest fingerprint =
         sc_classes_fingerprint(watch, count, facts_of(arena, host, class_->gpu), &newest_ns);
-    if (newest_ns >= before_ns - GRANULARITY_NS)
+    int64_t grain =
+        newest_ns % 1000000000 == 0 ? COARSE_NS : GRANULARITY_NS; // file systems with times of whole seconds
+    if (newest_ns >= before_ns - grain)
         return;
     SC_AUTO_BUF struct sc_buf bytes;
     sc_buf_init(&bytes, 0);

@@ -75,6 +75,7 @@ static void test_memo_racy_file_is_not_trusted(void **state)
     struct sc_memo *memo = sc_memo_open(path, 10);
     struct sc_digest digest = number_digest(1), found;
     struct stat st = stat_at(1, 100);
+    st.st_mtim.tv_nsec = st.st_ctim.tv_nsec = 1;
     sc_memo_remember(memo, &st, 100 * SECOND, &digest);
     assert_false(sc_memo_find(memo, &st, &found));
     sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
@@ -83,6 +84,22 @@ static void test_memo_racy_file_is_not_trusted(void **state)
     sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
     assert_false(sc_memo_find(memo, &st, &found));
     sc_memo_remember(memo, &st, 100 * SECOND + 20000000, &digest);
+    assert_true(sc_memo_find(memo, &st, &found));
+    sc_memo_close(memo);
+}
+
+// A file system that keeps whole seconds (FAT: every other one) shows no change within them.
+static void test_memo_file_with_coarse_times_is_trusted_two_seconds_later(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "/tmp/stepcache-memo-coarse-%d", (int)getpid());
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest digest = number_digest(1), found;
+    struct stat st = stat_at(1, 100);
+    sc_memo_remember(memo, &st, 102 * SECOND, &digest);
+    assert_false(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &st, 103 * SECOND, &digest);
     assert_true(sc_memo_find(memo, &st, &found));
     sc_memo_close(memo);
 }
@@ -190,6 +207,7 @@ int main(void)
         T(test_memo_finds_after_save_and_open),
         T(test_memo_any_change_of_identity_is_a_miss),
         T(test_memo_racy_file_is_not_trusted),
+        T(test_memo_file_with_coarse_times_is_trusted_two_seconds_later),
         T(test_memo_newer_digest_of_a_file_replaces_the_older),
         T(test_memo_least_recently_used_leave_past_the_bound),
         T(test_memo_stays_bounded_while_it_is_filled),
