@@ -19,16 +19,34 @@ enum { NOBODY = 65534 };
 static struct sc_slice shell_argv[3] = {SC_SLICE_LIT("/bin/sh"), SC_SLICE_LIT("-c"), {NULL, 0}};
 static struct sc_slice shell_env[1] = {SC_SLICE_LIT("PATH=/usr/bin:/bin:/usr/sbin:/sbin")};
 
+static char copied[64];
+
+static void remove_copy(void)
+{
+    unlink(copied);
+}
+
+// The program of the build, copied to where an ordinary user can reach it: the checkout may lie in root's home.
 const char *fixture_program(void)
 {
-    static char path[4096];
+    char path[4096];
+    if (copied[0])
+        return copied;
     const char *build = getenv("STEPCACHE_BUILD");
     if (!build) {
         print_message("skipped: STEPCACHE_BUILD is not set, so there is no runner\n");
         skip();
     }
     snprintf(path, sizeof path, "%s/agent/runner/stepcache-runner", build);
-    return path;
+    struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    assert_int_equal(sc_file_read(path, SIZE_MAX, &bytes, NULL), SC_OK);
+    snprintf(copied, sizeof copied, "/tmp/stepcache-runner-%d", (int)getpid());
+    assert_int_equal(sc_file_write_durable(copied, sc_buf_slice(&bytes), 0755, NULL), SC_OK);
+    assert_int_equal(chmod(copied, 0755), 0);
+    sc_buf_done(&bytes);
+    atexit(remove_copy);
+    return copied;
 }
 
 static void make_file(const char *folder, const char *name, const char *text)
