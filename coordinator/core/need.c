@@ -206,6 +206,23 @@ static struct environment *environment_of(struct sc_core *core, const struct nee
     return intern(core, &only);
 }
 
+// A key is built of it: it has parts, sorted by name, each of one value.
+static bool is_sound(const struct sc_environment *environment)
+{
+    for (uint32_t i = 0; i < environment->parts.count; i++) {
+        const struct sc_environment_part *part = &environment->parts.items[i];
+        struct sc_mp_reader reader = sc_mp_reader(part->value);
+        enum sc_mp_type type = sc_mp_peek(&reader);
+        if (type != SC_MP_STR && type != SC_MP_ARRAY)
+            return false;
+        sc_mp_skip(&reader, 1);
+        if (!sc_mp_finished(&reader) || part->name.len == 0 ||
+            (i > 0 && sc_slice_cmp(environment->parts.items[i - 1].name, part->name) >= 0))
+            return false;
+    }
+    return environment->parts.count > 0;
+}
+
 static void remember(struct sc_core *core, struct need *need, struct answer *answer,
                      const struct sc_environment *told)
 {
@@ -233,7 +250,8 @@ void need_restore(struct sc_core *core, const struct sc_fact *fact)
                         .gpu = fact->class_.gpu,
                         .any = fact->index & 0x100};
     struct need *need = intern_need(core, &like);
-    remember(core, need, answer_for(core, need, fact->agent), &fact->class_.environment);
+    if (is_sound(&fact->class_.environment))
+        remember(core, need, answer_for(core, need, fact->agent), &fact->class_.environment);
 }
 
 static void pin_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
@@ -273,13 +291,16 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
         return;
     }
     answer->generation = request->generation;
-    if (probed->failed) {
+    const struct sc_environment *told =
+        probed->kind == SC_PROBE_CLASS ? &probed->class_.environment : &probed->commands;
+    if (probed->failed || !is_sound(told)) {
+        static const struct sc_slice unsound =
+            SC_SLICE_LIT("the agent's answer is not an environment; update it to this coordinator's version");
         answer->failed = true;
         answer->environment = NULL;
-        answer->message = sc_arena_copy(&core->arena, probed->message);
+        answer->message = sc_arena_copy(&core->arena, probed->failed ? probed->message : unsound);
     } else {
-        remember(core, request->need, answer,
-                 probed->kind == SC_PROBE_CLASS ? &probed->class_.environment : &probed->commands);
+        remember(core, request->need, answer, told);
     }
     need_wake(core);
 }
@@ -298,7 +319,8 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
             if (any && (!own || class_->gpu))
                 continue;
             struct need *need = intern_need(core, &like);
-            remember(core, need, answer_for(core, need, agent->name), &class_->environment);
+            if (is_sound(&class_->environment))
+                remember(core, need, answer_for(core, need, agent->name), &class_->environment);
         }
     }
     need_wake(core);

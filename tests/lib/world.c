@@ -222,7 +222,8 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
             return;
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
-        environment(arena, world->packages, &probed->class_.environment);
+        if (!world->empty_answers)
+            environment(arena, world->packages, &probed->class_.environment);
         struct sc_event event = {.kind = SC_EVENT_PROBED, .agent = effect->u.send_agent.agent};
         event.u.probed = probed;
         feed(world, &event);

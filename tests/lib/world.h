@@ -38,6 +38,7 @@ struct world {
     uint32_t run_count;
     const char *packages;    // of the agents' environment
     const char *hello_class; // packages that a hello tells, or NULL for none
+    bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
     bool hold_records;       // WRITE_RECORD is not answered until world_record_answers
     struct sc_event held[64];

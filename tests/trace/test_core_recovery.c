@@ -325,6 +325,17 @@ static void test_a_question_lost_with_a_connection_is_asked_again(void **state)
     assert_true(world_says(&w, "0: a miss never-seen"));
 }
 
+static void test_an_environment_without_parts_is_no_answer(void **state)
+{
+    (void)state;
+    WORLD;
+    w.empty_answers = true;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "0: a failed probe"));
+    assert_int_equal(world_open_attempts(&w), 0);
+}
+
 static void test_capacity_is_never_exceeded_for_gpus(void **state)
 {
     (void)state;
@@ -378,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_equal_steps_of_a_healing_run_and_another_share_the_flight),
         cmocka_unit_test(test_a_class_in_a_hello_never_serves_a_run_that_can_ask),
         cmocka_unit_test(test_a_question_lost_with_a_connection_is_asked_again),
+        cmocka_unit_test(test_an_environment_without_parts_is_no_answer),
         cmocka_unit_test(test_capacity_is_never_exceeded_for_gpus),
         cmocka_unit_test(test_the_same_events_give_the_same_conversation),
     };
