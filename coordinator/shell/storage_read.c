@@ -113,7 +113,9 @@ enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_dige
 
 void storage_list_voids(struct storage_reader *reader)
 {
-    enum { OVERLAP_MS = 120000 }; // clocks of several coordinators differ
+    enum {
+        OVERLAP_MS = 600000
+    }; // clocks of several coordinators differ, and a void may be written a store_patience late
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_void *voids;
