@@ -264,14 +264,14 @@ enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_sli
 static void drop_jobs(struct queue *queue)
 {
     for (struct sc_agent_job *job; (job = pop(queue));) {
-        struct sc_probe_job *probe = (struct sc_probe_job *)job;
-        if (job->kind == SC_JOB_UNPIN)
+        if (job->kind == SC_JOB_UNPIN) {
             sc_pins_free((struct sc_pins *)job);
-        if (job->kind != SC_JOB_PROBE)
-            continue;
-        sc_arena_done(&probe->arena);
-        sc_agent_batch_unref(probe->batch);
-        free(probe);
+        } else if (job->kind == SC_JOB_PROBE) {
+            struct sc_probe_job *probe = (struct sc_probe_job *)job;
+            sc_arena_done(&probe->arena);
+            sc_agent_batch_unref(probe->batch);
+            free(probe);
+        }
     }
 }
 
