@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { LINK_TRIES = 8 };
 enum kind { KIND_TREE, KIND_FILE, KIND_EXEC, KIND_COUNT };
 
 struct layout {
@@ -420,7 +421,11 @@ static enum sc_rc link_into(struct sc_objects *objects, const char *from, int di
                             bool exec, const struct sc_digest *digest, bool *ret_linked, struct stat *ret_st,
                             struct sc_error *err)
 {
-    *ret_linked = linkat(AT_FDCWD, from, dirfd, name, 0) == 0;
+    // Another handle may put an equal file in its place just now: the one that was found has no name left then.
+    int tries = 0;
+    do {
+        *ret_linked = linkat(AT_FDCWD, from, dirfd, name, 0) == 0;
+    } while (!*ret_linked && errno == ENOENT && ++tries < LINK_TRIES);
     if (!*ret_linked && errno != EXDEV && errno != EMLINK && errno != EPERM)
         return sc_error_errno(err, errno, "link %s to %s", from, name);
     enum sc_rc rc = *ret_linked ? SC_OK : copy_into(objects, from, dirfd, name, exec, digest, err);
