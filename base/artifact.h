@@ -26,7 +26,8 @@ struct sc_artifact {
     uint64_t files;          // 1 for a file
     struct sc_slice metadata;
     SC_LIST(struct sc_pack_ref, packs);
-    struct sc_slice inline_bytes; // the bytes of a file of at most SC_LIMIT_INLINE_BYTES, of a log of SC_LIMIT_LOG_INLINE_BYTES
+    struct sc_slice
+        inline_bytes; // the bytes of a file of at most SC_LIMIT_INLINE_BYTES, of a log of SC_LIMIT_LOG_INLINE_BYTES
 };
 
 extern const struct sc_schema sc_schema_artifact;

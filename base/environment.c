@@ -12,9 +12,11 @@ static const struct sc_field environment_fields[] = {
 };
 SC_SCHEMA_POSITIONAL(sc_schema_environment, "environment", struct sc_environment, environment_fields);
 
-void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *from, struct sc_environment *ret_to)
+void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *from,
+                         struct sc_environment *ret_to)
 {
-    struct sc_environment copy = {.parts = {SC_NEW_ARRAY(arena, from->parts.count, struct sc_environment_part), from->parts.count}};
+    struct sc_environment copy = {
+        .parts = {SC_NEW_ARRAY(arena, from->parts.count, struct sc_environment_part), from->parts.count}};
     for (uint32_t i = 0; i < from->parts.count; i++) {
         copy.parts.items[i].name = sc_arena_copy(arena, from->parts.items[i].name);
         copy.parts.items[i].value = sc_arena_copy(arena, from->parts.items[i].value);

@@ -13,6 +13,7 @@ struct sc_environment {
 };
 extern const struct sc_schema sc_schema_environment;
 
-void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *from, struct sc_environment *ret_to);
+void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *from,
+                         struct sc_environment *ret_to);
 // Of the encoding: equal environments, equal digests.
 struct sc_digest sc_environment_digest(const struct sc_environment *environment);

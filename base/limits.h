@@ -42,9 +42,10 @@
 #define SC_LIMIT_PEERS               4096
 
 // Runs.
-#define SC_LIMIT_RUNS_OPEN 1000
-#define SC_LIMIT_HEALS     2   // of one key in one run
-#define SC_LIMIT_ATTEMPTS  100 // retry.max_attempts at most
+#define SC_LIMIT_RUNS_OPEN           1000
+#define SC_LIMIT_HEALS               2   // of one key in one run
+#define SC_LIMIT_ENVIRONMENT_CHANGES 3   // under one step of a run
+#define SC_LIMIT_ATTEMPTS            100 // retry.max_attempts at most
 
 _Static_assert(SC_LIMIT_CHUNK_BYTES < SC_LIMIT_MESSAGE_USER_BYTES, "a chunk fits a user's message");
 _Static_assert(SC_LIMIT_LOG_INLINE_BYTES < SC_LIMIT_RECORD_BYTES, "inline logs fit a record");

@@ -155,6 +155,8 @@ bool sc_plan_has_part(const struct sc_plan_step *step, struct sc_slice part)
     case SC_ENVIRONMENT_ANY:
         return sc_slice_eq_str(part, "arch");
     case SC_ENVIRONMENT_PROBE:
+        if (sc_slice_eq_str(part, "arch") || sc_slice_eq_str(part, "path"))
+            return true;
         if (!sc_slice_starts(part, "probe.") || part.len < 7 || part.len > 10 ||
             (part.ptr[6] == '0' && part.len > 7))
             return false;

@@ -10,75 +10,76 @@
 enum { SC_PROTO_VERSION = 1 };
 
 // X(name on the wire, struct and enum suffix)
-#define SC_MESSAGE_TABLE(X)   \
-    /* agent to coordinator */ \
-    X(hello, HELLO)           \
-    X(renew, RENEW)           \
-    X(accepted, ACCEPTED)     \
-    X(rejected, REJECTED)     \
-    X(progress, PROGRESS)     \
-    X(log, LOG)               \
-    X(probed, PROBED)         \
-    X(reported, REPORTED)     \
-    X(ended, ENDED)           \
-    X(goodbye, GOODBYE)       \
-    /* coordinator to agent */ \
-    X(welcome, WELCOME)       \
-    X(probe, PROBE)           \
-    X(assign, ASSIGN)         \
-    X(revoke, REVOKE)         \
-    X(listen, LISTEN)         \
-    X(drain, DRAIN)           \
-    /* client to coordinator */ \
-    X(put, PUT)               \
-    X(submit, SUBMIT)         \
-    X(list, LIST)             \
-    X(show, SHOW)             \
-    X(watch, WATCH)           \
-    X(logs, LOGS)             \
-    X(cancel, CANCEL)         \
-    X(explain, EXPLAIN)       \
-    X(cache, CACHE)           \
-    /* coordinator to client */ \
-    X(started, STARTED)       \
-    X(event, EVENT)           \
-    X(page, PAGE)             \
-    X(done, DONE)             \
+#define SC_MESSAGE_TABLE(X)                                                                                  \
+    /* agent to coordinator */                                                                               \
+    X(hello, HELLO)                                                                                          \
+    X(renew, RENEW)                                                                                          \
+    X(accepted, ACCEPTED)                                                                                    \
+    X(rejected, REJECTED)                                                                                    \
+    X(progress, PROGRESS)                                                                                    \
+    X(log, LOG)                                                                                              \
+    X(probed, PROBED)                                                                                        \
+    X(reported, REPORTED)                                                                                    \
+    X(ended, ENDED)                                                                                          \
+    X(goodbye, GOODBYE)                                                                                      \
+    /* coordinator to agent */                                                                               \
+    X(welcome, WELCOME)                                                                                      \
+    X(probe, PROBE)                                                                                          \
+    X(assign, ASSIGN)                                                                                        \
+    X(revoke, REVOKE)                                                                                        \
+    X(listen, LISTEN)                                                                                        \
+    X(drain, DRAIN)                                                                                          \
+    /* client to coordinator */                                                                              \
+    X(put, PUT)                                                                                              \
+    X(submit, SUBMIT)                                                                                        \
+    X(list, LIST)                                                                                            \
+    X(show, SHOW)                                                                                            \
+    X(watch, WATCH)                                                                                          \
+    X(logs, LOGS)                                                                                            \
+    X(cancel, CANCEL)                                                                                        \
+    X(explain, EXPLAIN)                                                                                      \
+    X(cache, CACHE)                                                                                          \
+    /* coordinator to client */                                                                              \
+    X(started, STARTED)                                                                                      \
+    X(event, EVENT)                                                                                          \
+    X(page, PAGE)                                                                                            \
+    X(done, DONE)                                                                                            \
     X(error, ERROR)
 
 enum sc_message_type {
 #define X(name, NAME) SC_MESSAGE_##NAME,
     SC_MESSAGE_TABLE(X)
 #undef X
-    SC_MESSAGE_COUNT
+        SC_MESSAGE_COUNT
 };
 
 // How an attempt ended. The names are what users, events and records see (agent/… and 2-ARCHITECTURE, Agent).
-#define SC_OUTCOME_TABLE(X)                                                     \
-    X(OK, "ok")                                                                 \
-    X(EXIT, "exit")                         /* non-zero exit */                 \
-    X(SIGNAL, "signal")                     /* killed by a signal */            \
-    X(OUT_OF_MEMORY, "out-of-memory")                                           \
-    X(TIMEOUT, "timeout")                                                       \
-    X(OUTPUT_MISSING, "output-missing")                                         \
-    X(OUTPUT_NOT_ALLOWED, "output-not-allowed") /* FIFO, device, leaving link */ \
-    X(DISK_FULL, "disk-full")                                                   \
-    X(INPUT_LOST, "input-lost")                                                 \
-    X(STORE, "store")                       /* the store refused or failed */   \
-    X(START, "start")                       /* the command could not be started */ \
-    X(VALUE, "value")                       /* a declared value is not there or no JSON */ \
-    X(AGENT_LOST, "agent-lost")                                                 \
-    X(CANCELLED, "cancelled")                                                   \
-    X(NOT_CACHED, "not-cached")             /* --cached-only */                 \
-    X(UPSTREAM, "upstream-failed")                                              \
-    X(PROBE, "probe")                       /* what the key needs could not be told */ \
-    X(INTERNAL, "internal")
+#define SC_OUTCOME_TABLE(X)                                                                                  \
+    X(OK, "ok")                                                                                              \
+    X(EXIT, "exit")     /* non-zero exit */                                                                  \
+    X(SIGNAL, "signal") /* killed by a signal */                                                             \
+    X(OUT_OF_MEMORY, "out-of-memory")                                                                        \
+    X(TIMEOUT, "timeout")                                                                                    \
+    X(OUTPUT_MISSING, "output-missing")                                                                      \
+    X(OUTPUT_NOT_ALLOWED, "output-not-allowed") /* FIFO, device, leaving link */                             \
+    X(DISK_FULL, "disk-full")                                                                                \
+    X(INPUT_LOST, "input-lost")                                                                              \
+    X(STORE, "store") /* the store refused or failed */                                                      \
+    X(START, "start") /* the command could not be started */                                                 \
+    X(VALUE, "value") /* a declared value is not there or no JSON */                                         \
+    X(AGENT_LOST, "agent-lost")                                                                              \
+    X(CANCELLED, "cancelled")                                                                                \
+    X(NOT_CACHED, "not-cached") /* --cached-only */                                                          \
+    X(UPSTREAM, "upstream-failed")                                                                           \
+    X(PROBE, "probe") /* what the key needs could not be told */                                             \
+    X(INTERNAL, "internal")                                                                                  \
+    X(ENVIRONMENT, "environment-changed") /* the key was built with another than it ran in */
 
 enum sc_outcome {
 #define X(NAME, text) SC_OUTCOME_##NAME,
     SC_OUTCOME_TABLE(X)
 #undef X
-    SC_OUTCOME_COUNT
+        SC_OUTCOME_COUNT
 };
 const char *sc_outcome_name(enum sc_outcome outcome);
 
@@ -99,12 +100,12 @@ struct sc_class { // the environment that steps with this PATH meet on this agen
 };
 
 struct sc_msg_hello {
-    struct sc_slice agent;    // its name: unique in the fleet, the same after a restart
-    uint64_t incarnation;     // random, new with each process
+    struct sc_slice agent;       // its name: unique in the fleet, the same after a restart
+    uint64_t incarnation;        // random, new with each process
     struct sc_slice coordinator; // id of the coordinator whose attempts it holds; empty at first
-    SC_LIST(uint64_t, held);  // attempts that it has, in whatever state
+    SC_LIST(uint64_t, held);     // attempts that it has, in whatever state
     SC_LIST(struct sc_class, classes);
-    struct sc_slice path;     // its default PATH
+    struct sc_slice path; // its default PATH
     uint32_t cpus_milli, gpus;
     uint64_t memory_bytes, disk_bytes;
     SC_LIST(struct sc_named_text, labels);
@@ -150,16 +151,16 @@ struct sc_msg_probed {
 struct sc_result {
     enum sc_outcome outcome;
     uint32_t exit_code, signal;
-    struct sc_slice message;       // of a failure, for people: what happened, to which file, what to do
+    struct sc_slice message; // of a failure, for people: what happened, to which file, what to do
     SC_LIST(struct sc_named_artifact, outputs); // sorted by name
     SC_LIST(struct sc_named_text, values);      // JSON text, compact
     struct sc_artifact stdout_, stderr_;        // zero digest and no inline: nothing was written
-    struct sc_slice log_tail;      // of a failure: the last lines of both streams
-    int64_t started_at, ended_at;  // wall ms
-    uint64_t wall_ms, cpu_ms, max_rss_bytes; // of the step alone
-    struct sc_slice sandbox, network; // assurance: "namespaces" | "none"; "on"
-    struct sc_digest lost;         // INPUT_LOST: which object
-    uint64_t bytes_up, bytes_down; // moved to and from the store
+    struct sc_slice log_tail;                   // of a failure: the last lines of both streams
+    int64_t started_at, ended_at;               // wall ms
+    uint64_t wall_ms, cpu_ms, max_rss_bytes;    // of the step alone
+    struct sc_slice sandbox, network;           // assurance: "namespaces" | "none"; "on"
+    struct sc_digest lost;                      // INPUT_LOST: which object
+    uint64_t bytes_up, bytes_down;              // moved to and from the store
 };
 struct sc_msg_reported { // outputs that are not inline are durable in the store
     uint64_t attempt;
@@ -178,21 +179,22 @@ struct sc_msg_welcome {
     struct sc_slice coordinator; // its id; attempts of another coordinator are dropped
     struct sc_slice domain;
     uint64_t lease_ms, renew_ms;
-    SC_LIST(uint64_t, drop);     // held attempts that are not wanted any more: end them
-    SC_LIST(uint64_t, keep);     // adopted
+    SC_LIST(uint64_t, drop); // held attempts that are not wanted any more: end them
+    SC_LIST(uint64_t, keep); // adopted
 };
 struct sc_msg_probe {
     uint64_t probe;
     enum sc_probe_kind kind;
     struct sc_slice path; // PATH for CLASS and COMMANDS; empty: the agent's own. The file for FILE
     bool gpu;
-    bool dir;             // FILE: a folder is wanted
-    bool store;           // FILE: put it into the store too, so that steps can have it by digest
+    bool dir;   // FILE: a folder is wanted
+    bool store; // FILE: put it into the store too, so that steps can have it by digest
     sc_text_list commands;
 };
 
 enum sc_piece_kind { SC_PIECE_TEXT, SC_PIECE_IN, SC_PIECE_OUT, SC_PIECE_VALUE };
-struct sc_piece { // of a command: a text, an input's or output's path by name, or (script) a shell variable's value
+struct
+    sc_piece { // of a command: a text, an input's or output's path by name, or (script) a shell variable's value
     enum sc_piece_kind kind;
     struct sc_slice text;
 };
@@ -203,9 +205,9 @@ enum sc_input_kind { SC_INPUT_ARTIFACT, SC_INPUT_FAN_IN, SC_INPUT_VALUE };
 struct sc_assigned_input {
     struct sc_slice name;
     enum sc_input_kind kind;
-    struct sc_artifact artifact;                 // ARTIFACT: lies at in/<name><ext>
-    SC_LIST(struct sc_named_artifact, entries);  // FAN_IN: lies at in/<name>, sorted by name
-    struct sc_slice text;                        // VALUE: what ${inputs.name} is
+    struct sc_artifact artifact;                // ARTIFACT: lies at in/<name><ext>
+    SC_LIST(struct sc_named_artifact, entries); // FAN_IN: lies at in/<name>, sorted by name
+    struct sc_slice text;                       // VALUE: what ${inputs.name} is
 };
 struct sc_assigned_output {
     struct sc_slice name, path; // below out/
@@ -221,7 +223,7 @@ struct sc_assigned_env {
 };
 struct sc_assignment {
     uint64_t attempt;
-    uint32_t number;        // of this flight: 1 for the first
+    uint32_t number;                                 // of this flight: 1 for the first
     struct sc_slice namespace_, pipeline, run, step; // step with its instance: names for logs and log objects
     bool script;
     SC_LIST(struct sc_pieces, command);
@@ -235,7 +237,10 @@ struct sc_assignment {
     uint64_t timeout_ms;               // 0: none
     bool force_upload;                 // what seems to be in the store is written anyway (healing)
     bool listened;                     // somebody watches its log
-    bool unrecorded;                   // the cache is off: logs go under run/… since no record will hold them
+    bool unrecorded;           // the cache is off: logs go under run/… since no record will hold them
+    struct sc_msg_probe probe; // what the environment in the key was asked by; its number is 0
+    struct sc_digest
+        environment; // the answer: only where it still holds when the step has ended, the result counts. Zero: nothing to compare
 };
 struct sc_msg_assign {
     SC_LIST(struct sc_assignment, assignments);
@@ -256,7 +261,7 @@ struct sc_msg_drain {
 
 struct sc_msg_put { // an object in chunks, in order; the last one checks the digest. Answered by done
     struct sc_digest digest;
-    bool tree;      // a tree object; else a file's bytes
+    bool tree; // a tree object; else a file's bytes
     uint64_t offset, total_bytes;
     struct sc_slice bytes;
 };
@@ -270,22 +275,22 @@ struct sc_run_options {
     sc_text_list only;
     struct sc_slice from; // a step; what is above is taken from the newest run
     bool fail_fast;
-    bool dry;             // `plan`: verdicts, nothing runs, nothing is kept
-    bool attached;        // the run is cancelled when its client is gone (`stepctl run`)
+    bool dry;      // `plan`: verdicts, nothing runs, nothing is kept
+    bool attached; // the run is cancelled when its client is gone (`stepctl run`)
 };
-struct sc_msg_submit { // answered by started, then event … and, when the run ends, done
+struct sc_msg_submit {     // answered by started, then event … and, when the run ends, done
     struct sc_digest plan; // of the plan's encoding, an object in cas/
     struct sc_run_options options;
     struct sc_slice user;
     bool watch; // send events
     bool logs;  // and log lines
 };
-struct sc_msg_list { // runs, newest first; agents
+struct sc_msg_list {      // runs, newest first; agents
     struct sc_slice what; // "runs" | "agents"
     uint32_t limit;
     struct sc_slice pipeline; // only of this one; may be empty
 };
-struct sc_msg_show { // a run's state: its events as they stand, in event messages, then done
+struct sc_msg_show {     // a run's state: its events as they stand, in event messages, then done
     struct sc_slice run; // a run id, a unique prefix, or "latest"
 };
 struct sc_msg_watch { // show, and what comes until the run ends, then done
@@ -304,7 +309,7 @@ struct sc_msg_cancel {
 struct sc_msg_explain { // answered by a page of JSON rows
     struct sc_slice run, step;
 };
-struct sc_msg_cache { // answered by pages, then done
+struct sc_msg_cache {   // answered by pages, then done
     struct sc_slice op; // "ls" | "show" | "rm" | "verify" | "stats"
     sc_text_list args;
 };
@@ -317,33 +322,42 @@ struct sc_msg_started {
 };
 
 enum sc_event_type {
-    SC_EV_RUN_STARTED, SC_EV_STEP_VERDICT, SC_EV_STEP_STARTED, SC_EV_STEP_PROGRESS, SC_EV_STEP_LOG, SC_EV_STEP_RETRY,
-    SC_EV_STEP_FINISHED, SC_EV_RUN_FINISHED, SC_EV_ERROR, SC_EV_NOTE, SC_EV_COUNT
+    SC_EV_RUN_STARTED,
+    SC_EV_STEP_VERDICT,
+    SC_EV_STEP_STARTED,
+    SC_EV_STEP_PROGRESS,
+    SC_EV_STEP_LOG,
+    SC_EV_STEP_RETRY,
+    SC_EV_STEP_FINISHED,
+    SC_EV_RUN_FINISHED,
+    SC_EV_ERROR,
+    SC_EV_NOTE,
+    SC_EV_COUNT
 };
 // "run.started" …, as 3-FORMATS prints them.
 const char *sc_event_type_name(enum sc_event_type type);
 enum sc_verdict { SC_VERDICT_NONE, SC_VERDICT_HIT, SC_VERDICT_JOIN, SC_VERDICT_MISS };
-#define SC_REASON_TABLE(X)                                                                \
-    X(NONE, "")                                                                           \
-    X(CACHED, "cached")             /* of a hit */                                        \
-    X(FROM_RUN, "from-run")         /* --from: taken from the newest run, whatever its key */ \
-    X(IN_FLIGHT, "in-flight")       /* of a join */                                       \
-    X(NEVER_SEEN, "never-seen")                                                           \
-    X(CHANGED, "changed")                                                                 \
-    X(EXPIRED, "expired")                                                                 \
-    X(REFRESH, "refresh")                                                                 \
-    X(FORCED, "forced")                                                                   \
-    X(DISABLED, "disabled")                                                               \
-    X(OBJECTS_LOST, "objects-lost")                                                       \
-    X(UNTRUSTED, "untrusted")                                                             \
-    X(RECORD_CORRUPT, "record-corrupt")                                                   \
-    X(VOIDED, "voided")                                                                   \
-    X(UPSTREAM, "upstream")         /* plan: what it needs would run first */
+#define SC_REASON_TABLE(X)                                                                                   \
+    X(NONE, "")                                                                                              \
+    X(CACHED, "cached")       /* of a hit */                                                                 \
+    X(FROM_RUN, "from-run")   /* --from: taken from the newest run, whatever its key */                      \
+    X(IN_FLIGHT, "in-flight") /* of a join */                                                                \
+    X(NEVER_SEEN, "never-seen")                                                                              \
+    X(CHANGED, "changed")                                                                                    \
+    X(EXPIRED, "expired")                                                                                    \
+    X(REFRESH, "refresh")                                                                                    \
+    X(FORCED, "forced")                                                                                      \
+    X(DISABLED, "disabled")                                                                                  \
+    X(OBJECTS_LOST, "objects-lost")                                                                          \
+    X(UNTRUSTED, "untrusted")                                                                                \
+    X(RECORD_CORRUPT, "record-corrupt")                                                                      \
+    X(VOIDED, "voided")                                                                                      \
+    X(UPSTREAM, "upstream") /* plan: what it needs would run first */
 enum sc_reason {
 #define X(NAME, text) SC_REASON_##NAME,
     SC_REASON_TABLE(X)
 #undef X
-    SC_REASON_COUNT
+        SC_REASON_COUNT
 };
 const char *sc_reason_name(enum sc_reason reason);
 enum sc_end_state { SC_END_NONE, SC_END_DONE, SC_END_FAILED, SC_END_CANCELLED, SC_END_SKIPPED };
@@ -366,17 +380,17 @@ struct sc_event_body {
     uint64_t steps;
     enum sc_verdict verdict;
     enum sc_reason reason;
-    struct sc_slice detail;    // the reason in a few words: "2 days old", "train runs first"
+    struct sc_slice detail; // the reason in a few words: "2 days old", "train runs first"
     struct sc_digest key;
     SC_LIST(struct sc_changed_field, fields);
     struct sc_slice made_by_run, made_by_pipeline, made_by_step, made_by_agent;
     int64_t ended_at;
     uint64_t saved_ms;
-    uint64_t attempt;          // number of the attempt of its flight, from 1
+    uint64_t attempt; // number of the attempt of its flight, from 1
     enum sc_phase phase;
     uint64_t done_bytes, total_bytes;
     enum sc_stream stream;
-    struct sc_slice text;      // log bytes, a note's or an error's message
+    struct sc_slice text; // log bytes, a note's or an error's message
     enum sc_outcome outcome;
     uint64_t next_in_ms;
     enum sc_end_state state;
@@ -415,12 +429,13 @@ struct sc_message {
     } body;
 };
 
-extern const struct sc_schema sc_schema_assignment, sc_schema_result, sc_schema_event_body, sc_schema_class, sc_schema_run_options;
+extern const struct sc_schema sc_schema_assignment, sc_schema_result, sc_schema_event_body, sc_schema_class,
+    sc_schema_run_options;
 const char *sc_message_type_name(enum sc_message_type type);
 const struct sc_schema *sc_message_schema(enum sc_message_type type);
 void sc_message_encode(const struct sc_message *message, struct sc_buf *out);
 // Bounded by max_bytes (SC_LIMIT_MESSAGE_…). SC_MALFORMED, SC_VERSION (an unknown version or type, named), SC_LIMIT.
-SC_MUST_USE enum sc_rc sc_message_decode(struct sc_slice frame, size_t max_bytes, struct sc_arena *arena, struct sc_message *ret_message,
-                                         struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_message_decode(struct sc_slice frame, size_t max_bytes, struct sc_arena *arena,
+                                         struct sc_message *ret_message, struct sc_error *err);
 // The id of a frame that could not be decoded, for the error that answers it; 0 when there is none to be read.
 uint64_t sc_message_peek_id(struct sc_slice frame);

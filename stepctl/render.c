@@ -206,6 +206,9 @@ void sc_render_outcome(struct sc_buf *out, enum sc_outcome outcome, uint32_t exi
     case SC_OUTCOME_PROBE:
         sc_buf_add_str(out, "what its key needs could not be told");
         return;
+    case SC_OUTCOME_ENVIRONMENT:
+        sc_buf_add_str(out, "the environment changed while it ran");
+        return;
     case SC_OUTCOME_OK:
     case SC_OUTCOME_INTERNAL:
     case SC_OUTCOME_COUNT:

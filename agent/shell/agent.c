@@ -214,6 +214,7 @@ static void on_ended(struct sc_agent *agent, struct sc_agent_task *task, const s
     task->max_rss_bytes = ended->max_rss_bytes;
     task->started_ms = ended->started_ms ? ended->started_ms : task->started_ms;
     task->ended_ms = ended->ended_ms ? ended->ended_ms : sc_clock_wall_ms();
+    task->ended_us = sc_clock_mono_us();
     sc_agent_finish_logs(agent, task);
     sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_EXITED,
                                                   .attempt = task->attempt,

@@ -10,10 +10,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #ifdef __GLIBC__
+#include <dlfcn.h>
 #include <gnu/libc-version.h>
+#include <pthread.h>
 #endif
 
-enum { TEXT_BYTES = 64 << 10, GPUS_MOST = 64 };
+enum { TEXT_BYTES = 64 << 10, GPUS_MOST = 64, LIBC_BYTES = 64 << 20 };
 
 static bool read_text(const char *path, struct sc_buf *ret_text)
 {
@@ -54,11 +56,59 @@ static struct sc_slice look_os(const char *os_release, struct sc_arena *arena)
                            SC_SLICE_ARG(version));
 }
 
-// This program runs with the machine's C library, as steps do; an upgrade to another version ends in its restart.
+#ifdef __GLIBC__
+// The file of the C library as it was seen last. This program goes on with the one that it began with; steps get the one
+// that lies there when they start.
+static struct {
+    pthread_mutex_t lock;
+    struct stat shared_file;
+    char shared_version[32];
+} libc_seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+// glibc says in its own text: "GNU C Library (Debian GLIBC 2.36-9+deb12u9) stable release version 2.36."
+static void read_libc_version(const char *path, char *version, size_t size)
+{
+    static const char label[] = "GNU C Library (", word[] = "version ";
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, LIBC_BYTES);
+    snprintf(version, size, "unknown");
+    if (sc_file_read(path, LIBC_BYTES, &bytes, NULL) != SC_OK)
+        return;
+    const uint8_t *end = bytes.ptr + bytes.len;
+    const uint8_t *at = memmem(bytes.ptr, bytes.len, label, sizeof label - 1);
+    const uint8_t *line_end = at ? memchr(at, '\n', (size_t)(end - at)) : NULL;
+    at = line_end ? memmem(at, (size_t)(line_end - at), word, sizeof word - 1) : NULL;
+    if (!at)
+        return;
+    at += sizeof word - 1;
+    while (line_end > at && (line_end[-1] < '0' || line_end[-1] > '9'))
+        line_end--;
+    snprintf(version, size, "%.*s", (int)(line_end - at), (const char *)at);
+}
+#endif
+
 static struct sc_slice look_libc(struct sc_arena *arena)
 {
 #ifdef __GLIBC__
-    return sc_arena_printf(arena, "glibc %s", gnu_get_libc_version());
+    Dl_info info;
+    struct stat file;
+    if (!dladdr((void *)(uintptr_t)gnu_get_libc_version, &info) || stat(info.dli_fname, &file))
+        return sc_arena_printf(arena, "glibc %s", gnu_get_libc_version());
+    pthread_mutex_lock(&libc_seen.lock);
+    if (libc_seen.shared_version[0] == 0)
+        snprintf(libc_seen.shared_version, sizeof libc_seen.shared_version, "%s", gnu_get_libc_version());
+    else if (!is_same_file(&file, &libc_seen.shared_file))
+        read_libc_version(info.dli_fname, libc_seen.shared_version, sizeof libc_seen.shared_version);
+    libc_seen.shared_file = file;
+    struct sc_slice libc = sc_arena_printf(arena, "glibc %s", libc_seen.shared_version);
+    pthread_mutex_unlock(&libc_seen.lock);
+    return libc;
 #else
     (void)arena;
     return sc_slice_str("musl");
@@ -120,12 +170,16 @@ static struct sc_slice look_gpu(struct sc_arena *arena)
     return sc_arena_copy(arena, sc_buf_slice(&out));
 }
 
-struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena)
+struct sc_slice sc_host_arch(struct sc_arena *arena)
 {
     struct utsname names;
-    struct sc_host host = {.os = look_os(os_release, arena), .libc = look_libc(arena)};
-    host.arch =
-        uname(&names) == 0 ? sc_arena_copy(arena, sc_slice_str(names.machine)) : sc_slice_str("unknown");
+    return uname(&names) == 0 ? sc_arena_copy(arena, sc_slice_str(names.machine)) : sc_slice_str("unknown");
+}
+
+struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena)
+{
+    struct sc_host host = {
+        .os = look_os(os_release, arena), .arch = sc_host_arch(arena), .libc = look_libc(arena)};
     if (gpu)
         host.gpu = look_gpu(arena);
     return host;

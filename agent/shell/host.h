@@ -10,6 +10,7 @@ struct sc_host {
     struct sc_slice libc; // "glibc 2.36", "musl"
     struct sc_slice gpu;  // "none", or the driver and the models; empty when not asked for
 };
+struct sc_slice sc_host_arch(struct sc_arena *arena);
 // os_release: NULL for the system's own.
 struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena);
 // The program of this name on the PATH, or NULL; `ret_looked` is every path that was tried, the found one last.

@@ -3,6 +3,7 @@
 
 #include "agent/shell/command.h"
 #include "base/memory.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 
 #include <errno.h>
@@ -10,7 +11,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = SC_LIMIT_PATH_BYTES };
+enum {
+    PATH_BYTES = SC_LIMIT_PATH_BYTES,
+    ENVIRONMENT_AGE_US = 1000000, // before a start, since it is looked at again after the end
+};
 
 struct preparation {
     struct sc_worker *worker;
@@ -335,7 +339,8 @@ void sc_worker_prepare(struct sc_worker *worker, struct sc_agent_task *task)
     struct sc_store_counts before = sc_store_counts(worker->store);
     struct preparation p = {.worker = worker, .task = task, .assignment = task->assignment, .work_fd = -1};
     task->outcome = SC_OUTCOME_OK;
-    if (make_work_folder(&p) && make_out(&p) && make_inputs(&p))
+    if (sc_worker_environment_holds(worker, task, sc_clock_mono_us() - ENVIRONMENT_AGE_US) &&
+        make_work_folder(&p) && make_out(&p) && make_inputs(&p))
         make_command(&p);
     if (p.work_fd >= 0)
         close(p.work_fd);

@@ -56,6 +56,29 @@ static enum sc_rc probe_path(struct sc_worker *worker, struct sc_probe_job *job,
     return sc_error_wrap(err, rc, "source %s", path);
 }
 
+bool sc_worker_environment_holds(struct sc_worker *worker, struct sc_agent_task *task, int64_t since_us)
+{
+    const struct sc_assignment *a = task->assignment;
+    struct sc_prober *prober = worker->config->prober;
+    if (sc_digest_is_zero(&a->environment) || a->probe.kind == SC_PROBE_FILE)
+        return true;
+    struct sc_slice path = a->probe.path.len ? a->probe.path : worker->config->path;
+    struct sc_error err = SC_ERROR_INIT;
+    bool holds = false;
+    enum sc_rc rc = sc_prober_holds(prober, &a->probe, path, &a->environment, since_us, true, &holds, &err);
+    if (rc == SC_BUSY) {
+        sc_worker_heavy(worker);
+        rc = sc_prober_holds(prober, &a->probe, path, &a->environment, since_us, false, &holds, &err);
+    }
+    if (rc == SC_OK && holds)
+        return true;
+    sc_agent_task_fail(task, SC_OUTCOME_ENVIRONMENT,
+                       "step " SC_SLICE_FMT
+                       ": the environment of this machine is not the one that its key was built with%s%s",
+                       SC_SLICE_ARG(a->step), rc == SC_OK ? "" : ": ", rc == SC_OK ? "" : err.message);
+    return false;
+}
+
 void sc_worker_probe(struct sc_worker *worker, struct sc_probe_job *job)
 {
     const struct sc_msg_probe *probe = job->probe;

@@ -19,14 +19,20 @@ void sc_prober_free(struct sc_prober *prober);
 SC_MUST_USE enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu,
                                        struct sc_arena *arena, struct sc_class *ret_class,
                                        struct sc_error *err);
-// The same, but SC_NOT_FOUND where a process would have to be started: for hello.
+// The same, but SC_BUSY where a process would have to be started: for hello.
 SC_MUST_USE enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
                                             struct sc_arena *arena, struct sc_class *ret_class,
                                             struct sc_error *err);
-// What commands print, as parts probe.0 …. SC_INVALID, naming the command, when one fails or prints nothing.
+// What commands print, as parts probe.0 …, beside arch and path. SC_INVALID, naming the command, when one fails or prints nothing.
 SC_MUST_USE enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path,
                                           const sc_text_list *commands, struct sc_arena *arena,
                                           struct sc_environment *ret_environment, struct sc_error *err);
+// Whether the question still has the answer of this digest. It is looked at anew unless that was done after since_us (mono):
+// steps that ended together share one look. quick: SC_BUSY where a process would have to be started. Other errors are
+// those of the question itself, which has no answer any more.
+SC_MUST_USE enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe,
+                                       struct sc_slice path, const struct sc_digest *environment,
+                                       int64_t since_us, bool quick, bool *ret_holds, struct sc_error *err);
 // How many processes it started, for tests.
 uint32_t sc_prober_started(struct sc_prober *prober);
 

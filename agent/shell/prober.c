@@ -6,6 +6,7 @@
 #include "agent/shell/python_probe.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
 
@@ -21,6 +22,12 @@ enum {
     OUTPUT_BYTES = SC_LIMIT_VALUE_BYTES,
     SHOWN_BYTES = 300, // of a failed command's output
     WATCH_HOST = 8,    // files besides python's
+    LOOKS = 16,        // answers whose time is known, for sc_prober_holds
+};
+
+struct look { // what a question was answered last, and when the looking began
+    struct sc_digest question, environment;
+    int64_t began_us; // mono
 };
 
 struct sc_prober {
@@ -29,6 +36,8 @@ struct sc_prober {
     pthread_mutex_t lock;
     struct sc_classes *shared_classes;
     uint32_t shared_started;
+    struct look shared_looks[LOOKS];
+    uint32_t shared_next_look;
 };
 
 struct sc_prober *sc_prober_new(const struct sc_prober_config *config)
@@ -140,6 +149,13 @@ static bool remembered(struct sc_prober *prober, const struct sc_host *host, str
 
 #define COARSE_NS INT64_C(2010000000)
 
+// What was found runs itself. A version manager's shim does not: which interpreter it starts hangs on what is not watched.
+static bool runs_itself(const char *program, struct sc_slice executable)
+{
+    SC_AUTO_FREE char *real = realpath(program, NULL);
+    return real && sc_slice_eq_str(executable, real);
+}
+
 // A file that changed while we looked, or so shortly before that its times need not show the next change, would make a
 // wrong memory (the racy rule of the memo): then it is asked again next time.
 static void remember(struct sc_prober *prober, const struct sc_host *host, const struct sc_class *class_,
@@ -197,19 +213,29 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
         watch[count++] = python.watch.items[i];
     struct sc_class class_ = {.path = path, .gpu = gpu};
     build_class(arena, host, path, gpu, &python, &class_.environment);
-    remember(prober, host, &class_, watch, count, before_ns, arena);
+    if (!program || runs_itself(program, python.executable))
+        remember(prober, host, &class_, watch, count, before_ns, arena);
     *ret_class = class_;
     return SC_OK;
+}
+
+// Under the lock. quick: SC_BUSY where a process would have to be started.
+static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, bool quick,
+                             struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
+{
+    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
+    if (remembered(prober, &host, path, gpu, arena, ret_class))
+        return SC_OK;
+    if (quick)
+        return sc_error_set(err, SC_BUSY, "a process would have to be started");
+    return tell(prober, &host, path, gpu, arena, ret_class, err);
 }
 
 enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, struct sc_arena *arena,
                            struct sc_class *ret_class, struct sc_error *err)
 {
-    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
     pthread_mutex_lock(&prober->lock);
-    enum sc_rc rc = SC_OK;
-    if (!remembered(prober, &host, path, gpu, arena, ret_class))
-        rc = tell(prober, &host, path, gpu, arena, ret_class, err);
+    enum sc_rc rc = look_class(prober, path, gpu, false, arena, ret_class, err);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
@@ -217,12 +243,11 @@ enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool 
 enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
                                 struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
-    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
     if (pthread_mutex_trylock(&prober->lock)) // somebody asks a python just now
-        return sc_error_set(err, SC_NOT_FOUND, "not known yet");
-    bool found = remembered(prober, &host, path, gpu, arena, ret_class);
+        return sc_error_set(err, SC_BUSY, "not known yet");
+    enum sc_rc rc = look_class(prober, path, gpu, true, arena, ret_class, err);
     pthread_mutex_unlock(&prober->lock);
-    return found ? SC_OK : sc_error_set(err, SC_NOT_FOUND, "not known yet");
+    return rc;
 }
 
 // ---- commands
@@ -303,26 +328,99 @@ static int by_name(const void *a, const void *b)
                         ((const struct sc_environment_part *)b)->name);
 }
 
+// Under the lock: they share the folder.
+static enum sc_rc look_commands(struct sc_prober *prober, struct sc_slice path, const sc_text_list *commands,
+                                struct sc_arena *arena, struct sc_environment *ret_environment,
+                                struct sc_error *err)
+{
+    struct sc_environment env = {
+        .parts = {SC_NEW_ARRAY(arena, commands->count + 2, struct sc_environment_part), 0}};
+    put_text(arena, &env, "arch", sc_host_arch(arena));
+    put_text(arena, &env, "path", path);
+    for (uint32_t i = 0; i < commands->count; i++) {
+        struct sc_slice text;
+        enum sc_rc rc = run_command(prober, path, commands->items[i], arena, &text, err);
+        if (rc != SC_OK)
+            return rc;
+        put_text(arena, &env, (const char *)sc_arena_printf(arena, "probe.%u", i).ptr, text);
+    }
+    qsort(env.parts.items, env.parts.count, sizeof *env.parts.items, by_name);
+    *ret_environment = env;
+    return SC_OK;
+}
+
 enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, const sc_text_list *commands,
                               struct sc_arena *arena, struct sc_environment *ret_environment,
                               struct sc_error *err)
 {
-    struct sc_environment env = {
-        .parts = {SC_NEW_ARRAY(arena, commands->count, struct sc_environment_part), 0}};
-    enum sc_rc rc = SC_OK;
-    pthread_mutex_lock(&prober->lock); // they share the folder
-    for (uint32_t i = 0; rc == SC_OK && i < commands->count; i++) {
-        struct sc_slice text;
-        rc = run_command(prober, path, commands->items[i], arena, &text, err);
-        if (rc != SC_OK)
-            break;
-        put_text(arena, &env, (const char *)sc_arena_printf(arena, "probe.%u", i).ptr, text);
-    }
+    pthread_mutex_lock(&prober->lock);
+    enum sc_rc rc = look_commands(prober, path, commands, arena, ret_environment, err);
     pthread_mutex_unlock(&prober->lock);
-    if (rc != SC_OK)
-        return rc;
-    if (env.parts.count)
-        qsort(env.parts.items, env.parts.count, sizeof *env.parts.items, by_name);
-    *ret_environment = env;
-    return SC_OK;
+    return rc;
+}
+
+// ---- whether it is still so
+
+static struct sc_digest question_of(const struct sc_msg_probe *probe, struct sc_slice path)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    sc_mp_put_array(&bytes, 3 + probe->commands.count);
+    sc_mp_put_uint(&bytes, probe->kind);
+    sc_mp_put_bool(&bytes, probe->gpu);
+    sc_mp_put_str(&bytes, path);
+    for (uint32_t i = 0; i < probe->commands.count; i++)
+        sc_mp_put_str(&bytes, probe->commands.items[i]);
+    return sc_digest_of(sc_buf_slice(&bytes));
+}
+
+static struct look *find_look(struct sc_prober *prober, const struct sc_digest *question)
+{
+    for (uint32_t i = 0; i < LOOKS; i++)
+        if (sc_digest_eq(&prober->shared_looks[i].question, question))
+            return &prober->shared_looks[i];
+    return NULL;
+}
+
+// Under the lock.
+static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
+                             bool quick, struct sc_digest *ret_environment, struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_class class_ = {0};
+    enum sc_rc rc;
+    if (probe->kind == SC_PROBE_CLASS)
+        rc = look_class(prober, path, probe->gpu, quick, &arena, &class_, err);
+    else if (quick)
+        rc = sc_error_set(err, SC_BUSY, "processes would have to be started");
+    else
+        rc = look_commands(prober, path, &probe->commands, &arena, &class_.environment, err);
+    if (rc == SC_OK)
+        *ret_environment = sc_environment_digest(&class_.environment);
+    return rc;
+}
+
+enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
+                           const struct sc_digest *environment, int64_t since_us, bool quick, bool *ret_holds,
+                           struct sc_error *err)
+{
+    SC_ASSERT(probe->kind == SC_PROBE_CLASS || probe->kind == SC_PROBE_COMMANDS);
+    struct sc_digest question = question_of(probe, path);
+    enum sc_rc rc = SC_OK;
+    pthread_mutex_lock(&prober->lock);
+    struct look *look = find_look(prober, &question);
+    if (!look || look->began_us <= since_us) {
+        struct look now = {.question = question, .began_us = sc_clock_mono_us()};
+        rc = look_again(prober, probe, path, quick, &now.environment, err);
+        if (rc == SC_OK) {
+            if (!look)
+                look = &prober->shared_looks[prober->shared_next_look++ % LOOKS];
+            *look = now;
+        }
+    }
+    if (rc == SC_OK)
+        *ret_holds = sc_digest_eq(&look->environment, environment);
+    pthread_mutex_unlock(&prober->lock);
+    return rc;
 }

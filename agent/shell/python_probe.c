@@ -46,7 +46,8 @@ static const char script[] =
     "'pyvenv.cfg'))\n"
     "version = sys.version.split()[0]\n"
     "if sys.implementation.name != 'cpython': version = sys.implementation.name + ' ' + version\n"
-    "json.dump({'version': version, 'packages': sorted(k + '==' + v for k, v in found.items()),\n"
+    "json.dump({'version': version, 'executable': os.readlink('/proc/self/exe'), 'packages': sorted(k + '==' "
+    "+ v for k, v in found.items()),\n"
     "           'watch': sorted(os.path.abspath(w) for w in watch if not re.search('[\\ud800-\\udfff]', "
     "w))}, sys.stdout)\n";
 
@@ -99,11 +100,14 @@ enum sc_rc sc_python_ask(const char *program, const char *const *env, int64_t ti
     json_t *answer = json_loadb((const char *)out.ptr, out.len, 0, NULL);
     const char *version = json_string_value(json_object_get(answer, "version"));
     struct sc_python python = {0};
-    bool good = version &&
+    const char *executable = json_string_value(json_object_get(answer, "executable"));
+    bool good = version && executable &&
                 copy_list(answer, "packages", arena, &python.packages.items, &python.packages.count) &&
                 copy_list(answer, "watch", arena, &python.watch.items, &python.watch.count);
-    if (good)
+    if (good) {
         python.version = sc_arena_copy(arena, sc_slice_str(version));
+        python.executable = sc_arena_copy(arena, sc_slice_str(executable));
+    }
     json_decref(answer);
     if (!good)
         return sc_error_set(err, SC_MALFORMED, "%s printed something else than its distributions", program);

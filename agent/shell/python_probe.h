@@ -8,6 +8,7 @@
 
 struct sc_python {
     struct sc_slice version;            // "3.11.2"
+    struct sc_slice executable;         // the file that really ran
     SC_LIST(struct sc_slice, packages); // "name==version", names normalised (PEP 503), sorted
     SC_LIST(struct sc_slice, watch);    // absolute paths of files and folders
 };

@@ -82,6 +82,7 @@ static void say_exit(struct sc_agent_task *task, enum sc_outcome outcome)
     case SC_OUTCOME_NOT_CACHED:
     case SC_OUTCOME_UPSTREAM:
     case SC_OUTCOME_PROBE:
+    case SC_OUTCOME_ENVIRONMENT:
     case SC_OUTCOME_INTERNAL:
     case SC_OUTCOME_COUNT:
         sc_agent_task_fail(task, outcome, "step " SC_SLICE_FMT " failed: %s", SC_SLICE_ARG(a->step),
@@ -180,7 +181,7 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     t.work = sc_yard_path(worker->config->yard, task->folder);
     t.taken = sc_asprintf("%s/%llu", worker->config->place->taken, (unsigned long long)task->attempt);
     task->needs_sync = false;
-    if (task->outcome == SC_OUTCOME_OK)
+    if (task->outcome == SC_OUTCOME_OK && sc_worker_environment_holds(worker, task, task->ended_us))
         (void)sc_outputs_take(&t);
     else if (task->failure.len == 0 && see_disk(&t, task->outcome) != SC_OUTCOME_DISK_FULL)
         say_exit(task, task->outcome);

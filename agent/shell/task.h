@@ -61,6 +61,7 @@ struct sc_agent_task {
     uint32_t exit_code, signal;
     uint64_t cpu_us, max_rss_bytes;
     int64_t started_ms, ended_ms; // wall
+    int64_t ended_us;             // mono
     struct sc_slice sandbox;
     // TAKE: what happened in, what is reported out
     enum sc_outcome outcome;

@@ -59,3 +59,5 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task); // se
 void sc_worker_synced(struct sc_agent_task *task, enum sc_rc rc, const struct sc_error *err);
 void sc_worker_clean(struct sc_worker *worker, struct sc_agent_task *task);
 void sc_worker_unpin(struct sc_worker *worker, struct sc_pins *pins);
+// Whether what the key was told of this machine still holds, looked at after since_us (mono). Else the task has failed.
+bool sc_worker_environment_holds(struct sc_worker *worker, struct sc_agent_task *task, int64_t since_us);

@@ -4,6 +4,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
+int64_t sc_clock_mono_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static int64_t read_ms(clockid_t clock)
 {
     struct timespec t;

@@ -356,6 +356,10 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
     input_assign(core, owner, &core->effects.arena, assignment);
     assignment->attempt = attempt->id;
+    if (!flight->need->any) { // an architecture does not change
+        assignment->probe = need_question(flight->need);
+        assignment->environment = flight->environment->digest;
+    }
     assignment->number = flight->tries;
     assignment->force_upload = flight->force_upload;
     assignment->unrecorded = flight->unrecorded;
@@ -409,6 +413,12 @@ static void fail_unplaceable(struct sc_core *core, struct flight *flight)
     flight_fail(core, flight, &result, 0);
 }
 
+// Whether the agents that are there could run it under another key.
+static bool wants_another_environment(const struct sc_core *core, const struct flight *flight)
+{
+    return flight->need && !need_anyone_has(core, flight->need, flight->environment);
+}
+
 void agent_place(struct sc_core *core)
 {
     bool room = false;
@@ -436,8 +446,12 @@ void agent_place(struct sc_core *core)
         if (flight->unplaceable_since_ms == 0)
             flight->unplaceable_since_ms = core->mono_ms;
         else if (core->mono_ms - flight->unplaceable_since_ms >= core->config.agent_wait_ms &&
-                 agent_any_alive(core))
-            fail_unplaceable(core, flight);
+                 agent_any_alive(core)) {
+            if (wants_another_environment(core, flight))
+                flight_begin_again(core, flight);
+            else
+                fail_unplaceable(core, flight);
+        }
     }
 }
 

@@ -113,10 +113,9 @@ static bool overrules(const struct step *step)
 }
 
 // What the flight needs to run and to be recorded; core->key holds the step's key.
-static void equip(struct sc_core *core, struct flight *flight, struct step *step,
-                  struct environment *environment)
+static void equip(struct sc_core *core, struct flight *flight, struct step *step)
 {
-    flight->environment = environment;
+    flight->environment = step->environment;
     flight->need = step_group(step)->need;
     flight->key_encoding = sc_arena_copy(&flight->arena, sc_buf_slice(&core->key.encoding));
     flight->generation = step->generation;
@@ -133,8 +132,7 @@ static bool is_own_restored(const struct flight *flight, const struct step *step
 
 static void finish(struct sc_core *core, struct flight *flight);
 
-static void join(struct sc_core *core, struct flight *flight, struct step *step,
-                 struct environment *environment)
+static void join(struct sc_core *core, struct flight *flight, struct step *step)
 {
     bool own = is_own_restored(flight, step);
     step_move(core, step, STEP_WAITING);
@@ -145,7 +143,7 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step,
     }
     step->own_work = own;
     if (flight->restored && !flight->key_encoding.len)
-        equip(core, flight, step, environment);
+        equip(core, flight, step);
     if (own) {
         step->attempts = (uint16_t)flight->failures;
         step->number = flight->tries;
@@ -166,14 +164,14 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step,
         flight_queue(core, flight);
 }
 
-void flight_join_or_start(struct sc_core *core, struct step *step, struct environment *environment)
+void flight_join_or_start(struct sc_core *core, struct step *step)
 {
     struct flight *flight = flight_find(core, &step->key);
     if (flight) {
         bool too_old = overrules(step) && !is_own_restored(flight, step) &&
                        !(flight->refresh && flight->number >= step->run->first_flight);
         step->again = too_old || (flight->state == FLIGHT_SETTLED && step->lost);
-        join(core, flight, step, environment);
+        join(core, flight, step);
         return;
     }
     step_move(core, step, STEP_WAITING);
@@ -182,7 +180,7 @@ void flight_join_or_start(struct sc_core *core, struct step *step, struct enviro
     flight->state = FLIGHT_QUEUED;
     flight->made_by_run = sc_arena_copy(&flight->arena, step->run->id);
     flight->made_by_step = run_step_name(core, step, &flight->arena);
-    equip(core, flight, step, environment);
+    equip(core, flight, step);
     add_waiter(flight, step);
     watch_tell_verdict(core, step, 0);
     flight_queue(core, flight);
@@ -262,7 +260,8 @@ void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_s
     }
 }
 
-// Frees a flight that is over; who waited only for that looks again, when its record is there to be replaced.
+// Frees a flight that is over. Who waits still begins anew: the record is there to be replaced by now, or the key is
+// another.
 static void finish(struct sc_core *core, struct flight *flight)
 {
     struct step *waiters = flight->waiters, *step, *next;
@@ -272,9 +271,52 @@ static void finish(struct sc_core *core, struct flight *flight)
     flight_free(core, flight);
     DL_FOREACH_SAFE2 (waiters, step, next, wait_next) {
         step->wait_prev = step->wait_next = NULL;
-        step->again = false;
-        step_evaluate(core, step);
+        step_begin_again(core, step);
     }
+}
+
+void flight_begin_again(struct sc_core *core, struct flight *flight)
+{
+    SC_ASSERT(!flight->attempt);
+    core_trace(core, "flight %llu: no agent has its environment any more",
+               (unsigned long long)flight->number);
+    flight_move(core, flight, FLIGHT_DEAD);
+    finish(core, flight);
+}
+
+void flight_environment_gone(struct sc_core *core, const struct need *need)
+{
+    struct flight *flight, *next;
+    DL_FOREACH_SAFE (core->flights, flight, next)
+        if (flight->need == need && flight->waiters &&
+            (flight->state == FLIGHT_QUEUED || flight->state == FLIGHT_BACKOFF) &&
+            !need_anyone_has(core, need, flight->environment))
+            flight_begin_again(core, flight);
+}
+
+// The result is nobody's: its key names an environment that it did not, or not all the time, run in.
+static void environment_changed(struct sc_core *core, struct flight *flight, struct attempt *attempt,
+                                const struct sc_result *result)
+{
+    if (flight->need)
+        need_forget(flight->need, attempt->agent_name);
+    flight->attempt = NULL;
+    attempt->flight = NULL;
+    attempt_release(core, attempt);
+    flight_move(core, flight, FLIGHT_DEAD);
+    struct step *step, *next;
+    DL_FOREACH_SAFE2 (flight->waiters, step, next, wait_next) {
+        if (++step->moves <= SC_LIMIT_ENVIRONMENT_CHANGES)
+            continue;
+        remove_waiter(flight, step);
+        step_fail(core, step, SC_OUTCOME_ENVIRONMENT,
+                  sc_arena_printf(&core->effects.arena,
+                                  SC_SLICE_FMT
+                                  "; that happened %d times in this run: a probe must print the same as long "
+                                  "as nothing has changed, and packages must not be installed meanwhile",
+                                  SC_SLICE_ARG(result->message), SC_LIMIT_ENVIRONMENT_CHANGES + 1));
+    }
+    finish(core, flight);
 }
 
 void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,
@@ -372,6 +414,7 @@ static uint32_t retry_bit(enum sc_outcome outcome)
     case SC_OUTCOME_NOT_CACHED:
     case SC_OUTCOME_UPSTREAM:
     case SC_OUTCOME_PROBE:
+    case SC_OUTCOME_ENVIRONMENT:
     case SC_OUTCOME_INTERNAL:
     case SC_OUTCOME_COUNT:
         return 0;
@@ -515,6 +558,10 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         attempt->flight = NULL;
         attempt_release(core, attempt);
         heal_begin(core, flight);
+        return;
+    }
+    if (result->outcome == SC_OUTCOME_ENVIRONMENT) {
+        environment_changed(core, flight, attempt, result);
         return;
     }
     flight_fail_attempt(core, flight, attempt, result, seq);

@@ -106,16 +106,19 @@ static struct answer *answer_for(struct sc_core *core, struct need *need, struct
     return a;
 }
 
+struct sc_msg_probe need_question(const struct need *need)
+{
+    return (struct sc_msg_probe){
+        .kind = need->kind, .path = need->path, .gpu = need->gpu, .commands = need->commands};
+}
+
 static void ask(struct sc_core *core, struct need *need, struct agent *agent, struct answer *answer)
 {
     struct request *request;
     struct sc_effect *effect = core_request(core, SC_EFFECT_SEND_AGENT, REQUEST_PROBE, &request);
     struct sc_message *message = core_message(core, SC_MESSAGE_PROBE);
-    message->body.probe = (struct sc_msg_probe){.probe = request->req,
-                                                .kind = need->kind,
-                                                .path = need->path,
-                                                .gpu = need->gpu,
-                                                .commands = need->commands};
+    message->body.probe = need_question(need);
+    message->body.probe.probe = request->req;
     effect->u.send_agent.agent = agent->number;
     effect->u.send_agent.message = message;
     request->need = need;
@@ -192,6 +195,23 @@ bool need_agent_has(const struct need *need, const struct agent *agent, const st
     return answer && !answer->failed && answer->environment == environment;
 }
 
+bool need_anyone_has(const struct sc_core *core, const struct need *need,
+                     const struct environment *environment)
+{
+    const struct agent *agent;
+    DL_FOREACH (core->agents, agent)
+        if (agent->number && need_agent_has(need, agent, environment))
+            return true;
+    return false;
+}
+
+void need_forget(struct need *need, struct sc_slice agent)
+{
+    struct answer *answer = answer_of(need, agent);
+    if (answer)
+        answer->generation = 0;
+}
+
 // `any` keys the architecture alone.
 static struct environment *environment_of(struct sc_core *core, const struct need *need,
                                           const struct sc_environment *told)
@@ -241,6 +261,7 @@ static void remember(struct sc_core *core, struct need *need, struct answer *ans
     };
     if (need->kind == SC_PROBE_CLASS) // what commands print may change from run to run: asked anew each time
         core_journal(core, &fact, true);
+    flight_environment_gone(core, need);
 }
 
 void need_restore(struct sc_core *core, const struct sc_fact *fact)

@@ -82,11 +82,13 @@ struct step {
     bool again : 1; // waits for a flight begun before its refresh: looks again when that is over
     uint8_t heals;
     uint8_t candidate; // which environment of the need is being looked up
+    uint8_t moves;     // how often the environment changed under it
     uint16_t attempts; // that failed under this step's limits
     uint32_t group, instance;
     uint32_t number;     // of the newest attempt, from 1
     uint64_t generation; // of the record that a write would replace; 0: put if absent
     struct sc_digest key;
+    struct environment *environment; // that the key was built with
     struct step_result *result;
     struct step_info *info;
     struct flight *flight;
@@ -375,8 +377,9 @@ bool watch_wants_log(const struct flight *flight);
 // ---- step.c: one step's way through verdict and flight
 
 void step_move(struct sc_core *core, struct step *step, enum step_state to);
-void step_release(struct sc_core *core, struct step *step);  // its needs are done
-void step_evaluate(struct sc_core *core, struct step *step); // probing or looking
+void step_release(struct sc_core *core, struct step *step);     // its needs are done
+void step_evaluate(struct sc_core *core, struct step *step);    // probing or looking
+void step_begin_again(struct sc_core *core, struct step *step); // what it waited or looked for does not serve
 void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found);
 void step_done(struct sc_core *core, struct step *step, uint64_t after_seq);
 void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message);
@@ -412,6 +415,11 @@ bool need_agent_has(const struct need *need, const struct agent *agent,
 void need_probed(struct sc_core *core, struct request *request,
                  const struct sc_msg_probed *probed); // probed is NULL when the agent went
 void need_agent_gone(struct sc_core *core, struct sc_slice agent);
+struct sc_msg_probe need_question(const struct need *need);
+bool need_anyone_has(const struct sc_core *core, const struct need *need,
+                     const struct environment *environment);
+// What this agent said does not hold any more: it is asked again before anything rests on it.
+void need_forget(struct need *need, struct sc_slice agent);
 void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
@@ -420,7 +428,10 @@ bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struc
 
 // ---- flight.c
 
-void flight_join_or_start(struct sc_core *core, struct step *step, struct environment *environment);
+void flight_join_or_start(struct sc_core *core, struct step *step);
+// Nothing of it runs: its waiters look again under the environments that there are now.
+void flight_begin_again(struct sc_core *core, struct flight *flight);
+void flight_environment_gone(struct sc_core *core, const struct need *need);
 void flight_detach(struct sc_core *core, struct step *step);
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result);
 void flight_attempt_lost(struct sc_core *core, struct attempt *attempt, const char *why);

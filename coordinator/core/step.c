@@ -62,6 +62,14 @@ void step_release(struct sc_core *core, struct step *step)
     step_evaluate(core, step);
 }
 
+void step_begin_again(struct sc_core *core, struct step *step)
+{
+    step->again = false;
+    step->candidate = 0;
+    step_move(core, step, STEP_BLOCKED);
+    step_release(core, step);
+}
+
 static void queue_look_up(struct sc_core *core, struct step *step)
 {
     if (core->look_count == core->look_room) {
@@ -124,7 +132,8 @@ void step_evaluate(struct sc_core *core, struct step *step)
     if (group->mode != GROUP_FROM_RUN) {
         if (step->candidate >= count)
             step->candidate = 0;
-        input_build_key(core, step, environments[step->candidate]);
+        step->environment = environments[step->candidate];
+        input_build_key(core, step, step->environment);
         step->key = cache_is_off(step) ? private_key(step) : core->key.digest;
     }
     if (step->state == STEP_PROBING || step->state == STEP_WAITING)
@@ -132,7 +141,7 @@ void step_evaluate(struct sc_core *core, struct step *step)
     if (cache_is_off(step)) {
         step->verdict = SC_VERDICT_MISS;
         step->reason = SC_REASON_DISABLED;
-        flight_join_or_start(core, step, environments[step->candidate]);
+        flight_join_or_start(core, step);
         return;
     }
     queue_look_up(core, step);
@@ -149,20 +158,15 @@ struct sc_digest step_command_digest(const struct step *step)
     return sc_digest_of(sc_buf_slice(&words));
 }
 
-static struct environment *candidate_environment(struct sc_core *core, struct step *step, uint32_t *ret_count)
+// How many environments there are to look under, and whether the one that was looked under is still in its place: agents
+// may have gone, or told otherwise, while the look-up was under way.
+static bool environment_stands(struct sc_core *core, struct step *step, uint32_t *ret_count)
 {
     struct environment *environments[ENVIRONMENTS_MOST];
     bool failed = false;
     struct sc_slice message;
-    uint32_t count = 0;
-    struct group *group = step_group(step);
-    if (!group->need || !need_ready(core, group->need, step->run, environments, &count, &failed, &message) ||
-        failed || count == 0) {
-        *ret_count = 0;
-        return NULL;
-    }
-    *ret_count = count;
-    return environments[step->candidate < count ? step->candidate : 0];
+    return need_ready(core, step_group(step)->need, step->run, environments, ret_count, &failed, &message) &&
+           !failed && step->candidate < *ret_count && environments[step->candidate] == step->environment;
 }
 
 static void fill_item(struct sc_core *core, struct step *step, struct sc_lookup_item *item)
@@ -404,14 +408,6 @@ static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
     struct run *run = step->run;
     step->verdict = SC_VERDICT_MISS;
     step->reason = (uint8_t)reason;
-    uint32_t count;
-    struct environment *environment = candidate_environment(core, step, &count);
-    if (!environment) { // every agent went while the look-up was under way
-        step->verdict = SC_VERDICT_NONE;
-        step_move(core, step, STEP_BLOCKED);
-        step_release(core, step);
-        return;
-    }
     if (run->options.dry) {
         would_run(core, step);
         return;
@@ -426,7 +422,7 @@ static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
                                      "whole pipeline first"));
         return;
     }
-    flight_join_or_start(core, step, environment);
+    flight_join_or_start(core, step);
 }
 
 void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
@@ -447,15 +443,17 @@ void step_looked_up(struct sc_core *core, struct step *step, const struct sc_loo
         return;
     }
     uint32_t count = 0;
-    struct environment *environment = candidate_environment(core, step, &count);
+    if (!environment_stands(core, step, &count)) {
+        step_begin_again(core, step);
+        return;
+    }
     bool replaces = found->found == SC_FOUND;
     if (!replaces && step->candidate + 1u < count) { // another class of machine may know it
         step->candidate++;
         step_evaluate(core, step);
         return;
     }
-    if (environment)
-        input_build_key(core, step, environment); // for the comparison and the flight
+    input_build_key(core, step, step->environment); // for the comparison and the flight
     step->generation = replaces ? found->record->generation + 1
                        : reason == SC_REASON_RECORD_CORRUPT || reason == SC_REASON_VOIDED ? 1
                                                                                           : 0;

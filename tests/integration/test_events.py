@@ -9,7 +9,7 @@ HEX = re.compile("[0-9a-f]{64}")
 REASONS = {"hit": {"cached", "from-run"}, "join": {"in-flight"},
            "miss": {"never-seen", "changed", "expired", "refresh", "forced", "disabled", "objects-lost", "untrusted", "record-corrupt", "voided", "upstream"}}
 OUTCOMES = {"ok", "exit", "signal", "out-of-memory", "timeout", "output-missing", "output-not-allowed", "disk-full", "input-lost", "store", "start", "value",
-            "agent-lost", "cancelled", "not-cached", "upstream-failed", "probe", "internal"}
+            "agent-lost", "cancelled", "not-cached", "upstream-failed", "probe", "environment-changed", "internal"}
 # kind -> {field: type}; "?" at the end: may be absent.
 FIELDS = {
     "run.started": {"pipeline": str, "namespace": str, "steps": int},

@@ -240,26 +240,6 @@ class Environment(lib.Case):
         project.doc(doc(X="2", PATH="/usr/bin:/bin"))
         self.assert_says(project.run(), a="miss changed")
 
-    def test_an_unchanged_environment_starts_no_process(self):
-        # The class is remembered by a fingerprint. A python3 that bears witness when it is started stands first in the PATH.
-        lib.remove(self.home.path("py"))
-        os.makedirs(self.home.path("py/bin"))
-        with open(self.home.path("py/bin/python3"), "w", encoding="utf-8") as file:
-            file.write(f"#!/bin/sh\necho python >> {self.home.path('witness/python')}\nexec /usr/bin/python3 \"$@\"\n")
-        os.chmod(self.home.path("py/bin/python3"), 0o755)
-        project = self.project(self.home.doc({"a": {"run": ":", "env": {"PATH": self.home.path("py/bin") + ":/usr/bin:/bin"}}}))
-        project.run()
-
-        def starts():
-            try:
-                with open(self.home.path("witness/python"), encoding="utf-8") as file:
-                    return len(file.readlines())
-            except FileNotFoundError:
-                return 0
-        before = starts()
-        self.assert_says(project.run(), a="hit")
-        self.assertEqual(starts(), before)
-
 
 if __name__ == "__main__":
     lib.main()

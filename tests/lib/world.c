@@ -113,7 +113,10 @@ static void look_up(struct world *world, const struct sc_effect *effect)
     struct sc_event event = {.kind = SC_EVENT_LOOKED_UP, .req = effect->req};
     event.u.looked_up.items = found;
     event.u.looked_up.count = effect->u.look_up.count;
-    feed(world, &event);
+    if (world->hold_look_ups)
+        world->held[world->held_count++] = event;
+    else
+        feed(world, &event);
 }
 
 static void write_record(struct world *world, const struct sc_effect *effect)
@@ -209,7 +212,8 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
                                             .step = sc_arena_copy(&world->arena, a->step),
                                             .run = sc_arena_copy(&world->arena, a->run),
                                             .open = true,
-                                            .force_upload = a->force_upload};
+                                            .force_upload = a->force_upload,
+                                            .checks_environment = !sc_digest_is_zero(&a->environment)};
             snprintf(attempt.agent, sizeof attempt.agent, "%s", agent);
             PUSH(&world->arena, world->attempts, attempt);
             say(world, "assign " SC_SLICE_FMT " #%u to %s%s", SC_SLICE_ARG(a->step), a->number, agent,
@@ -546,7 +550,7 @@ void world_store_refuses(struct world *world, const char *why)
 
 void world_record_answers(struct world *world)
 {
-    world->hold_records = false;
+    world->hold_records = world->hold_look_ups = false;
     for (uint32_t i = 0; i < world->held_count; i++)
         feed(world, &world->held[i]);
     world->held_count = 0;

@@ -14,7 +14,7 @@ struct world_attempt {
     uint64_t id;
     struct sc_slice step, run;
     char agent[32];
-    bool open, force_upload;
+    bool open, force_upload, checks_environment;
 };
 
 struct world {
@@ -41,6 +41,7 @@ struct world {
     bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
     bool hold_records;       // WRITE_RECORD is not answered until world_record_answers
+    bool hold_look_ups;      // LOOK_UP is not answered until then
     struct sc_event held[64];
     uint32_t held_count;
     SC_LIST(struct sc_digest, gone); // digests of objects that PRESENCE finds absent
@@ -63,7 +64,7 @@ void world_cancel(struct world *world, uint32_t run);
 void world_client_gone(struct world *world, uint64_t client);
 void world_pass(struct world *world, int64_t ms); // time goes by; deadlines are judged
 void world_store_refuses(struct world *world, const char *why);
-void world_record_answers(struct world *world);
+void world_record_answers(struct world *world); // what was held
 // The process dies: what was journaled is what is left. A new core takes it up.
 void world_restart(struct world *world);
 const struct world_attempt *world_attempt(struct world *world, const char *step);

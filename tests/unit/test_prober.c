@@ -3,6 +3,7 @@
 
 #include "agent/shell/probe.h"
 #include "base/limits.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 
 #include <fcntl.h>
@@ -11,9 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// A python of the test's own: a shell script that notes each start, and prints what a file says.
+// A python of the test's own: this program under that name. It notes its environment, and prints what a file says.
 struct fixture {
-    char *folder, *bin, *python, *answer, *starts, *site, *classes, *os_release;
+    char *folder, *bin, *python, *answer, *site, *classes, *os_release;
+    char *self; // the file that runs as this python
     struct sc_slice path;
     struct sc_prober *prober;
     struct sc_arena arena;
@@ -37,8 +39,9 @@ static void age(const char *path)
 
 static void answer(struct fixture *f, const char *version, const char *packages)
 {
-    SC_AUTO_FREE char *text = sc_asprintf("{\"version\": \"%s\", \"packages\": [%s], \"watch\": [\"%s\"]}",
-                                          version, packages, f->site);
+    SC_AUTO_FREE char *text =
+        sc_asprintf("{\"version\": \"%s\", \"executable\": \"%s\", \"packages\": [%s], \"watch\": [\"%s\"]}",
+                    version, f->self, packages, f->site);
     write_file(f->answer, text, 0644);
 }
 
@@ -58,14 +61,12 @@ static int setup(void **state)
     f->bin = sc_scratch_path(f->folder, "bin");
     f->python = sc_scratch_path(f->folder, "bin/python3");
     f->answer = sc_scratch_path(f->folder, "answer");
-    f->starts = sc_scratch_path(f->folder, "starts");
+    f->self = realpath("/proc/self/exe", NULL);
     f->site = sc_scratch_path(f->folder, "site");
     f->classes = sc_scratch_path(f->folder, "classes");
     f->os_release = sc_scratch_path(f->folder, "os-release");
     assert_int_equal(mkdir(f->bin, 0755) | mkdir(f->site, 0755), 0);
-    SC_AUTO_FREE char *script = sc_asprintf(
-        "#!/bin/sh\n[ \"$1\" = -I ] || exit 9\n/usr/bin/env > %s/env\n/bin/cat %s\n", f->folder, f->answer);
-    write_file(f->python, script, 0755);
+    assert_int_equal(symlink(f->self, f->python), 0);
     write_file(f->os_release, "NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n", 0644);
     f->path = sc_slice_str(f->bin);
     sc_arena_init(&f->arena);
@@ -80,7 +81,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     sc_prober_free(f->prober);
     sc_arena_done(&f->arena);
-    char *paths[] = {f->bin, f->python, f->answer, f->starts, f->site, f->classes, f->os_release};
+    char *paths[] = {f->bin, f->python, f->answer, f->self, f->site, f->classes, f->os_release};
     for (size_t i = 0; i < SC_COUNT(paths); i++)
         free(paths[i]);
     sc_scratch_remove(f->folder);
@@ -191,12 +192,70 @@ static void test_changes_are_noticed(void **state)
     f->path = sc_slice_str(path);
     settle(f);
     answer(f, "3.12.0", "");
-    assert_int_equal(link(f->python, script), 0);
+    assert_int_equal(symlink(f->self, script), 0);
     class_ = look(f);
     assert_slice(text(&class_, "python"), "3.12.0");
     write_file(f->os_release, "ID=debian\nVERSION_ID=13\n", 0644);
     class_ = look(f);
     assert_slice(text(&class_, "os"), "debian 13");
+}
+
+// A version manager's shim, whether script or program, starts another file than itself.
+static void test_python_that_starts_another_is_not_remembered(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *text_ = sc_asprintf("{\"version\": \"3.11.2\", \"executable\": "
+                                           "\"/usr/bin/python3.11\", \"packages\": [], \"watch\": [\"%s\"]}",
+                                           f->site);
+    write_file(f->answer, text_, 0644);
+    for (uint32_t i = 1; i < 4; i++) {
+        look(f);
+        assert_int_equal(sc_prober_started(f->prober), i);
+        age(f->answer);
+    }
+}
+
+static bool holds(struct fixture *f, const struct sc_msg_probe *probe, const struct sc_digest *environment,
+                  int64_t since_us)
+{
+    bool holds = false;
+    assert_ok(sc_prober_holds(f->prober, probe, f->path, environment, since_us, false, &holds, &f->err),
+              f->err);
+    return holds;
+}
+
+static void test_class_that_changed_does_not_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS};
+    settle(f);
+    struct sc_class class_ = look(f);
+    struct sc_digest environment = sc_environment_digest(&class_.environment);
+    assert_true(holds(f, &probe, &environment, sc_clock_mono_us()));
+    answer(f, "3.11.2", "\"numpy==1.26.0\"");
+    SC_AUTO_FREE char *dist = sc_asprintf("%s/numpy-1.26.0.dist-info", f->site);
+    assert_int_equal(mkdir(dist, 0755), 0);
+    assert_true(holds(f, &probe, &environment, 0)); // looked at already, after that
+    bool still = false;
+    assert_rc(sc_prober_holds(f->prober, &probe, f->path, &environment, INT64_MAX, true, &still, &f->err),
+              SC_BUSY);
+    assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
+    assert_false(holds(f, &probe, &environment, 0));
+}
+
+static void test_commands_that_print_otherwise_do_not_hold(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *line = sc_asprintf("/bin/cat %s", f->os_release);
+    struct sc_slice command = sc_slice_str(line);
+    struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = {&command, 1}};
+    struct sc_environment env;
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    struct sc_digest environment = sc_environment_digest(&env);
+    assert_true(holds(f, &probe, &environment, sc_clock_mono_us()));
+    write_file(f->os_release, "ID=other\n", 0644);
+    assert_true(holds(f, &probe, &environment, 0));
+    assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
 }
 
 static void test_damaged_memory_counts_as_none(void **state)
@@ -222,6 +281,7 @@ static void test_no_python_is_a_class_of_its_own(void **state)
 static void test_python_that_fails_is_an_error_that_names_it(void **state)
 {
     struct fixture *f = *state;
+    assert_int_equal(unlink(f->python), 0);
     write_file(f->python, "#!/bin/sh\necho broken >&2\nexit 1\n", 0755);
     struct sc_class class_;
     assert_rc(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), SC_INVALID);
@@ -269,6 +329,8 @@ static void test_commands_tell_what_they_print(void **state)
     struct sc_environment env;
     assert_ok(ask(f, &env, commands, 3), f->err);
     struct sc_class class_ = {.environment = env};
+    assert_slice(text(&class_, "path"), "/usr/bin:/bin");
+    assert_true(text(&class_, "arch").len > 0);
     assert_slice(text(&class_, "probe.0"), "one two");
     assert_slice(text(&class_, "probe.1"), "C.UTF-8");
     assert_slice(text(&class_, "probe.2"), "done");
@@ -320,14 +382,35 @@ static void test_command_does_not_wait_for_what_it_left(void **state)
     assert_slice(text(&class_, "probe.0"), "out");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-int main(void)
+// This program as a python3: what it is told by is beside it.
+static int be_python(const char *self)
 {
+    SC_AUTO_FREE char *folder = sc_asprintf("%.*s/..", (int)(strrchr(self, '/') - self), self);
+    SC_AUTO_FREE char *answer = sc_scratch_path(folder, "answer");
+    SC_AUTO_FREE char *env_path = sc_scratch_path(folder, "env");
+    FILE *env = fopen(env_path, "we");
+    for (char **e = environ; env && *e; e++)
+        fprintf(env, "%s\n", *e);
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    if (!env || fclose(env) || sc_file_read(answer, 1 << 20, &text, NULL) != SC_OK)
+        return 8;
+    return fwrite(text.ptr, 1, text.len, stdout) == text.len ? 0 : 8;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "-I") == 0)
+        return be_python(argv[0]);
     const struct CMUnitTest tests[] = {
         TEST(test_class_has_its_parts_sorted_and_encoded),
         TEST(test_python_gets_a_clean_environment),
         TEST(test_unchanged_class_starts_no_process),
         TEST(test_changes_are_noticed),
+        TEST(test_python_that_starts_another_is_not_remembered),
+        TEST(test_class_that_changed_does_not_hold),
+        TEST(test_commands_that_print_otherwise_do_not_hold),
         TEST(test_damaged_memory_counts_as_none),
         TEST(test_no_python_is_a_class_of_its_own),
         TEST(test_python_that_fails_is_an_error_that_names_it),

@@ -1,0 +1,149 @@
+"""What of the machine is in the key, while it changes: packages installed in the middle of a run, shims, probes."""
+import os
+import unittest
+
+import lib
+
+
+class Environment(lib.Case):
+    def python(self, starts="python"):
+        """A python3 of the test's own, as `python3 -m venv` makes one, that bears witness of its starts; gives its PATH."""
+        root, site = self.home.path("py"), self.site()
+        lib.remove(root)
+        os.makedirs(site)
+        os.makedirs(os.path.join(root, "bin"))
+        os.symlink(os.path.realpath("/usr/bin/python3"), os.path.join(root, "bin/python3"))
+        with open(os.path.join(root, "pyvenv.cfg"), "w", encoding="utf-8") as file:
+            file.write("home = /usr/bin\ninclude-system-site-packages = false\n")
+        with open(os.path.join(site, "witness.pth"), "w", encoding="utf-8") as file:  # a line that begins so is run at each start
+            file.write(f"import os; print('start', file=open({self.home.path('witness', starts)!r}, 'a'))\n")
+        self.install("thing", "1.0")
+        return os.path.join(root, "bin") + ":/usr/bin:/bin"
+
+    def site(self):
+        version = os.path.basename(os.path.realpath("/usr/bin/python3"))
+        return self.home.path("py", "lib", version, "site-packages")
+
+    def install(self, name, version):
+        for old in os.listdir(self.site()):
+            if old.startswith(name + "-"):
+                lib.remove(os.path.join(self.site(), old))
+        folder = os.path.join(self.site(), f"{name}-{version}.dist-info")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "METADATA"), "w", encoding="utf-8") as file:
+            file.write(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+    def lines(self, name):
+        try:
+            with open(self.home.path("witness", name), encoding="utf-8") as file:
+                return len(file.readlines())
+        except FileNotFoundError:
+            return 0
+
+    def gated(self, **fields):
+        return {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}, **fields}
+
+    def test_an_unchanged_environment_starts_no_process(self):
+        project = self.project(self.home.doc({"a": {"run": ":", "env": {"PATH": self.python()}}}))
+        project.run()
+        project.run("--refresh")  # what was too young to be remembered at first is not any more
+        before = self.lines("python")
+        self.assertGreater(before, 0)
+        self.assert_says(project.run(), a="hit")
+        project.run("--refresh")
+        self.assertEqual(self.lines("python"), before)
+
+    def test_a_python_that_is_a_shim_is_asked_each_time(self):
+        path = self.python()
+        real, shim = self.home.path("py/bin/python3"), self.home.path("shims/python3")
+        lib.remove(os.path.dirname(shim))
+        os.makedirs(os.path.dirname(shim))
+        with open(shim, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nexec "$(cat {self.home.path("chosen")})" "$@"\n')
+        os.chmod(shim, 0o755)
+
+        def choose(python):
+            with open(self.home.path("chosen"), "w", encoding="utf-8") as file:
+                file.write(python)
+        choose(real)
+        project = self.project(self.home.doc({"a": {"run": ":", "env": {"PATH": os.path.dirname(shim) + ":" + path}}}))
+        project.run()
+        self.assert_says(project.run(), a="hit")
+        choose("/usr/bin/python3")  # nothing that Stepcache can watch has changed
+        result = project.run()
+        self.assert_says(result, a="miss changed")
+        self.assertIn("environment.packages", str([field["label"] for field in result.verdicts["a"]["fields"]]))
+
+    def test_a_package_installed_while_a_step_runs(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        env = {"PATH": self.python()}
+        project = self.project(self.home.doc({"a": self.gated(env=env),
+                                              "b": {"run": 'cat "${inputs.i}"', "inputs": {"i": "a.o"}, "env": env}}))
+        live = project.start()
+        bell.wait()
+        self.install("thing", "2.0")
+        gate.let()
+        bell.wait()  # again, under the key of the environment that there is now
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assert_witness("a", "a", "b")
+        self.assert_says(project.run(), a="hit", b="hit")
+        self.install("thing", "1.0")
+        gate.let()
+        result = project.run()
+        self.assert_says(result, a="miss changed", b="miss changed")  # nothing was recorded under the old one
+        self.assertEqual([(f["label"], f["old"], f["new"]) for f in result.verdicts["a"]["fields"]],
+                         [("environment.packages", "thing==2.0", "thing==1.0")])
+
+    def test_a_package_installed_before_a_step_starts(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        env = {"PATH": self.python()}
+        project = self.project(self.home.doc({"a": self.gated(environment="any"),
+                                              "b": {"run": 'cat "${inputs.i}"', "inputs": {"i": "a.o"}, "env": env},
+                                              "c": {"run": "echo c", "env": env}}))
+        live = project.start()
+        bell.wait()
+        live.event("step.finished", step="c")
+        self.install("thing", "2.0")
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(self.home.witness().count("a"), 1, "an architecture does not change")
+        self.assert_says(project.run(), a="hit", b="hit", c="miss changed")
+
+    def test_a_probe_that_prints_otherwise_while_a_step_runs(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        with open(self.home.path("version"), "w", encoding="utf-8") as file:
+            file.write("1")
+        project = self.project(self.home.doc({"a": self.gated(environment={"probe": [f"cat {self.home.path('version')}"]})}))
+        live = project.start()
+        bell.wait()
+        with open(self.home.path("version"), "w", encoding="utf-8") as file:
+            file.write("2")
+        gate.let()
+        bell.wait()
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assert_says(project.run(), a="hit")
+
+    def test_a_probe_that_never_prints_the_same_ends_the_run(self):
+        project = self.project(self.home.doc({"a": {"run": ":", "environment": {"probe": ["cat /proc/sys/kernel/random/uuid"]}}}))
+        result = project.run(code=1)
+        self.assertEqual(result.finished["a"]["outcome"], "environment-changed", str(result))
+        self.assertIn("a probe must print the same", str(result))
+
+    def test_a_probe_keys_the_path_and_the_architecture(self):
+        def doc(path):
+            return self.home.doc({"a": {"run": ":", "environment": {"probe": ["echo 1"]}, "env": {"PATH": path}, "key": {"ignore": ["env.PATH"]}}})
+        project = self.project(doc("/usr/bin:/bin"))
+        project.run()
+        project.doc(doc("/bin:/usr/bin"))
+        result = project.run()
+        self.assert_says(result, a="miss changed")
+        self.assertEqual([field["label"] for field in result.verdicts["a"]["fields"]], ["environment.path"])
+
+
+if __name__ == "__main__":
+    lib.main()
