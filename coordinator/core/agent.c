@@ -356,7 +356,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
     input_assign(core, owner, &core->effects.arena, assignment);
     assignment->attempt = attempt->id;
-    if (!flight->need->any) { // an architecture does not change
+    if (!flight->need->any && !flight->unrecorded) { // an architecture does not change
         assignment->probe = need_question(flight->need);
         assignment->environment = flight->environment->digest;
     }

@@ -306,6 +306,10 @@ static void environment_changed(struct sc_core *core, struct flight *flight, str
     flight_move(core, flight, FLIGHT_DEAD);
     struct step *step, *next;
     DL_FOREACH_SAFE2 (flight->waiters, step, next, wait_next) {
+        if (!step->run->told_environment)
+            watch_tell_note(core, step->run, SC_SLICE_FMT "; it begins again, as all that is under way does",
+                            SC_SLICE_ARG(result->message));
+        step->run->told_environment = true;
         if (++step->moves <= SC_LIMIT_ENVIRONMENT_CHANGES)
             continue;
         remove_waiter(flight, step);

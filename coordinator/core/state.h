@@ -156,6 +156,7 @@ struct run {
     uint32_t hits, misses, joined, failed, skipped, cancelled;
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
     bool cancelling, failing, restored, waited_for_agent;
+    bool told_environment;      // that it changed, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
     uint64_t store_error;       // a record could not be written: the run ends with exit code 3
     SC_LIST(struct sc_published, published);

@@ -87,6 +87,7 @@ class Environment(lib.Case):
         gate.let()
         result = live.wait()
         self.assertEqual(result.code, 0, str(result))
+        self.assertIn("it begins again", str(result))
         self.assert_witness("a", "a", "b")
         self.assert_says(project.run(), a="hit", b="hit")
         self.install("thing", "1.0")

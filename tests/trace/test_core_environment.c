@@ -34,7 +34,8 @@ static void test_step_whose_environment_changed_is_recorded_under_the_new_one(vo
     w.packages = NEW;
     world_said(&w);
     world_fail(&w, "a", SC_OUTCOME_ENVIRONMENT);
-    assert_string_equal(world_said(&w), "0: a miss never-seen\n"
+    assert_string_equal(world_said(&w), "0: note ; it begins again, as all that is under way does\n"
+                                        "0: a miss never-seen\n"
                                         "assign a #1 to a1\n");
     world_report(&w, "a", "one");
     world_report(&w, "b", "two");
@@ -135,6 +136,11 @@ static void test_an_architecture_is_not_looked_at_again(void **state)
     assert_false(world_attempt(&w, "a")->checks_environment);
     world_submit(&w, chain, NULL);
     assert_true(world_attempt(&w, "a")->checks_environment);
+    world_report(&w, "a", "one");
+    struct sc_run_options options = {.no_cache =
+                                         true}; // nothing is recorded, and what it did is not done twice
+    world_submit(&w, pair, &options);
+    assert_false(world_attempt(&w, "c")->checks_environment);
 }
 
 int main(void)
