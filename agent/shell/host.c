@@ -17,8 +17,9 @@
 
 enum { TEXT_BYTES = 64 << 10, GPUS_MOST = 64, LIBC_BYTES = 64 << 20 };
 
-static bool read_text(const char *path, struct sc_buf *ret_text)
+static bool read_text(const char *root, const char *file, struct sc_buf *ret_text)
 {
+    SC_AUTO_FREE char *path = sc_asprintf("%s%s", root, file);
     sc_buf_clear(ret_text);
     return sc_file_read(path, TEXT_BYTES, ret_text, NULL) == SC_OK;
 }
@@ -42,12 +43,11 @@ static struct sc_slice os_field(struct sc_slice text, const char *name)
     return sc_slice(NULL, 0);
 }
 
-static struct sc_slice look_os(const char *os_release, struct sc_arena *arena)
+static struct sc_slice look_os(const char *root, struct sc_arena *arena)
 {
     SC_AUTO_BUF struct sc_buf text;
     sc_buf_init(&text, 2 * TEXT_BYTES);
-    bool good = os_release ? read_text(os_release, &text)
-                           : read_text("/etc/os-release", &text) || read_text("/usr/lib/os-release", &text);
+    bool good = read_text(root, "/etc/os-release", &text) || read_text(root, "/usr/lib/os-release", &text);
     struct sc_slice id = good ? os_field(sc_buf_slice(&text), "ID") : sc_slice(NULL, 0);
     if (id.len == 0)
         return sc_slice_str("linux");
@@ -147,16 +147,17 @@ static struct sc_slice driver_version(struct sc_slice text)
     return sc_slice(NULL, 0);
 }
 
-static struct sc_slice look_gpu(struct sc_arena *arena)
+static struct sc_slice look_gpu(const char *root, struct sc_arena *arena)
 {
     SC_AUTO_BUF struct sc_buf text, out;
     sc_buf_init(&text, 2 * TEXT_BYTES);
     sc_buf_init(&out, TEXT_BYTES);
-    if (!read_text("/proc/driver/nvidia/version", &text))
+    if (!read_text(root, "/proc/driver/nvidia/version", &text))
         return sc_slice_str("none");
     struct sc_slice version = driver_version(sc_buf_slice(&text));
     sc_buf_printf(&out, "nvidia " SC_SLICE_FMT, SC_SLICE_ARG(version));
-    SC_AUTO_CLOSE int fd = open("/proc/driver/nvidia/gpus", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    SC_AUTO_FREE char *gpus = sc_asprintf("%s/proc/driver/nvidia/gpus", root);
+    SC_AUTO_CLOSE int fd = open(gpus, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct sc_slice *names = NULL;
     size_t count = 0;
     if (fd >= 0 && sc_dir_names(fd, arena, &names, &count, NULL) != SC_OK)
@@ -164,7 +165,7 @@ static struct sc_slice look_gpu(struct sc_arena *arena)
     for (size_t i = 0; i < count && i < GPUS_MOST; i++) {
         SC_AUTO_FREE char *path =
             sc_asprintf("/proc/driver/nvidia/gpus/" SC_SLICE_FMT "/information", SC_SLICE_ARG(names[i]));
-        if (read_text(path, &text))
+        if (read_text(root, path, &text))
             add_model(sc_buf_slice(&text), &out);
     }
     return sc_arena_copy(arena, sc_buf_slice(&out));
@@ -176,12 +177,11 @@ struct sc_slice sc_host_arch(struct sc_arena *arena)
     return uname(&names) == 0 ? sc_arena_copy(arena, sc_slice_str(names.machine)) : sc_slice_str("unknown");
 }
 
-struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena)
+struct sc_host sc_host_look(const char *root, bool gpu, struct sc_arena *arena)
 {
-    struct sc_host host = {
-        .os = look_os(os_release, arena), .arch = sc_host_arch(arena), .libc = look_libc(arena)};
+    struct sc_host host = {.os = look_os(root, arena), .arch = sc_host_arch(arena), .libc = look_libc(arena)};
     if (gpu)
-        host.gpu = look_gpu(arena);
+        host.gpu = look_gpu(root, arena);
     return host;
 }
 

@@ -11,8 +11,8 @@ struct sc_host {
     struct sc_slice gpu;  // "none", or the driver and the models; empty when not asked for
 };
 struct sc_slice sc_host_arch(struct sc_arena *arena);
-// os_release: NULL for the system's own.
-struct sc_host sc_host_look(const char *os_release, bool gpu, struct sc_arena *arena);
+// root: what stands before /etc and /proc; "" but in tests.
+struct sc_host sc_host_look(const char *root, bool gpu, struct sc_arena *arena);
 // The program of this name on the PATH, or NULL; `ret_looked` is every path that was tried, the found one last.
 const char *sc_host_find(struct sc_slice path, const char *name, struct sc_arena *arena,
                          sc_text_list *ret_looked);

@@ -10,7 +10,7 @@ struct sc_prober;
 struct sc_prober_config {
     const char *classes_path; // where classes are remembered; NULL: nowhere
     const char *folder;       // made and removed for each command of a probe
-    const char *os_release;   // NULL: /etc/os-release, /usr/lib/os-release. A test seam
+    const char *root;         // before /etc/os-release and /proc/driver; NULL but in tests
     int64_t timeout_ms;       // of one process
 };
 struct sc_prober *sc_prober_new(const struct sc_prober_config *config);

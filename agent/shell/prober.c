@@ -32,7 +32,7 @@ struct look { // what a question was answered last, and when the looking began
 
 struct sc_prober {
     struct sc_prober_config config;
-    char *folder, *os_release;
+    char *folder, *root;
     pthread_mutex_t lock;
     struct sc_classes *shared_classes;
     uint32_t shared_started;
@@ -45,7 +45,7 @@ struct sc_prober *sc_prober_new(const struct sc_prober_config *config)
     struct sc_prober *prober = sc_calloc(1, sizeof *prober);
     prober->config = *config;
     prober->folder = config->folder ? sc_strdup(config->folder) : NULL;
-    prober->os_release = config->os_release ? sc_strdup(config->os_release) : NULL;
+    prober->root = sc_strdup(config->root ? config->root : "");
     pthread_mutex_init(&prober->lock, NULL);
     prober->shared_classes = sc_classes_open(config->classes_path);
     return prober;
@@ -58,7 +58,7 @@ void sc_prober_free(struct sc_prober *prober)
     sc_classes_close(prober->shared_classes);
     pthread_mutex_destroy(&prober->lock);
     free(prober->folder);
-    free(prober->os_release);
+    free(prober->root);
     free(prober);
 }
 
@@ -223,7 +223,7 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
 static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, bool quick,
                              struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
-    struct sc_host host = sc_host_look(prober->os_release, gpu, arena);
+    struct sc_host host = sc_host_look(prober->root, gpu, arena);
     if (remembered(prober, &host, path, gpu, arena, ret_class))
         return SC_OK;
     if (quick)

@@ -14,7 +14,7 @@
 
 // A python of the test's own: this program under that name. It notes its environment, and prints what a file says.
 struct fixture {
-    char *folder, *bin, *python, *answer, *site, *classes, *os_release;
+    char *folder, *bin, *python, *answer, *site, *classes, *etc, *os_release;
     char *self; // the file that runs as this python
     struct sc_slice path;
     struct sc_prober *prober;
@@ -48,7 +48,7 @@ static void answer(struct fixture *f, const char *version, const char *packages)
 static void open_prober(struct fixture *f)
 {
     struct sc_prober_config config = {
-        .classes_path = f->classes, .folder = NULL, .os_release = f->os_release, .timeout_ms = 30000};
+        .classes_path = f->classes, .folder = NULL, .root = f->folder, .timeout_ms = 30000};
     SC_AUTO_FREE char *probe = sc_scratch_path(f->folder, "probe");
     config.folder = probe;
     f->prober = sc_prober_new(&config);
@@ -64,8 +64,9 @@ static int setup(void **state)
     f->self = realpath("/proc/self/exe", NULL);
     f->site = sc_scratch_path(f->folder, "site");
     f->classes = sc_scratch_path(f->folder, "classes");
-    f->os_release = sc_scratch_path(f->folder, "os-release");
-    assert_int_equal(mkdir(f->bin, 0755) | mkdir(f->site, 0755), 0);
+    f->os_release = sc_scratch_path(f->folder, "etc/os-release");
+    f->etc = sc_scratch_path(f->folder, "etc");
+    assert_int_equal(mkdir(f->bin, 0755) | mkdir(f->site, 0755) | mkdir(f->etc, 0755), 0);
     assert_int_equal(symlink(f->self, f->python), 0);
     write_file(f->os_release, "NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n", 0644);
     f->path = sc_slice_str(f->bin);
@@ -81,7 +82,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     sc_prober_free(f->prober);
     sc_arena_done(&f->arena);
-    char *paths[] = {f->bin, f->python, f->answer, f->self, f->site, f->classes, f->os_release};
+    char *paths[] = {f->bin, f->python, f->answer, f->self, f->site, f->classes, f->etc, f->os_release};
     for (size_t i = 0; i < SC_COUNT(paths); i++)
         free(paths[i]);
     sc_scratch_remove(f->folder);
@@ -128,6 +129,38 @@ static void test_class_has_its_parts_sorted_and_encoded(void **state)
     for (uint32_t i = 1; i < class_.environment.parts.count; i++)
         assert_true(sc_slice_cmp(class_.environment.parts.items[i - 1].name,
                                  class_.environment.parts.items[i].name) < 0);
+}
+
+static void put_gpu(struct fixture *f, const char *slot, const char *model)
+{
+    SC_AUTO_FREE char *folder = sc_asprintf("%s/proc/driver/nvidia/gpus/%s", f->folder, slot);
+    SC_AUTO_FREE char *file = sc_asprintf("%s/information", folder);
+    SC_AUTO_FREE char *text_ = sc_asprintf("Model: \t\t %s\nIRQ:   \t\t 42\n", model);
+    assert_ok(sc_dir_make(folder, 0755, &f->err), f->err);
+    write_file(file, text_, 0644);
+}
+
+static struct sc_slice gpu_of(struct fixture *f)
+{
+    struct sc_class class_;
+    assert_ok(sc_prober_class(f->prober, f->path, true, &f->arena, &class_, &f->err), f->err);
+    return text(&class_, "gpu");
+}
+
+static void test_gpu_steps_key_driver_and_models(void **state)
+{
+    struct fixture *f = *state;
+    assert_slice(gpu_of(f), "none");
+    put_gpu(f, "0000:01:00.0", "NVIDIA A100");
+    put_gpu(f, "0000:02:00.0", "NVIDIA A100");
+    SC_AUTO_FREE char *version = sc_scratch_path(f->folder, "proc/driver/nvidia/version");
+    write_file(version, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n", 0644);
+    assert_slice(gpu_of(f), "nvidia 535.104.05, NVIDIA A100, NVIDIA A100");
+    write_file(version, "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22\n", 0644);
+    assert_slice(gpu_of(f), "nvidia 550.54.14, NVIDIA A100, NVIDIA A100");
+    struct sc_class class_ = look(f); // a step without a gpu does not key it
+    for (uint32_t i = 0; i < class_.environment.parts.count; i++)
+        assert_false(sc_slice_eq_str(class_.environment.parts.items[i].name, "gpu"));
 }
 
 static void test_python_gets_a_clean_environment(void **state)
@@ -405,6 +438,7 @@ int main(int argc, char **argv)
         return be_python(argv[0]);
     const struct CMUnitTest tests[] = {
         TEST(test_class_has_its_parts_sorted_and_encoded),
+        TEST(test_gpu_steps_key_driver_and_models),
         TEST(test_python_gets_a_clean_environment),
         TEST(test_unchanged_class_starts_no_process),
         TEST(test_changes_are_noticed),
