@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 static const struct sc_hash_options no_options;
 
@@ -30,14 +29,13 @@ static enum sc_rc open_root(const char *path, bool follow, int *ret_fd, struct s
 static enum sc_rc digest_file(int fd, const char *path, struct sc_memo *memo, struct stat *ret_st,
                               struct sc_digest *ret_digest, struct sc_error *err)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t taken_ns = memo ? sc_memo_moment(fd) : SC_MEMO_NEVER;
     struct sc_reader reader;
     sc_reader_init(&reader);
     enum sc_rc rc = sc_reader_digest(&reader, fd, path, false, ret_st, ret_digest, err);
     sc_reader_done(&reader);
     if (rc == SC_OK && memo)
-        sc_memo_remember(memo, ret_st, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, ret_digest);
+        sc_memo_remember(memo, ret_st, taken_ns, ret_digest);
     return rc;
 }
 

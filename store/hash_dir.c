@@ -17,7 +17,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_THREADS = 64, BATCH_FILES = 32, FEW_FILES = 64, LARGE_BYTES = 4 << 20, DENTS_BYTES = 64 << 10 };
@@ -441,7 +440,7 @@ static void count_bytes(void *context, uint64_t bytes)
 static void learn(struct worker *self, const struct stat *st, int64_t taken_ns,
                   const struct sc_digest *digest)
 {
-    if (!self->walk->options->memo)
+    if (taken_ns == SC_MEMO_NEVER)
         return;
     if (self->learned_count == self->learned_room) {
         self->learned_room = self->learned_room ? self->learned_room * 2 : 64;
@@ -454,20 +453,19 @@ static enum sc_rc read_item(struct worker *self, int folder_fd, struct item *ite
 {
     struct walk *w = self->walk;
     const char *name = (const char *)item->name.ptr;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     SC_AUTO_CLOSE int fd = openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(w, item->parent, name, errno, "open", err);
     char shown[SC_LIMIT_PATH_BYTES];
     shown_path(w, item->parent, name, shown, sizeof shown);
     struct stat st;
+    int64_t taken_ns = w->options->memo ? sc_memo_moment(fd) : SC_MEMO_NEVER;
     enum sc_rc rc = sc_reader_digest(&self->reader, fd, shown, false, &st, &item->digest, err);
     if (rc != SC_OK)
         return rc;
     item->kind = st.st_mode & S_IXUSR ? SC_ENTRY_EXEC : SC_ENTRY_FILE;
     item->bytes = (uint64_t)st.st_size;
-    learn(self, &st, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, &item->digest);
+    learn(self, &st, taken_ns, &item->digest);
     __atomic_add_fetch(&w->files_done, 1, __ATOMIC_RELAXED);
     return SC_OK;
 }

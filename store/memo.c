@@ -3,11 +3,15 @@
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "store/fileid.h"
+#include "store/lease.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 // A local cache that no other machine reads: native byte order, told by the magic number. Header, entries, and for each
@@ -45,6 +49,8 @@ struct sc_memo {
 // ext4 and xfs stamp files with the time of the last timer tick: 10 ms at CONFIG_HZ=100, the slowest.
 #define GRANULARITY_NS INT64_C(10000000)
 #define COARSE_NS      INT64_C(2010000000)
+// Longer than a write takes from the moment that stamps the file to its last byte, where no lease tells of it.
+#define UNSEEN_NS INT64_C(60000000000)
 
 static uint64_t mix(uint64_t a)
 {
@@ -253,6 +259,39 @@ bool sc_memo_find(struct sc_memo *memo, const struct stat *st, struct sc_digest 
     return true;
 }
 
+// These stamp a file when a page of it is first stored to through a mapping, and again after the page was written back
+// (tests/unit/test_memo shows it). Others do not: tmpfs lets a page that was read be written without a word; overlayfs
+// hides both the mapping and what lies below; a network's or FUSE's times are somebody else's; an image (squashfs) can be
+// made anew with the same times.
+static bool stamps_stores(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 &&
+           (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC);
+}
+
+int64_t sc_memo_moment(int fd)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!stamps_stores(fd))
+        return SC_MEMO_NEVER;
+    // A page that was stored to is stored to again without a stamp until it is written back, and a long write stamps
+    // at its beginning: whoever could do either has the file open, or mapped.
+    switch (sc_lease_take(fd)) {
+    case SC_LEASE_HELD:
+        sc_lease_drop(fd);
+        return sc_ns_of(now);
+    case SC_LEASE_WRITER:
+        return SC_MEMO_NEVER;
+    case SC_LEASE_UNKNOWN:
+        break;
+    }
+    // Written back here, so that the next store to any page stamps; allowed to whoever may read the file.
+    enum { ALL = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER };
+    return sync_file_range(fd, 0, 0, ALL) == 0 ? sc_ns_of(now) - UNSEEN_NS : SC_MEMO_NEVER;
+}
+
 void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken_ns,
                       const struct sc_digest *digest)
 {
@@ -260,7 +299,7 @@ void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken
     int64_t newest = id.mtime_ns > id.ctime_ns ? id.mtime_ns : id.ctime_ns;
     // Whole seconds in both: a file system that keeps no finer times (ext3, FAT with 2 s), or one file in a billion.
     bool coarse = id.mtime_ns % 1000000000 == 0 && id.ctime_ns % 1000000000 == 0;
-    if (newest > taken_ns - (coarse ? COARSE_NS : GRANULARITY_NS))
+    if (taken_ns == SC_MEMO_NEVER || newest > taken_ns - (coarse ? COARSE_NS : GRANULARITY_NS))
         return; // racy: what is not remembered is read again, and remembered then
     memo->changed = true;
     uint32_t *slot = slot_of(memo, id.dev, id.ino);

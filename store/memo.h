@@ -1,6 +1,7 @@
 // The memo of unchanged files: (device, inode, size, mtime ns, ctime ns) -> digest, so that a file is not read again.
-// Git's racy-file rule: an entry is not trusted when the file's mtime or ctime is not older than the moment it was
-// remembered by at least the file system's granularity, since a later write could leave the same times.
+// What is remembered is what cannot change without new times: nobody could write to the file when it was read
+// (sc_memo_moment), and its mtime and ctime were older than that by at least the file system's granularity (git's
+// racy-file rule), since a write in the same tick of the clock leaves the same times.
 // Kept in one file, written whole and atomically; losing it costs time only. One thread; finding alone may be done by
 // several at once while nobody else calls.
 #pragma once
@@ -18,6 +19,11 @@ struct sc_memo *sc_memo_open(const char *path, uint32_t max_entries);
 SC_MUST_USE enum sc_rc sc_memo_save(struct sc_memo *memo, struct sc_error *err);
 void sc_memo_close(struct sc_memo *memo);
 bool sc_memo_find(struct sc_memo *memo, const struct stat *st, struct sc_digest *ret_digest);
-// `taken_ns`: wall clock read before the file was opened for hashing.
+// From when on a change of the open file's content shows in its times: wall clock, ns, asked for before its first byte is
+// read. SC_MEMO_NEVER: it may change without a trace, since it has a writer or its file system moves no times for a store
+// through a mapping.
+int64_t sc_memo_moment(int fd);
+#define SC_MEMO_NEVER INT64_MIN
+// `taken_ns`: that moment, or INT64_MAX where the caller knows that nobody ever writes to the file.
 void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken_ns,
                       const struct sc_digest *digest);

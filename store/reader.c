@@ -2,10 +2,10 @@
 
 #include "base/memory.h"
 #include "store/fileid.h"
+#include "store/lease.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -60,12 +60,12 @@ static void add_zeros(struct sc_reader *reader, off_t count)
 }
 
 // Hashes one window where it lies, in the page cache: the copy of a read costs a tenth of the time of SHA-256. A file
-// that is cut while it is mapped would kill us with SIGBUS. So nobody may cut it: a read lease (fcntl(2)) makes whoever
-// opens it for writing wait till the window is done, and is refused where a writer is there already. Sectors that cannot
-// be read are told by MADV_POPULATE_READ (Linux 5.14). Where any of it is refused, the caller reads.
+// that is cut while it is mapped would kill us with SIGBUS. So nobody may cut it: a read lease makes whoever opens it for
+// writing wait till the window is done. Sectors that cannot be read are told by MADV_POPULATE_READ (Linux 5.14). Where
+// any of it is refused, the caller reads.
 static bool add_window(struct sc_reader *reader, int fd, off_t at)
 {
-    if (fcntl(fd, F_SETLEASE, F_RDLCK))
+    if (sc_lease_take(fd) != SC_LEASE_HELD)
         return false;
     bool hashed = false;
     struct stat st;
@@ -78,15 +78,14 @@ static bool add_window(struct sc_reader *reader, int fd, off_t at)
             add(reader, window, WINDOW_BYTES);
         munmap(window, WINDOW_BYTES);
     }
-    fcntl(fd, F_SETLEASE, F_UNLCK);
+    sc_lease_drop(fd);
     return hashed;
 }
 
 // *ret_at is the first byte that is left to be read.
 static void add_windows(struct sc_reader *reader, int fd, off_t at, off_t end, off_t *ret_at)
 {
-    // Who waits for the lease makes the kernel send us a signal; this one is ignored by default.
-    if (end - at >= 2 * WINDOW_BYTES && at % 4096 == 0 && fcntl(fd, F_SETSIG, SIGURG) == 0)
+    if (end - at >= 2 * WINDOW_BYTES && at % 4096 == 0)
         while (end - at >= WINDOW_BYTES && add_window(reader, fd, at))
             at += WINDOW_BYTES;
     *ret_at = at;

@@ -3,6 +3,7 @@
 #include "store/hash.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -247,6 +248,93 @@ static void test_hash_does_not_remember_a_file_that_is_as_young_as_the_hashing(v
     struct sc_digest digest;
     assert_int_equal(stat(file, &st), 0);
     assert_false(sc_memo_find(memo, &st, &digest));
+    sc_memo_close(memo);
+}
+
+// The memo's moment lies past what was written before this call.
+static void let_the_clock_tick(const char *scratch, struct sc_memo *memo)
+{
+    struct sc_hash_options options = {.memo = memo};
+    SC_AUTO_FREE char *control = sc_scratch_path(scratch, "control");
+    write_text(control, "made last");
+    SC_AUTO_CLOSE int fd = open(control, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    bool known = sc_memo_moment(fd) == SC_MEMO_NEVER; // of nothing that lies here
+    while (!known) {
+        struct sc_artifact a;
+        struct sc_error err = SC_ERROR_INIT;
+        struct sc_digest digest;
+        assert_ok(sc_hash_file(control, &options, &a, &err), err);
+        known = sc_memo_find(memo, &st, &digest);
+    }
+}
+
+// The first byte of a file, to be stored to as a program does that keeps an array in it.
+static volatile char *map_writable(const char *path)
+{
+    SC_AUTO_CLOSE int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    char *at = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(at != MAP_FAILED);
+    return at;
+}
+
+static void assert_hashed(const char *path, const struct sc_hash_options *options, const char *content)
+{
+    struct sc_artifact a;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_digest want;
+    digest_of_text(content, &want);
+    assert_ok(sc_hash_file(path, options, &a, &err), err);
+    assert_true(sc_digest_eq(&a.digest, &want));
+}
+
+static void test_hash_sees_what_is_stored_through_a_mapping_that_was_there_before(void **state)
+{
+    PATH(root, "tree");
+    PATH(file, "tree/f");
+    PATH(memo_path, "memo");
+    make_dir(root);
+    write_text(file, "0");
+    struct sc_memo *memo = sc_memo_open(memo_path, 100);
+    struct sc_hash_options options = {.memo = memo};
+    volatile char *byte = map_writable(file);
+    *byte = '1'; // stamps the file; what is stored till the page is written back does not
+    let_the_clock_tick(*state, memo);
+    struct sc_digest one = digest_of(*state, "tree", &options);
+    assert_hashed(file, &options, "1");
+    *byte = '2';
+    struct sc_digest two = digest_of(*state, "tree", &options);
+    assert_false(sc_digest_eq(&one, &two));
+    assert_hashed(file, &options, "2");
+    munmap((void *)(uintptr_t)byte, 1);
+    sc_memo_close(memo);
+}
+
+// tmpfs maps a page that is read writable at once: stores through it stamp nothing, ever.
+static void test_hash_sees_what_is_stored_through_a_later_mapping_of_a_tmpfs_file(void **state)
+{
+    PATH(memo_path, "memo");
+    char file[] = "/dev/shm/stepcache-hash-XXXXXX";
+    int fd = mkostemp(file, O_CLOEXEC);
+    if (fd < 0) {
+        print_message("skipped: no /dev/shm\n");
+        return;
+    }
+    sc_fd_close(fd);
+    write_text(file, "1");
+    struct sc_memo *memo = sc_memo_open(memo_path, 100);
+    struct sc_hash_options options = {.memo = memo};
+    let_the_clock_tick(*state, memo);
+    assert_hashed(file, &options, "1");
+    volatile char *byte = map_writable(file);
+    if (*byte == '1')
+        *byte = '2';
+    assert_hashed(file, &options, "2");
+    munmap((void *)(uintptr_t)byte, 1);
+    unlink(file);
     sc_memo_close(memo);
 }
 
@@ -603,6 +691,8 @@ int main(void)
         T(test_hash_dir_of_many_threads_is_that_of_one),
         T(test_hash_takes_an_unchanged_file_from_the_memo_and_reads_a_changed_one),
         T(test_hash_does_not_remember_a_file_that_is_as_young_as_the_hashing),
+        T(test_hash_sees_what_is_stored_through_a_mapping_that_was_there_before),
+        T(test_hash_sees_what_is_stored_through_a_later_mapping_of_a_tmpfs_file),
         T(test_hash_refuses_fifo_socket_and_device_by_name),
         T(test_hash_refuses_links_that_leave_and_keeps_those_that_stay),
         T(test_hash_follows_a_root_that_is_a_link_only_when_asked),

@@ -2,6 +2,9 @@
 
 #include "store/memo.h"
 
+#include <sys/mman.h>
+#include <time.h>
+
 #define SECOND INT64_C(1000000000)
 
 static struct stat stat_at(uint64_t ino, int64_t time_s)
@@ -200,6 +203,117 @@ static void test_memo_save_tells_what_it_could_not_write(void **state)
     sc_memo_close(memo);
 }
 
+// A file that rests, on a file system that the memo serves; -1 after saying why not.
+static int resting_file(const char *path)
+{
+    write_text(path, "0");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (sc_memo_moment(fd) != SC_MEMO_NEVER)
+        return fd;
+    print_message("skipped: the memo keeps nothing of the file system of %s\n", path);
+    sc_fd_close(fd);
+    return -1;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+static void test_memo_moment_of_a_file_without_a_writer_is_now(void **state)
+{
+    PATH(path, "f");
+    int fd = resting_file(path);
+    if (fd < 0)
+        return;
+    int64_t before = now_ns(), moment = sc_memo_moment(fd);
+    assert_true(before <= moment && moment <= now_ns());
+    sc_fd_close(fd);
+}
+
+static void test_memo_moment_of_a_file_with_a_writer_is_never(void **state)
+{
+    PATH(path, "f");
+    int fd = resting_file(path);
+    if (fd < 0)
+        return;
+    int writer = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    sc_fd_close(writer);
+    writer = open(path, O_RDWR | O_CLOEXEC);
+    void *mapping = mmap(NULL, 1, PROT_READ, MAP_SHARED, writer, 0); // mprotect can make it writable
+    assert_true(mapping != MAP_FAILED);
+    sc_fd_close(writer);
+    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    munmap(mapping, 1);
+    assert_true(sc_memo_moment(fd) != SC_MEMO_NEVER);
+    sc_fd_close(fd);
+}
+
+static int moment_for_another_user(void *context)
+{
+    const int *fd = context;
+    int64_t before = now_ns();
+    if (setresuid(65534, 65534, 65534))
+        return 2;
+    int64_t moment = sc_memo_moment(*fd);
+    return moment == SC_MEMO_NEVER ? 3 : moment > before - 59 * SECOND;
+}
+
+// Who may not take a lease is told of no writer: the pages are written back, and only an older file is remembered.
+static void test_memo_moment_of_another_users_file_is_a_minute_ago_and_later_stores_stamp(void **state)
+{
+    PATH(path, "f");
+    int fd = resting_file(path);
+    if (fd < 0)
+        return;
+    if (geteuid() != 0) {
+        print_message("skipped: becoming another user needs root\n");
+        sc_fd_close(fd);
+        return;
+    }
+    int writer = open(path, O_RDWR | O_CLOEXEC);
+    volatile char *byte = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0);
+    assert_true(byte != MAP_FAILED);
+    struct stat st, then;
+    *byte = '1';
+    assert_int_equal(wait_child(start_child(moment_for_another_user, &fd)), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    do { // till the clock that stamps has moved on
+        assert_int_equal(futimens(fd, (struct timespec[]){{0}, st.st_mtim}), 0);
+        assert_int_equal(fstat(fd, &then), 0);
+    } while (then.st_ctim.tv_sec == st.st_ctim.tv_sec && then.st_ctim.tv_nsec == st.st_ctim.tv_nsec);
+    *byte = '2';
+    assert_int_equal(fstat(fd, &then), 0);
+    assert_true(then.st_mtim.tv_sec != st.st_mtim.tv_sec || then.st_mtim.tv_nsec != st.st_mtim.tv_nsec);
+    munmap((void *)(uintptr_t)byte, 1);
+    sc_fd_close(writer);
+    sc_fd_close(fd);
+}
+
+static void test_memo_moment_where_stores_leave_no_trace_is_never(void **state)
+{
+    (void)state;
+    int fd = memfd_create("stepcache-memo", MFD_CLOEXEC); // lies on a tmpfs
+    assert_true(fd >= 0);
+    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    sc_fd_close(fd);
+}
+
+static void test_memo_digest_taken_at_no_moment_is_not_remembered(void **state)
+{
+    PATH(path, "memo");
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest digest = number_digest(1);
+    struct stat st = stat_at(1, 100);
+    sc_memo_remember(memo, &st, SC_MEMO_NEVER, &digest);
+    assert_false(sc_memo_find(memo, &st, &digest));
+    sc_memo_close(memo);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
 int main(void)
 {
@@ -214,6 +328,11 @@ int main(void)
         T(test_memo_damaged_file_is_an_empty_memo),
         T(test_memo_unchanged_is_not_written),
         T(test_memo_save_tells_what_it_could_not_write),
+        T(test_memo_moment_of_a_file_without_a_writer_is_now),
+        T(test_memo_moment_of_a_file_with_a_writer_is_never),
+        T(test_memo_moment_of_another_users_file_is_a_minute_ago_and_later_stores_stamp),
+        T(test_memo_moment_where_stores_leave_no_trace_is_never),
+        T(test_memo_digest_taken_at_no_moment_is_not_remembered),
     };
     return cmocka_run_group_tests_name("memo", tests, NULL, NULL);
 }
