@@ -548,6 +548,11 @@ void world_store_refuses(struct world *world, const char *why)
     feed(world, &event);
 }
 
+void world_lose(struct world *world, const char *text)
+{
+    PUSH(&world->arena, world->gone, sc_digest_of(sc_slice_str(text)));
+}
+
 void world_record_answers(struct world *world)
 {
     world->hold_records = world->hold_look_ups = false;

@@ -2,8 +2,16 @@
 // the core lets out is written down as one line an effect, so that a test asserts a whole conversation.
 #pragma once
 
+#include "tests/lib/test.h"
+
 #include "coordinator/core/core.h"
 #include "coordinator/core/fact.h"
+
+// How a trace test begins: with a world `w` that ends when the test does.
+#define WORLD                                                                                                \
+    (void)state;                                                                                             \
+    struct world w __attribute__((cleanup(world_done)));                                                     \
+    world_init(&w)
 
 struct world_record { // the store's
     struct sc_digest key;
@@ -64,7 +72,8 @@ void world_cancel(struct world *world, uint32_t run);
 void world_client_gone(struct world *world, uint64_t client);
 void world_pass(struct world *world, int64_t ms); // time goes by; deadlines are judged
 void world_store_refuses(struct world *world, const char *why);
-void world_record_answers(struct world *world); // what was held
+void world_record_answers(struct world *world);         // what was held
+void world_lose(struct world *world, const char *text); // the object that holds it is gone from now on
 // The process dies: what was journaled is what is left. A new core takes it up.
 void world_restart(struct world *world);
 const struct world_attempt *world_attempt(struct world *world, const char *step);

@@ -1,5 +1,4 @@
 // Whole conversations of the coordinator's core: verdicts, joins, early cutoff, failures.
-#include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
 static const char chain[] =
@@ -17,10 +16,6 @@ static const char chain_changed[] =
     "  a: {command: [make-a, \"${params.depth}\", \"${outputs.x}\"], outputs: {x: x.txt}}\n"
     "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
 
-#define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
-    world_init(&w)
-
 static void run_chain(struct world *w)
 {
     world_agent(w, "a1", 2);
@@ -32,7 +27,6 @@ static void run_chain(struct world *w)
 
 static void test_first_run_misses_and_records_every_step(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -52,7 +46,6 @@ static void test_first_run_misses_and_records_every_step(void **state)
 
 static void test_second_run_hits_without_an_attempt(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     world_submit(&w, chain, NULL);
@@ -65,7 +58,6 @@ static void test_second_run_hits_without_an_attempt(void **state)
 
 static void test_changed_parameter_names_the_field(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     world_submit(&w, chain_changed, NULL);
@@ -75,7 +67,6 @@ static void test_changed_parameter_names_the_field(void **state)
 
 static void test_equal_bytes_from_a_rerun_still_hit_below(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     world_submit(&w, chain_changed, NULL);
@@ -86,7 +77,6 @@ static void test_equal_bytes_from_a_rerun_still_hit_below(void **state)
 
 static void test_changed_package_misses_and_names_packages(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     w.packages = "numpy==1.26.0";
@@ -96,7 +86,6 @@ static void test_changed_package_misses_and_names_packages(void **state)
 
 static void test_two_runs_join_one_flight(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -113,7 +102,6 @@ static void test_two_runs_join_one_flight(void **state)
 
 static void test_a_joiner_does_not_inherit_a_failure(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -132,7 +120,6 @@ static void test_a_joiner_does_not_inherit_a_failure(void **state)
 
 static void test_cancelling_the_owner_leaves_the_flight_to_the_joiner(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -147,7 +134,6 @@ static void test_cancelling_the_owner_leaves_the_flight_to_the_joiner(void **sta
 
 static void test_cancel_revokes_what_nobody_waits_for(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -166,7 +152,6 @@ static void test_cancel_revokes_what_nobody_waits_for(void **state)
 
 static void test_an_attached_run_is_cancelled_with_its_client(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     struct sc_run_options attached = {.attached = true};
@@ -178,7 +163,6 @@ static void test_an_attached_run_is_cancelled_with_its_client(void **state)
 
 static void test_retry_waits_and_runs_again(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(
@@ -200,7 +184,6 @@ static void test_retry_waits_and_runs_again(void **state)
 
 static void test_outcome_outside_retry_on_is_final(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w,
@@ -213,7 +196,6 @@ static void test_outcome_outside_retry_on_is_final(void **state)
 
 static void test_expired_result_is_replaced_with_the_next_generation(void **state)
 {
-    (void)state;
     WORLD;
     const char *document = "stepcache: 1\nname: demo\nsteps:\n"
                            "  a: {command: [x], outputs: {x: x.txt}, cache: {expire_after: PT30M}}\n";
@@ -236,7 +218,6 @@ static void test_expired_result_is_replaced_with_the_next_generation(void **stat
 
 static void test_result_from_the_future_is_expired(void **state)
 {
-    (void)state;
     WORLD;
     const char *document = "stepcache: 1\nname: demo\nsteps:\n"
                            "  a: {command: [x], outputs: {x: x.txt}, cache: {expire_after: P1D}}\n";
@@ -253,7 +234,6 @@ static void test_result_from_the_future_is_expired(void **state)
 
 static void test_refresh_runs_again_and_replaces(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     struct sc_slice names[] = {sc_slice_str("a")};
@@ -267,7 +247,6 @@ static void test_refresh_runs_again_and_replaces(void **state)
 
 static void test_force_runs_the_step_and_all_below(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     struct sc_slice names[] = {sc_slice_str("a")};
@@ -280,7 +259,6 @@ static void test_force_runs_the_step_and_all_below(void **state)
 
 static void test_a_refresh_does_not_join_a_flight_begun_before(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -297,7 +275,6 @@ static void test_a_refresh_does_not_join_a_flight_begun_before(void **state)
 
 static void test_cached_only_fails_a_miss_and_runs_nothing(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     struct sc_run_options only = {.cached_only = true};
@@ -308,7 +285,6 @@ static void test_cached_only_fails_a_miss_and_runs_nothing(void **state)
 
 static void test_no_cache_neither_looks_up_nor_records(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     struct sc_run_options off = {.no_cache = true};
@@ -326,7 +302,6 @@ static void test_no_cache_neither_looks_up_nor_records(void **state)
 
 static void test_only_runs_one_step_on_cached_needs(void **state)
 {
-    (void)state;
     WORLD;
     struct sc_slice names[] = {sc_slice_str("b")};
     struct sc_run_options only = {.only = {names, 1}};
@@ -345,7 +320,6 @@ static void test_only_runs_one_step_on_cached_needs(void **state)
 
 static void test_from_takes_what_is_above_from_the_newest_run(void **state)
 {
-    (void)state;
     WORLD;
     run_chain(&w);
     struct sc_run_options from = {.from = sc_slice_str("b")};
@@ -356,7 +330,6 @@ static void test_from_takes_what_is_above_from_the_newest_run(void **state)
 
 static void test_dry_run_gives_verdicts_and_runs_nothing(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     struct sc_run_options dry = {.dry = true};
@@ -376,7 +349,6 @@ static void test_dry_run_gives_verdicts_and_runs_nothing(void **state)
 
 static void test_independent_branches_go_on_after_a_failure(void **state)
 {
-    (void)state;
     WORLD;
     const char *document = "stepcache: 1\nname: demo\nsteps:\n"
                            "  a: {command: [x], outputs: {x: x.txt}}\n"
@@ -394,7 +366,6 @@ static void test_independent_branches_go_on_after_a_failure(void **state)
 
 static void test_fail_fast_stops_the_others(void **state)
 {
-    (void)state;
     WORLD;
     struct sc_run_options fast = {.fail_fast = true};
     world_agent(&w, "a1", 2);
@@ -411,7 +382,6 @@ static void test_fail_fast_stops_the_others(void **state)
 
 static void test_matrix_instances_fan_in(void **state)
 {
-    (void)state;
     WORLD;
     const char *document =
         "stepcache: 1\nname: demo\nsteps:\n"
@@ -431,7 +401,6 @@ static void test_matrix_instances_fan_in(void **state)
 
 static void test_a_run_closes_when_its_records_have_settled(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     w.hold_records = true;
@@ -445,7 +414,6 @@ static void test_a_run_closes_when_its_records_have_settled(void **state)
 
 static void test_a_cancelled_run_does_not_wait_for_a_store_that_refuses(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     w.hold_records = true;
@@ -463,7 +431,6 @@ static void test_a_cancelled_run_does_not_wait_for_a_store_that_refuses(void **s
 
 static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(
@@ -478,7 +445,6 @@ static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state
 // A chain of 30,000 steps: what a failure at its head does ripples in pieces, not on the stack.
 static void test_a_failure_ripples_down_a_long_chain(void **state)
 {
-    (void)state;
     WORLD;
     enum { STEPS = 30000 };
     struct sc_buf document;
@@ -496,7 +462,6 @@ static void test_a_failure_ripples_down_a_long_chain(void **state)
 
 static void test_cancel_ends_every_step_of_a_wide_run(void **state)
 {
-    (void)state;
     WORLD;
     struct sc_buf document;
     sc_buf_init(&document, 0);

@@ -1,5 +1,4 @@
 // Environments that change under a run: no result is recorded under a key that names another than it ran in.
-#include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
 static const char chain[] =
@@ -21,13 +20,8 @@ static const char any[] = "stepcache: 1\n"
 #define OLD "numpy==1.24.2"
 #define NEW "numpy==1.26.0"
 
-#define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
-    world_init(&w)
-
 static void test_step_whose_environment_changed_is_recorded_under_the_new_one(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -49,7 +43,6 @@ static void test_step_whose_environment_changed_is_recorded_under_the_new_one(vo
 
 static void test_environment_that_never_stays_ends_the_step(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -64,7 +57,6 @@ static void test_environment_that_never_stays_ends_the_step(void **state)
 
 static void test_joiners_look_again_too(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -79,7 +71,6 @@ static void test_joiners_look_again_too(void **state)
 
 static void test_what_waits_for_an_environment_that_is_gone_takes_the_new_one(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 0); // no room: both wait
     world_submit(&w, pair, NULL);
@@ -96,7 +87,6 @@ static void test_what_waits_for_an_environment_that_is_gone_takes_the_new_one(vo
 
 static void test_look_up_under_an_environment_that_went_is_made_again(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     w.hold_look_ups = true;
@@ -111,7 +101,6 @@ static void test_look_up_under_an_environment_that_went_is_made_again(void **sta
 
 static void test_agent_of_another_environment_takes_over_in_time(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 0);
     world_submit(&w, chain, NULL);
@@ -129,7 +118,6 @@ static void test_agent_of_another_environment_takes_over_in_time(void **state)
 
 static void test_an_architecture_is_not_looked_at_again(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, any, NULL);

@@ -1,5 +1,4 @@
 // Whole conversations of the coordinator's core: lost agents, restarts, lost objects.
-#include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
 static const char chain[] =
@@ -10,23 +9,8 @@ static const char chain[] =
     "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
     "  c: {command: [make-c, \"${inputs.y}\"], inputs: {y: b.y}, outputs: {z: z.txt}}\n";
 
-#define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
-    world_init(&w)
-
-static void lose(struct world *w, const char *text)
-{
-    struct sc_digest *gone = SC_NEW_ARRAY(&w->arena, w->gone.count + 1, struct sc_digest);
-    if (w->gone.count)
-        memcpy(gone, w->gone.items, w->gone.count * sizeof *gone);
-    gone[w->gone.count] = sc_digest_of(sc_slice_str(text));
-    w->gone.items = gone;
-    w->gone.count++;
-}
-
 static void test_an_agent_that_is_silent_for_a_lease_loses_its_attempts(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -42,7 +26,6 @@ static void test_an_agent_that_is_silent_for_a_lease_loses_its_attempts(void **s
 
 static void test_an_agent_that_leaves_loses_its_attempts_at_once(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -52,7 +35,6 @@ static void test_an_agent_that_leaves_loses_its_attempts_at_once(void **state)
 
 static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -76,7 +58,6 @@ static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
 
 static void test_a_hello_without_an_attempt_loses_it_and_frees_its_slot(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 1);
     world_submit(&w, chain, NULL);
@@ -87,7 +68,6 @@ static void test_a_hello_without_an_attempt_loses_it_and_frees_its_slot(void **s
 
 static void test_what_runs_is_adopted_after_a_restart(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -106,7 +86,6 @@ static void test_what_runs_is_adopted_after_a_restart(void **state)
 
 static void test_a_report_before_the_step_has_come_so_far_again_is_kept(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -126,7 +105,6 @@ static void test_a_report_before_the_step_has_come_so_far_again_is_kept(void **s
 
 static void test_a_restart_repeats_nothing_that_was_reported(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     w.hold_records = true; // the record is not written when the process dies
@@ -149,7 +127,6 @@ static void test_a_restart_repeats_nothing_that_was_reported(void **state)
 
 static void test_a_failure_stays_a_failure_after_a_restart(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w,
@@ -169,7 +146,6 @@ static void test_a_failure_stays_a_failure_after_a_restart(void **state)
 
 static void test_an_attached_run_whose_client_never_returns_is_cancelled(void **state)
 {
-    (void)state;
     WORLD;
     struct sc_run_options attached = {.attached = true};
     world_agent(&w, "a1", 2);
@@ -183,7 +159,6 @@ static void test_an_attached_run_whose_client_never_returns_is_cancelled(void **
 
 static void test_a_held_attempt_of_a_closed_run_is_dropped(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -198,7 +173,6 @@ static void test_a_held_attempt_of_a_closed_run_is_dropped(void **state)
 
 static void test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -217,13 +191,12 @@ static void test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason(void **st
 
 static void test_an_input_lost_in_mid_run_has_its_producer_run_again(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
     world_report(&w, "a", "one");
     world_report(&w, "b", "two");
-    lose(&w, "two");
+    world_lose(&w, "two");
     world_said(&w);
     world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
     assert_string_equal(world_said(&w), "look for 1 objects\n"
@@ -240,14 +213,13 @@ static void test_an_input_lost_in_mid_run_has_its_producer_run_again(void **stat
 
 static void test_healing_goes_as_far_up_as_needed(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
     world_report(&w, "a", "one");
     world_report(&w, "b", "two");
-    lose(&w, "two");
-    lose(&w, "one");
+    world_lose(&w, "two");
+    world_lose(&w, "one");
     world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
     world_said(&w);
     world_fail(&w, "b", SC_OUTCOME_INPUT_LOST); // its own input is gone as well
@@ -261,12 +233,11 @@ static void test_healing_goes_as_far_up_as_needed(void **state)
 
 static void test_healing_is_bounded(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
     world_report(&w, "a", "one");
-    lose(&w, "one");
+    world_lose(&w, "one");
     for (int i = 0; i < 2; i++) {
         world_fail(&w, "b", SC_OUTCOME_INPUT_LOST);
         world_report(&w, "a", "one");
@@ -278,13 +249,12 @@ static void test_healing_is_bounded(void **state)
 
 static void test_equal_steps_of_a_healing_run_and_another_share_the_flight(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
     world_report(&w, "a", "one");
     world_report(&w, "b", "two");
-    lose(&w, "two");
+    world_lose(&w, "two");
     world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
     world_said(&w);
     world_submit(&w, chain, NULL);
@@ -298,7 +268,6 @@ static void test_equal_steps_of_a_healing_run_and_another_share_the_flight(void 
 
 static void test_a_class_in_a_hello_never_serves_a_run_that_can_ask(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2);
     world_submit(&w, chain, NULL);
@@ -314,7 +283,6 @@ static void test_a_class_in_a_hello_never_serves_a_run_that_can_ask(void **state
 
 static void test_a_question_lost_with_a_connection_is_asked_again(void **state)
 {
-    (void)state;
     WORLD;
     w.deaf = true; // probes are not answered
     world_agent(&w, "a1", 2);
@@ -327,7 +295,6 @@ static void test_a_question_lost_with_a_connection_is_asked_again(void **state)
 
 static void test_an_environment_without_parts_is_no_answer(void **state)
 {
-    (void)state;
     WORLD;
     w.empty_answers = true;
     world_agent(&w, "a1", 2);
@@ -338,7 +305,6 @@ static void test_an_environment_without_parts_is_no_answer(void **state)
 
 static void test_capacity_is_never_exceeded_for_gpus(void **state)
 {
-    (void)state;
     WORLD;
     world_agent(&w, "a1", 2); // no gpu
     world_submit(
