@@ -52,6 +52,7 @@ struct request *core_find_request(struct sc_core *core, uint64_t req)
 void core_free_request(struct request *request)
 {
     free(request->steps);
+    free(request->objects);
     free(request);
 }
 

@@ -5,97 +5,106 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-static uint32_t collect(struct sc_core *core, struct flight *flight, struct sc_artifact **ret_items,
-                        const struct sc_assigned_input **ret_inputs, uint32_t *ret_input_count)
-{
-    struct sc_assignment a;
-    input_assign(core, flight->waiters, &core->effects.arena, &a);
-    uint32_t most = 1;
-    for (uint32_t i = 0; i < a.inputs.count; i++)
-        most += a.inputs.items[i].kind == SC_INPUT_FAN_IN ? a.inputs.items[i].entries.count : 1;
-    struct sc_artifact *items = SC_NEW_ARRAY(&core->effects.arena, most, struct sc_artifact);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < a.inputs.count; i++) {
-        const struct sc_assigned_input *input = &a.inputs.items[i];
-        if (input->kind == SC_INPUT_ARTIFACT)
-            items[count++] = input->artifact;
-        for (uint32_t k = 0; input->kind == SC_INPUT_FAN_IN && k < input->entries.count; k++)
-            items[count++] = input->entries.items[k].artifact;
-    }
-    *ret_items = items;
-    *ret_inputs = a.inputs.items;
-    *ret_input_count = a.inputs.count;
-    return count;
-}
+#include <stdlib.h>
 
 void heal_begin(struct sc_core *core, struct flight *flight)
 {
-    struct sc_artifact *items;
-    const struct sc_assigned_input *inputs;
-    uint32_t input_count, count = collect(core, flight, &items, &inputs, &input_count);
+    struct input_artifact *inputs;
+    uint32_t count = input_artifacts(flight->waiters, &core->effects.arena, &inputs);
     core_trace(core, "flight %llu: an input could not be had; looking which are gone",
                (unsigned long long)flight->number);
     struct request *request;
     struct sc_effect *effect = core_request(core, SC_EFFECT_PRESENCE, REQUEST_PRESENCE, &request);
+    struct sc_artifact *items = SC_NEW_ARRAY(&core->effects.arena, count, struct sc_artifact);
+    request->flight = flight->key;
+    request->objects = sc_calloc(count, sizeof *request->objects);
+    request->object_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        items[i] = *inputs[i].artifact;
+        request->objects[i] = items[i].digest;
+    }
     effect->u.presence.items = items;
     effect->u.presence.count = count;
-    request->flight = flight->key;
 }
 
-// The producers of a waiter whose outputs are gone run again. False when something is gone that no step can make.
-static bool heal_producers(struct sc_core *core, struct step *step, const enum sc_rc *rets, uint32_t count,
-                           uint32_t *ret_healed, struct sc_slice *ret_why)
+// What the store does not have, sorted. Runs that share a flight share digests, not the order of inputs.
+struct gone {
+    struct sc_digest *items;
+    uint32_t count;
+};
+
+static int by_digest(const void *a, const void *b)
 {
-    struct run *run = step->run;
-    const struct sc_plan_step *plan_step = step_plan(step);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < plan_step->inputs.count; i++) {
-        const struct sc_plan_input *input = &plan_step->inputs.items[i];
-        if (input->from == SC_FROM_VALUE)
+    return sc_digest_cmp(a, b);
+}
+
+// What could not be told is not lost.
+static struct gone gone_of(struct sc_core *core, const struct request *request, const struct sc_event *event)
+{
+    struct gone gone = {.items = SC_NEW_ARRAY(&core->effects.arena, request->object_count, struct sc_digest)};
+    if (event->rc != SC_OK)
+        return gone;
+    SC_ASSERT(event->u.presence.count == request->object_count);
+    for (uint32_t i = 0; i < request->object_count; i++)
+        if (event->u.presence.rets[i] == SC_NOT_FOUND)
+            gone.items[gone.count++] = request->objects[i];
+    if (gone.count)
+        qsort(gone.items, gone.count, sizeof *gone.items, by_digest);
+    return gone;
+}
+
+static bool is_gone(const struct gone *gone, const struct sc_digest *digest)
+{
+    return gone->count && bsearch(digest, gone->items, gone->count, sizeof *gone->items, by_digest);
+}
+
+static void make_again(struct sc_core *core, struct step *maker)
+{
+    struct run *run = maker->run;
+    struct sc_effect *effect = core_effect(core, SC_EFFECT_WRITE_VOID);
+    effect->u.write_void.key = maker->key;
+    effect->u.write_void.reason = sc_slice_str("objects-lost");
+    run_step_unfinished(core, maker);
+    step_move(core, maker, STEP_HEALING);
+    if (maker->cached)
+        run->hits--;
+    else if (maker->verdict == SC_VERDICT_JOIN)
+        run->joined--;
+    else
+        run->misses--;
+    maker->cached = maker->own_work = false;
+    maker->heals++;
+    maker->lost = true;
+}
+
+// The makers of a waiter's inputs that are gone run again. False when something is gone that no step can make.
+static bool heal_inputs(struct sc_core *core, struct step *step, const struct gone *gone,
+                        uint32_t *ret_healed, struct sc_slice *ret_why)
+{
+    const struct sc_plan *plan = step->run->plan->plan;
+    struct sc_arena *arena = &core->effects.arena;
+    struct input_artifact *inputs;
+    uint32_t count = input_artifacts(step, arena, &inputs);
+    for (uint32_t i = 0; i < count; i++) {
+        struct step *maker = inputs[i].maker;
+        if (!is_gone(gone, &inputs[i].artifact->digest))
             continue;
-        if (input->from == SC_FROM_SOURCE) {
-            if (at < count && rets[at++] != SC_OK) {
-                *ret_why =
-                    sc_arena_printf(&core->effects.arena,
-                                    "the source " SC_SLICE_FMT
-                                    " is gone from the store; start the run again, which stores it anew",
-                                    SC_SLICE_ARG(run->plan->plan->sources.items[input->node].name));
-                return false;
-            }
-            continue;
+        if (!maker) {
+            *ret_why = sc_arena_printf(arena,
+                                       "the source " SC_SLICE_FMT
+                                       " is gone from the store; start the run again, which stores it anew",
+                                       SC_SLICE_ARG(plan->sources.items[inputs[i].source].name));
+            return false;
         }
-        struct group *group = &run->groups[input->node];
-        for (uint32_t k = 0; k < group->count; k++) {
-            struct step *producer = &run->steps[group->first + k];
-            if (at >= count || rets[at++] == SC_OK)
-                continue;
-            if (producer->state != STEP_DONE) { // another consumer noticed first
-                (*ret_healed)++;
-                continue;
-            }
-            if (producer->heals >= SC_LIMIT_HEALS) {
-                *ret_why = sc_arena_printf(
-                    &core->effects.arena,
-                    "the output of " SC_SLICE_FMT " was lost %d times in this run; check the store",
-                    SC_SLICE_ARG(run_step_name(core, producer, &core->effects.arena)), SC_LIMIT_HEALS);
-                return false;
-            }
-            struct sc_effect *effect = core_effect(core, SC_EFFECT_WRITE_VOID);
-            effect->u.write_void.key = producer->key;
-            effect->u.write_void.reason = sc_slice_str("objects-lost");
-            run_step_unfinished(core, producer);
-            step_move(core, producer, STEP_HEALING);
-            if (producer->cached)
-                run->hits--;
-            else if (producer->verdict == SC_VERDICT_JOIN)
-                run->joined--;
-            else
-                run->misses--;
-            producer->cached = producer->own_work = false;
-            producer->heals++;
-            producer->lost = true;
-            (*ret_healed)++;
+        if (maker->state == STEP_DONE && maker->heals >= SC_LIMIT_HEALS) {
+            *ret_why = sc_arena_printf(
+                arena, "the output of " SC_SLICE_FMT " was lost %d times in this run; check the store",
+                SC_SLICE_ARG(run_step_name(core, maker, arena)), SC_LIMIT_HEALS);
+            return false;
         }
+        if (maker->state == STEP_DONE) // else another reader noticed first
+            make_again(core, maker);
+        (*ret_healed)++;
     }
     return true;
 }
@@ -109,8 +118,10 @@ static void wake_healing(struct sc_core *core, struct run *run)
         }
 }
 
-void heal_presence(struct sc_core *core, struct flight *flight, const struct sc_event *event)
+void heal_presence(struct sc_core *core, struct flight *flight, const struct request *request,
+                   const struct sc_event *event)
 {
+    struct gone gone = gone_of(core, request, event);
     struct step *waiters = flight->waiters, *step, *next;
     flight->waiters = NULL;
     DL_FOREACH2 (waiters, step, wait_next)
@@ -124,8 +135,7 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct sc_
         struct sc_slice why = lost_message;
         step->wait_prev = step->wait_next = NULL;
         step->again = false;
-        bool good = event->rc == SC_OK && heal_producers(core, step, event->u.presence.rets,
-                                                         event->u.presence.count, &healed, &why);
+        bool good = event->rc == SC_OK && heal_inputs(core, step, &gone, &healed, &why);
         if (!good || (healed == 0 && ++step->attempts > SC_LIMIT_HEALS)) {
             step_fail(core, step, SC_OUTCOME_INPUT_LOST, why);
             wake_healing(core, run);
@@ -136,10 +146,14 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct sc_
             step_evaluate(core, step);
             continue;
         }
-        watch_tell_note(core, run, "%u lost result%s needed by " SC_SLICE_FMT ": made again", healed,
-                        healed == 1 ? "" : "s",
-                        SC_SLICE_ARG(run_step_name(core, step, &core->effects.arena)));
+        if (step_group(step)->fate == FATE_NONE)
+            watch_tell_note(core, run, "%u lost result%s needed by " SC_SLICE_FMT ": made again", healed,
+                            healed == 1 ? "" : "s",
+                            SC_SLICE_ARG(run_step_name(core, step, &core->effects.arena)));
         step_move(core, step, STEP_BLOCKED);
+        step->verdict = SC_VERDICT_NONE; // it falls anew, or the step is skipped
+        // Nobody else looks at it when a maker has failed meanwhile.
+        run_visit_later(run, step_group(step));
         wake_healing(core, run);
     }
 }

@@ -135,6 +135,32 @@ static const struct sc_artifact *single_artifact(const struct step *step, const 
     return &instance(step, producer(step, input), 0)->result->outputs[input->port];
 }
 
+uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct input_artifact **ret_items)
+{
+    const struct run *run = step->run;
+    const struct sc_plan_step *plan_step = step_plan(step);
+    uint32_t most = 0, count = 0;
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++)
+        most += plan_step->inputs.items[i].from == SC_FROM_SOURCE
+                    ? 1
+                    : producer(step, &plan_step->inputs.items[i])->count;
+    struct input_artifact *items = SC_NEW_ARRAY(arena, most, struct input_artifact);
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++) {
+        const struct sc_plan_input *input = &plan_step->inputs.items[i];
+        if (input->from == SC_FROM_SOURCE) {
+            items[count++] = (struct input_artifact){&run->pins[input->node].artifact, NULL, input->node};
+            continue;
+        }
+        const struct group *group = producer(step, input);
+        for (uint32_t k = 0; input->from != SC_FROM_VALUE && k < group->count; k++) {
+            struct step *maker = instance(step, group, k);
+            items[count++] = (struct input_artifact){&maker->result->outputs[input->port], maker, 0};
+        }
+    }
+    *ret_items = items;
+    return count;
+}
+
 void input_key_inputs(struct sc_core *core, const struct step *step, struct sc_arena *arena,
                       struct sc_key_input *ret_inputs)
 {

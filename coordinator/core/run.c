@@ -356,8 +356,7 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
 
 enum { STEPS_A_TURN = 1000 };
 
-// The group's steps are to be looked at: what they need is done, or can not be.
-static void visit_later(struct run *run, struct group *group)
+void run_visit_later(struct run *run, struct group *group)
 {
     if (group->visiting)
         return;
@@ -375,7 +374,7 @@ void run_begin(struct sc_core *core, struct run *run)
 {
     for (uint32_t i = 0; i < run->plan->plan->steps.count; i++)
         if (run->groups[i].needs == 0 || run->groups[i].fate != FATE_NONE)
-            visit_later(run, &run->groups[i]);
+            run_visit_later(run, &run->groups[i]);
     run_maybe_close(core, run); // a pipeline may hold no step that runs
 }
 
@@ -464,7 +463,7 @@ static void group_finished(struct run *run, const struct group *group)
         struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
         SC_ASSERT(dependent->needs > 0);
         if (--dependent->needs == 0)
-            visit_later(run, dependent);
+            run_visit_later(run, dependent);
     }
 }
 
@@ -479,7 +478,7 @@ static void group_broken(struct run *run, struct group *group, const struct step
             continue;
         dependent->fate = (uint8_t)fate_below(because);
         dependent->fate_by = because->group;
-        visit_later(run, dependent);
+        run_visit_later(run, dependent);
     }
 }
 

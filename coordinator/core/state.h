@@ -277,6 +277,8 @@ struct request {
     struct sc_digest flight;
     uint32_t *steps; // LOOK_UP: indexes in the run
     uint32_t step_count;
+    struct sc_digest *objects; // PRESENCE: what is looked for
+    uint32_t object_count;
     struct need *need;
     uint32_t source;
     struct sc_slice agent;
@@ -352,6 +354,8 @@ void run_maybe_close(struct sc_core *core, struct run *run);
 void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event *event);
 void run_free(struct sc_core *core, struct run *run);
 void run_step_unfinished(struct sc_core *core, struct step *step); // healing: what was done is not any more
+void run_visit_later(struct run *run,
+                     struct group *group); // its blocked steps are released, or end by its fate
 struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena);
 const struct sc_plan_step *step_plan(const struct step *step);
 struct group *step_group(const struct step *step);
@@ -399,6 +403,13 @@ void input_assign(struct sc_core *core, const struct step *step, struct sc_arena
                   struct sc_assignment *ret_assignment);
 void input_records_from(const struct step *step, struct sc_arena *arena, struct sc_record_from **ret_from,
                         uint32_t *ret_count);
+struct input_artifact {
+    const struct sc_artifact *artifact;
+    struct step *maker; // NULL: a source
+    uint32_t source;    // which, in the plan
+};
+// The artifacts of all inputs, one by one, those of a fan-in by instance. The array lies in the arena.
+uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct input_artifact **ret_items);
 // Builds the key of a step for an environment into core->key.
 void input_build_key(struct sc_core *core, const struct step *step, const struct environment *environment);
 
@@ -458,7 +469,8 @@ void flight_fail(struct sc_core *core, struct flight *flight, const struct sc_re
 
 // An agent could not have an input of this flight: look which are really gone.
 void heal_begin(struct sc_core *core, struct flight *flight);
-void heal_presence(struct sc_core *core, struct flight *flight, const struct sc_event *event);
+void heal_presence(struct sc_core *core, struct flight *flight, const struct request *request,
+                   const struct sc_event *event);
 
 // ---- agent.c: agents, attempts, placement
 

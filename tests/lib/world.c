@@ -37,6 +37,7 @@ void world_init(struct world *world)
     sc_arena_init(&world->arena);
     sc_buf_init(&world->transcript, 0);
     world->packages = "numpy==1.24.2";
+    world->gone_rc = SC_NOT_FOUND;
     world->config = (struct sc_core_config){
         .seed = 7,
         .coordinator = sc_slice_str("c1"),
@@ -147,7 +148,7 @@ static void presence(struct world *world, const struct sc_effect *effect)
     for (uint32_t i = 0; i < effect->u.presence.count; i++)
         for (uint32_t k = 0; k < world->gone.count; k++)
             if (sc_digest_eq(&world->gone.items[k], &effect->u.presence.items[i].digest))
-                rets[i] = SC_NOT_FOUND;
+                rets[i] = world->gone_rc;
     say(world, "look for %u objects", effect->u.presence.count);
     struct sc_event event = {.kind = SC_EVENT_PRESENCE, .req = effect->req};
     event.u.presence.rets = rets;

@@ -52,7 +52,8 @@ struct world {
     bool hold_look_ups;      // LOOK_UP is not answered until then
     struct sc_event held[64];
     uint32_t held_count;
-    SC_LIST(struct sc_digest, gone); // digests of objects that PRESENCE finds absent
+    SC_LIST(struct sc_digest, gone); // digests of objects
+    enum sc_rc gone_rc;              // what PRESENCE tells of them
     enum sc_end_state last_state;
 };
 

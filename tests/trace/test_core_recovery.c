@@ -231,6 +231,124 @@ static void test_healing_goes_as_far_up_as_needed(void **state)
     assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
 }
 
+// Labels sort as texts, "n=10" before "n=9"; instances are in the order of the document.
+static void test_healing_finds_the_instance_whose_output_is_gone(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  part: {command: [p, \"${matrix.n}\"], matrix: {n: [9, 10]}, outputs: {x: x.txt}}\n"
+                 "  all: {command: [q, \"${inputs.x}\"], inputs: {x: part.x}, outputs: {y: y.txt}}\n",
+                 NULL);
+    world_report(&w, "part[n=9]", "nine");
+    world_report(&w, "part[n=10]", "ten");
+    world_lose(&w, "nine");
+    world_said(&w);
+    world_fail(&w, "all", SC_OUTCOME_INPUT_LOST);
+    assert_string_equal(world_said(&w), "look for 2 objects\n"
+                                        "void objects-lost\n"
+                                        "0: note 1 lost result needed by all: made again\n"
+                                        "0: part[n=9] miss objects-lost\n"
+                                        "assign part[n=9] #1 to a1 with force\n");
+}
+
+static void test_healing_makes_all_that_is_gone_again_and_nothing_else(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 5);
+    world_submit(
+        &w,
+        "stepcache: 1\nname: demo\nsteps:\n"
+        "  part: {command: [p, \"${matrix.n}\"], matrix: {n: [a, b, c, d, e]}, outputs: {x: x.txt}}\n"
+        "  all: {command: [q, \"${inputs.x}\"], inputs: {x: part.x}, outputs: {y: y.txt}}\n",
+        NULL);
+    static const char *const names[] = {"part[n=a]", "part[n=b]", "part[n=c]", "part[n=d]", "part[n=e]"};
+    for (size_t i = 0; i < SC_COUNT(names); i++)
+        world_report(&w, names[i], names[i]);
+    world_lose(&w, names[0]);
+    world_lose(&w, names[1]);
+    world_lose(&w, names[3]);
+    world_lose(&w, names[4]);
+    world_fail(&w, "all", SC_OUTCOME_INPUT_LOST);
+    for (size_t i = 0; i < SC_COUNT(names); i++) {
+        SC_AUTO_FREE char *line = sc_asprintf("0: %s miss objects-lost", names[i]);
+        assert_true(world_says(&w, line) == (i != 2));
+    }
+}
+
+static const char with_one[] =
+    "stepcache: 1\nname: demo\nsteps:\n"
+    "  side: {command: [s], outputs: {x: x.txt}}\n"
+    "  b: {command: [make-b], outputs: {y: y.txt}}\n"
+    "  c: {command: [make-c, \"${inputs.y}\"], inputs: {a: side.x, y: b.y}, key: {ignore: [inputs.a]},"
+    " outputs: {z: z.txt}}\n";
+static const char with_two[] =
+    "stepcache: 1\nname: demo\nsteps:\n"
+    "  side: {command: [s, \"${matrix.n}\"], matrix: {n: [1, 2]}, outputs: {x: x.txt}}\n"
+    "  b: {command: [make-b], outputs: {y: y.txt}}\n"
+    "  c: {command: [make-c, \"${inputs.y}\"], inputs: {a: side.x, y: b.y}, key: {ignore: [inputs.a]},"
+    " outputs: {z: z.txt}}\n";
+
+static void test_a_joiner_of_another_plan_heals_what_it_lost_itself(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 4);
+    world_submit(&w, with_one, NULL);
+    world_report(&w, "b", "two");
+    world_report(&w, "side", "one");
+    world_submit(&w, with_two, NULL);
+    world_report(&w, "side[n=1]", "s1");
+    world_report(&w, "side[n=2]", "s2");
+    assert_true(world_says(&w, "1: c join in-flight"));
+    world_lose(&w, "two");
+    world_said(&w);
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    assert_string_equal(world_said(&w), "look for 2 objects\n"
+                                        "void objects-lost\n"
+                                        "0: note 1 lost result needed by c: made again\n"
+                                        "void objects-lost\n"
+                                        "1: note 1 lost result needed by c: made again\n"
+                                        "0: b miss objects-lost\n"
+                                        "assign b #1 to a1 with force\n"
+                                        "1: b join in-flight\n");
+}
+
+static void test_a_loss_that_the_store_can_not_confirm_heals_nothing(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_lose(&w, "one");
+    w.gone_rc = SC_IO;
+    world_said(&w);
+    world_fail(&w, "b", SC_OUTCOME_INPUT_LOST);
+    assert_string_equal(world_said(&w), "look for 1 objects\n"
+                                        "0: b miss never-seen\n"
+                                        "assign b #1 to a1\n");
+}
+
+static void test_a_lost_input_whose_producer_has_failed_meanwhile_skips_the_step(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  b: {command: [b], outputs: {y: y.txt}}\n"
+                 "  c: {command: [c], inputs: {y: b.y}, outputs: {z: z.txt}}\n"
+                 "  d: {command: [d], inputs: {y: b.y}, outputs: {z: z.txt}}\n",
+                 NULL);
+    world_report(&w, "b", "two");
+    world_lose(&w, "two");
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    world_fail(&w, "b", SC_OUTCOME_EXIT);
+    world_fail(&w, "d", SC_OUTCOME_INPUT_LOST);
+    assert_true(world_says(&w, "0: c skipped upstream-failed"));
+    assert_true(world_says(&w, "0: d skipped upstream-failed"));
+    assert_true(world_says(&w, "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 2 skipped"));
+}
+
 static void test_healing_is_bounded(void **state)
 {
     WORLD;
@@ -351,6 +469,11 @@ int main(void)
         cmocka_unit_test(test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason),
         cmocka_unit_test(test_an_input_lost_in_mid_run_has_its_producer_run_again),
         cmocka_unit_test(test_healing_goes_as_far_up_as_needed),
+        cmocka_unit_test(test_healing_finds_the_instance_whose_output_is_gone),
+        cmocka_unit_test(test_healing_makes_all_that_is_gone_again_and_nothing_else),
+        cmocka_unit_test(test_a_joiner_of_another_plan_heals_what_it_lost_itself),
+        cmocka_unit_test(test_a_loss_that_the_store_can_not_confirm_heals_nothing),
+        cmocka_unit_test(test_a_lost_input_whose_producer_has_failed_meanwhile_skips_the_step),
         cmocka_unit_test(test_healing_is_bounded),
         cmocka_unit_test(test_equal_steps_of_a_healing_run_and_another_share_the_flight),
         cmocka_unit_test(test_a_class_in_a_hello_never_serves_a_run_that_can_ask),
