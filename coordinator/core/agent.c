@@ -51,10 +51,14 @@ struct agent *agent_by_name(struct sc_core *core, struct sc_slice name)
     return NULL;
 }
 
-struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name)
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
+                            const struct sc_plan_step *plan_step)
 {
     struct attempt *attempt = sc_calloc(1, sizeof *attempt);
     attempt->id = id;
+    attempt->cpus_milli = plan_step->cpus_milli;
+    attempt->gpus = plan_step->gpus;
+    attempt->memory_bytes = plan_step->memory_bytes;
     sc_arena_init(&attempt->arena);
     attempt->agent_name = sc_arena_copy(&attempt->arena, agent_name);
     HASH_ADD(hh, core->attempts, id, sizeof attempt->id, attempt);
@@ -314,21 +318,27 @@ bool agent_is_saturated(const struct agent *agent)
     return agent && agent->used_cpus_milli > agent->cpus_milli;
 }
 
+// An agent that came back smaller may have more in use than it has.
+static bool is_free(uint64_t wanted, uint64_t used, uint64_t all)
+{
+    return used <= all && wanted <= all - used;
+}
+
 static bool fits_now(const struct agent *agent, const struct sc_plan_step *step)
 {
-    return step->cpus_milli <= room_milli(agent) && step->gpus <= agent->gpus - agent->used_gpus &&
-           (agent->memory_bytes == 0 || step->memory_bytes <= agent->memory_bytes - agent->used_memory_bytes);
+    return step->cpus_milli <= room_milli(agent) && is_free(step->gpus, agent->used_gpus, agent->gpus) &&
+           (agent->memory_bytes == 0 ||
+            is_free(step->memory_bytes, agent->used_memory_bytes, agent->memory_bytes));
 }
 
 static void grant(struct sc_core *core, struct flight *flight, struct agent *agent)
 {
     struct step *owner = flight->waiters;
-    const struct sc_plan_step *plan_step = step_plan(owner);
     flight->tries++;
     struct sc_fact fact = {
         .kind = SC_FACT_GRANT,
         .attempt = core->last_seq + 1,
-        .run = flight->made_by_run,
+        .run = owner->run->id,
         .group = owner->group,
         .instance = owner->instance,
         .key = flight->key,
@@ -336,10 +346,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
         .number = flight->tries,
     };
     uint64_t seq = core_journal(core, &fact, agent_is_saturated(agent));
-    struct attempt *attempt = attempt_new(core, seq, agent->name);
-    attempt->cpus_milli = plan_step->cpus_milli;
-    attempt->gpus = plan_step->gpus;
-    attempt->memory_bytes = plan_step->memory_bytes;
+    struct attempt *attempt = attempt_new(core, seq, agent->name, step_plan(owner));
     attempt->number = flight->tries;
     attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
     attempt->flight = flight;

@@ -504,13 +504,17 @@ void sc_core_check(const struct sc_core *core)
         check_run(run);
     const struct agent *agent;
     DL_FOREACH (core->agents, agent) {
-        uint32_t cpus = 0, count = 0;
+        uint32_t cpus = 0, gpus = 0, count = 0;
+        uint64_t memory = 0;
         const struct attempt *attempt;
         DL_FOREACH (agent->attempts, attempt) {
             cpus += attempt->cpus_milli;
+            gpus += attempt->gpus;
+            memory += attempt->memory_bytes;
             count++;
         }
         SC_ASSERT(cpus == agent->used_cpus_milli && count == agent->attempt_count);
+        SC_ASSERT(gpus == agent->used_gpus && memory == agent->used_memory_bytes);
     }
     const struct flight *flight;
     DL_FOREACH (core->flights, flight) {

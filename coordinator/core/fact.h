@@ -18,6 +18,7 @@ enum sc_fact_kind {
     SC_FACT_KINDS,
 };
 
+// `run`, `group` and `instance` are those of one step: of a flight, the step that owns it then.
 struct sc_fact {
     enum sc_fact_kind kind;
     struct sc_slice run;

@@ -527,7 +527,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         .kind = SC_FACT_REPORT,
         .attempt = attempt->id,
         .key = flight->key,
-        .run = flight->made_by_run,
+        .run = owner ? owner->run->id : flight->made_by_run,
         .agent = attempt->agent_name,
         .number = flight->tries,
         .result = *result,

@@ -7,21 +7,23 @@
 static struct flight *restored_flight(struct sc_core *core, const struct sc_fact *fact)
 {
     struct flight *flight = flight_find(core, &fact->key);
-    if (flight)
-        return flight;
-    flight = flight_new(core, &fact->key);
-    flight->state = FLIGHT_QUEUED;
-    flight->restored = true;
-    flight->made_by_run = sc_arena_copy(&flight->arena, fact->run);
+    if (!flight) {
+        flight = flight_new(core, &fact->key);
+        flight->state = FLIGHT_QUEUED;
+        flight->restored = true;
+    }
+    flight->made_by_run = sc_arena_copy(&flight->arena, fact->run); // whoever owned it last
     return flight;
 }
 
 static void restore_grant(struct sc_core *core, const struct sc_fact *fact)
 {
-    if (!run_find(core, fact->run))
+    const struct run *run = run_find(core, fact->run);
+    if (!run || fact->group >= run->plan->plan->steps.count)
         return;
     struct flight *flight = restored_flight(core, fact);
-    struct attempt *attempt = attempt_new(core, fact->attempt, fact->agent);
+    struct attempt *attempt =
+        attempt_new(core, fact->attempt, fact->agent, &run->plan->plan->steps.items[fact->group]);
     attempt->state = ATTEMPT_LIVE;
     attempt->number = flight->tries = fact->number;
     attempt->flight = flight;

@@ -486,7 +486,9 @@ void agent_place(struct sc_core *core); // gives queued flights to agents
 void agent_flush(struct sc_core *core); // sends this turn's assignments
 void agent_deadlines(struct sc_core *core);
 struct attempt *attempt_find(struct sc_core *core, uint64_t id);
-struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name);
+// Takes of an agent what the step asks for.
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
+                            const struct sc_plan_step *plan_step);
 void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to);
 void attempt_release(struct sc_core *core,
                      struct attempt *attempt); // its slot is free; the attempt is forgotten

@@ -401,6 +401,7 @@ void world_agent_holding(struct world *world, const char *name, uint32_t cpus, c
     struct sc_msg_hello hello = {.agent = sc_slice_str(name),
                                  .incarnation = world->agent_count,
                                  .cpus_milli = cpus * 1000,
+                                 .gpus = world->gpus,
                                  .memory_bytes = UINT64_C(8) << 30};
     hello.path = sc_slice_str("/usr/bin:/bin");
     struct sc_class class_ = {.path = hello.path};

@@ -42,6 +42,7 @@ struct world {
     uint32_t plan_count;
     char agents[8][32]; // the agent of connection i + 1
     uint32_t agent_count;
+    uint32_t gpus;            // of agents that say hello from now on; each has 8 GiB of memory
     struct sc_slice runs[16]; // ids in order of their start
     uint32_t run_count;
     const char *packages;    // of the agents' environment

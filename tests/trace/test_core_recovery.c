@@ -84,6 +84,98 @@ static void test_what_runs_is_adopted_after_a_restart(void **state)
     assert_true(world_says(&w, "assign b #1 to a1"));
 }
 
+static void test_what_is_adopted_takes_its_share_of_the_agent(void **state)
+{
+    static const char *const resources[] = {"gpus: 1", "memory: 5GiB"};
+    for (size_t i = 0; i < SC_COUNT(resources); i++) {
+        WORLD;
+        w.gpus = 1;
+        SC_AUTO_FREE char *document =
+            sc_asprintf("stepcache: 1\nname: demo\ndefaults: {resources: {%s}}\nsteps:\n"
+                        "  a: {command: [x], outputs: {x: x.txt}}\n"
+                        "  b: {command: [y], outputs: {y: y.txt}}\n",
+                        resources[i]);
+        world_agent(&w, "a1", 2);
+        world_submit(&w, document, NULL);
+        uint64_t held = world_attempt(&w, "a")->id;
+        world_restart(&w);
+        world_agent_holding(&w, "a1", 2, &held, 1);
+        assert_int_equal(world_open_attempts(&w), 1); // b waits, as it did before
+        world_report(&w, "a", "one");
+        assert_true(world_says(&w, "assign b #1 to a1"));
+    }
+}
+
+static void add_used_cpus(void *context, const struct sc_core_agent_view *agent)
+{
+    *(uint32_t *)context += agent->used_cpus_milli;
+}
+
+// Resources are in no key: equal steps may ask for different ones.
+static void test_a_joiner_that_owns_the_flight_is_charged_by_its_own_plan_after_a_restart(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 0); // no room: all wait
+    world_submit(&w, "stepcache: 1\nname: one\nsteps: {a: {command: [x], outputs: {x: x.txt}}}\n", NULL);
+    world_submit(&w,
+                 "stepcache: 1\nname: two\nsteps:\n"
+                 "  before: {command: [y], outputs: {x: x.txt}}\n"
+                 "  a: {command: [x], resources: {cpus: 3}, outputs: {x: x.txt}}\n",
+                 NULL);
+    assert_true(world_says(&w, "1: a join in-flight"));
+    world_cancel(&w, 0);
+    world_agent(&w, "a1", 4);
+    uint64_t held[] = {world_attempt(&w, "a")->id, world_attempt(&w, "before")->id};
+    world_restart(&w);
+    world_agent_holding(&w, "a1", 4, held, 2);
+    assert_true(world_says(&w, "welcome a1: keep 2, drop 0"));
+    uint32_t used = 0;
+    sc_core_agents(w.core, add_used_cpus, &used);
+    assert_int_equal(used, 4000);
+}
+
+static void test_a_report_to_a_joiner_that_owns_the_flight_is_kept_over_a_restart(void **state)
+{
+    static const char one[] = "stepcache: 1\nname: one\nsteps: {a: {command: [x], outputs: {x: x.txt}}}\n";
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, one, NULL);
+    world_submit(&w, one, NULL);
+    world_cancel(&w, 0);
+    w.hold_records = true; // the record is not written when the process dies
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "1: a done"));
+    w.held_count = 0;
+    w.hold_records = false;
+    w.records.count = 0;
+    world_restart(&w);
+    world_agent(&w, "a1", 2);
+    assert_int_equal(world_open_attempts(&w), 0);
+    assert_true(world_says(&w, "1: run done: 0 hits, 1 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_an_agent_that_comes_back_smaller_gets_nothing_more(void **state)
+{
+    WORLD;
+    w.gpus = 2;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\ndefaults: {resources: {gpus: 1}}\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}}\n"
+                 "  b: {command: [y], outputs: {y: y.txt}}\n"
+                 "  c: {command: [z], outputs: {z: z.txt}}\n",
+                 NULL);
+    assert_int_equal(world_open_attempts(&w), 2);
+    uint64_t held[] = {world_attempt(&w, "a")->id, world_attempt(&w, "b")->id};
+    w.gpus = 1;
+    world_agent_holding(&w, "a1", 2, held, 2);
+    assert_int_equal(world_open_attempts(&w), 2);
+    world_report(&w, "a", "one");
+    assert_int_equal(world_open_attempts(&w), 1);
+    world_report(&w, "b", "two");
+    assert_int_equal(world_open_attempts(&w), 1);
+}
+
 static void test_a_report_before_the_step_has_come_so_far_again_is_kept(void **state)
 {
     WORLD;
@@ -461,6 +553,10 @@ int main(void)
         cmocka_unit_test(test_a_report_under_a_stale_lease_changes_nothing),
         cmocka_unit_test(test_a_hello_without_an_attempt_loses_it_and_frees_its_slot),
         cmocka_unit_test(test_what_runs_is_adopted_after_a_restart),
+        cmocka_unit_test(test_what_is_adopted_takes_its_share_of_the_agent),
+        cmocka_unit_test(test_a_joiner_that_owns_the_flight_is_charged_by_its_own_plan_after_a_restart),
+        cmocka_unit_test(test_a_report_to_a_joiner_that_owns_the_flight_is_kept_over_a_restart),
+        cmocka_unit_test(test_an_agent_that_comes_back_smaller_gets_nothing_more),
         cmocka_unit_test(test_a_report_before_the_step_has_come_so_far_again_is_kept),
         cmocka_unit_test(test_a_restart_repeats_nothing_that_was_reported),
         cmocka_unit_test(test_a_failure_stays_a_failure_after_a_restart),
