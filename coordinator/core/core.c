@@ -7,21 +7,6 @@
 
 enum { EFFECTS_KEPT_BYTES = 4 << 20 }; // of the effects' memory, from one turn to the next
 
-struct sc_core *sc_core_new(const struct sc_core_config *config)
-{
-    struct sc_core *core = sc_calloc(1, sizeof *core);
-    sc_arena_init(&core->arena);
-    sc_arena_init(&core->effects.arena);
-    sc_random_init(&core->random, config->seed);
-    core->next_req =
-        sc_random_next(&core->random) >> 16; // answers to an earlier life's questions fit none of this one's
-    sc_key_init(&core->key);
-    core->config = *config;
-    core->config.coordinator = sc_arena_copy(&core->arena, config->coordinator);
-    core->config.domain = sc_arena_copy(&core->arena, config->domain);
-    return core;
-}
-
 static void free_ended(struct sc_core *core)
 {
     struct run *run, *next;
@@ -31,56 +16,6 @@ static void free_ended(struct sc_core *core)
         free(run);
     }
     core->ended = NULL;
-}
-
-void sc_core_free(struct sc_core *core)
-{
-    if (!core)
-        return;
-    struct flight *flight, *fnext;
-    DL_FOREACH_SAFE (core->flights, flight, fnext) {
-        if (flight->attempt)
-            flight->attempt->flight = NULL;
-        flight->attempt = NULL;
-        flight->waiters = NULL;
-        flight_free(core, flight);
-    }
-    struct run *run, *rnext;
-    DL_FOREACH_SAFE (core->runs, run, rnext)
-        run_free(core, run);
-    free_ended(core);
-    struct attempt *attempt, *anext;
-    HASH_ITER (hh, core->attempts, attempt, anext) {
-        attempt->flight = NULL;
-        attempt_release(core, attempt);
-    }
-    struct agent *agent, *gnext;
-    DL_FOREACH_SAFE (core->agents, agent, gnext) {
-        sc_arena_done(&agent->arena);
-        free(agent);
-    }
-    struct environment *environment, *enext;
-    HASH_ITER (hh, core->environments, environment, enext) {
-        HASH_DEL(core->environments, environment);
-        sc_arena_done(&environment->arena);
-        free(environment);
-    }
-    struct need *need, *nnext;
-    HASH_ITER (hh, core->needs, need, nnext) {
-        HASH_DEL(core->needs, need);
-        free(need);
-    }
-    struct request *request, *qnext;
-    HASH_ITER (hh, core->requests, request, qnext) {
-        HASH_DEL(core->requests, request);
-        core_free_request(request);
-    }
-    free(core->look_queue);
-    free(core->effects.items);
-    sc_key_done(&core->key);
-    sc_arena_done(&core->effects.arena);
-    sc_arena_done(&core->arena);
-    free(core);
 }
 
 static void watch_event(struct sc_core *core, const struct sc_event *event)
@@ -93,6 +28,18 @@ static void watch_event(struct sc_core *core, const struct sc_event *event)
     }
     watch_add(core, run, event->client, event->client_req, event->u.watch->logs,
               event->u.watch->own && run->options.attached, false);
+}
+
+static void unwatch_event(struct sc_core *core, const struct sc_event *event)
+{
+    struct run *run = run_find(core, event->u.run);
+    if (run)
+        watch_unwatch(core, run, event->client);
+}
+
+static void client_gone_event(struct sc_core *core, const struct sc_event *event)
+{
+    watch_client_gone(core, event->client);
 }
 
 static void cancel_event(struct sc_core *core, const struct sc_event *event)
@@ -289,8 +236,28 @@ static void answered(struct sc_core *core, const struct sc_event *event)
     core_free_request(request);
 }
 
-static void deadlines(struct sc_core *core)
+static void probed_event(struct sc_core *core, const struct sc_event *event)
 {
+    struct sc_event probed = *event;
+    probed.req = event->u.probed->probe;
+    answered(core, &probed);
+}
+
+static void journaled_event(struct sc_core *core, const struct sc_event *event)
+{
+    core->durable_seq = event->u.journaled_seq;
+}
+
+// What goes on is what every event is followed by.
+static void continue_event(struct sc_core *core, const struct sc_event *event)
+{
+    (void)core;
+    (void)event;
+}
+
+static void deadline_event(struct sc_core *core, const struct sc_event *event)
+{
+    (void)event;
     flight_deadlines(core);
     agent_deadlines(core);
     struct run *run, *next;
@@ -315,85 +282,101 @@ static void store_trouble(struct sc_core *core, const struct sc_event *event)
     }
 }
 
-static void dispatch(struct sc_core *core, const struct sc_event *event)
+// Each event's handler.
+static void (*const handlers[SC_EVENT_KINDS])(struct sc_core *core, const struct sc_event *event) = {
+    [SC_EVENT_SUBMIT] = run_submit,
+    [SC_EVENT_PLAN_LOADED] = answered,
+    [SC_EVENT_CANCEL] = cancel_event,
+    [SC_EVENT_WATCH] = watch_event,
+    [SC_EVENT_UNWATCH] = unwatch_event,
+    [SC_EVENT_CLIENT_GONE] = client_gone_event,
+    [SC_EVENT_HELLO] = agent_hello,
+    [SC_EVENT_RENEW] = agent_renew,
+    [SC_EVENT_AGENT_GONE] = agent_gone,
+    [SC_EVENT_ACCEPTED] = accepted_event,
+    [SC_EVENT_REJECTED] = rejected_event,
+    [SC_EVENT_PROGRESS] = progress_event,
+    [SC_EVENT_LOG] = log_event,
+    [SC_EVENT_REPORTED] = reported_event,
+    [SC_EVENT_ENDED] = ended_event,
+    [SC_EVENT_PROBED] = probed_event,
+    [SC_EVENT_LOOKED_UP] = answered,
+    [SC_EVENT_PRESENCE] = answered,
+    [SC_EVENT_RECORDED] = answered,
+    [SC_EVENT_CLOSED_OUT] = answered,
+    [SC_EVENT_STORE_TROUBLE] = store_trouble,
+    [SC_EVENT_JOURNALED] = journaled_event,
+    [SC_EVENT_DEADLINE] = deadline_event,
+    [SC_EVENT_CONTINUE] = continue_event,
+    [SC_EVENT_RESTORE_ROW] = restore_row,
+    [SC_EVENT_RESTORE_END] = restore_end,
+};
+
+struct sc_core *sc_core_new(const struct sc_core_config *config)
 {
-    struct sc_event probed;
-    switch (event->kind) {
-    case SC_EVENT_SUBMIT:
-        run_submit(core, event);
+    for (uint32_t i = 0; i < SC_EVENT_KINDS; i++)
+        SC_ASSERT(handlers[i]); // a kind without one does not live through any test
+    struct sc_core *core = sc_calloc(1, sizeof *core);
+    sc_arena_init(&core->arena);
+    sc_arena_init(&core->effects.arena);
+    sc_random_init(&core->random, config->seed);
+    core->next_req =
+        sc_random_next(&core->random) >> 16; // answers to an earlier life's questions fit none of this one's
+    sc_key_init(&core->key);
+    core->config = *config;
+    core->config.coordinator = sc_arena_copy(&core->arena, config->coordinator);
+    core->config.domain = sc_arena_copy(&core->arena, config->domain);
+    return core;
+}
+
+void sc_core_free(struct sc_core *core)
+{
+    if (!core)
         return;
-    case SC_EVENT_CANCEL:
-        cancel_event(core, event);
-        return;
-    case SC_EVENT_WATCH:
-        watch_event(core, event);
-        return;
-    case SC_EVENT_UNWATCH: {
-        struct run *run = run_find(core, event->u.run);
-        if (run)
-            watch_unwatch(core, run, event->client);
-        return;
+    struct flight *flight, *fnext;
+    DL_FOREACH_SAFE (core->flights, flight, fnext) {
+        if (flight->attempt)
+            flight->attempt->flight = NULL;
+        flight->attempt = NULL;
+        flight->waiters = NULL;
+        flight_free(core, flight);
     }
-    case SC_EVENT_CLIENT_GONE:
-        watch_client_gone(core, event->client);
-        return;
-    case SC_EVENT_HELLO:
-        agent_hello(core, event);
-        return;
-    case SC_EVENT_RENEW:
-        agent_renew(core, event);
-        return;
-    case SC_EVENT_AGENT_GONE:
-        agent_gone(core, event);
-        return;
-    case SC_EVENT_ACCEPTED:
-        accepted_event(core, event);
-        return;
-    case SC_EVENT_REJECTED:
-        rejected_event(core, event);
-        return;
-    case SC_EVENT_PROGRESS:
-        progress_event(core, event);
-        return;
-    case SC_EVENT_LOG:
-        log_event(core, event);
-        return;
-    case SC_EVENT_REPORTED:
-        reported_event(core, event);
-        return;
-    case SC_EVENT_ENDED:
-        ended_event(core, event);
-        return;
-    case SC_EVENT_PROBED:
-        probed = *event;
-        probed.req = event->u.probed->probe;
-        answered(core, &probed);
-        return;
-    case SC_EVENT_PLAN_LOADED:
-    case SC_EVENT_LOOKED_UP:
-    case SC_EVENT_PRESENCE:
-    case SC_EVENT_RECORDED:
-    case SC_EVENT_CLOSED_OUT:
-        answered(core, event);
-        return;
-    case SC_EVENT_STORE_TROUBLE:
-        store_trouble(core, event);
-        return;
-    case SC_EVENT_JOURNALED:
-        core->durable_seq = event->u.journaled_seq;
-        return;
-    case SC_EVENT_DEADLINE:
-        deadlines(core);
-        return;
-    case SC_EVENT_CONTINUE:
-        return;
-    case SC_EVENT_RESTORE_ROW:
-        restore_row(core, event);
-        return;
-    case SC_EVENT_RESTORE_END:
-        restore_end(core, event);
-        return;
+    struct run *run, *rnext;
+    DL_FOREACH_SAFE (core->runs, run, rnext)
+        run_free(core, run);
+    free_ended(core);
+    struct attempt *attempt, *anext;
+    HASH_ITER (hh, core->attempts, attempt, anext) {
+        attempt->flight = NULL;
+        attempt_release(core, attempt);
     }
+    struct agent *agent, *gnext;
+    DL_FOREACH_SAFE (core->agents, agent, gnext) {
+        sc_arena_done(&agent->arena);
+        free(agent);
+    }
+    struct environment *environment, *enext;
+    HASH_ITER (hh, core->environments, environment, enext) {
+        HASH_DEL(core->environments, environment);
+        sc_arena_done(&environment->arena);
+        free(environment);
+    }
+    struct need *need, *nnext;
+    HASH_ITER (hh, core->needs, need, nnext) {
+        HASH_DEL(core->needs, need);
+        free(need);
+    }
+    struct request *request, *qnext;
+    HASH_ITER (hh, core->requests, request, qnext) {
+        HASH_DEL(core->requests, request);
+        core_free_request(request);
+    }
+    free(core->look_queue);
+    free(core->effects.items);
+    sc_key_done(&core->key);
+    sc_arena_done(&core->effects.arena);
+    sc_arena_done(&core->arena);
+    free(core);
 }
 
 bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_effects **ret_effects)
@@ -406,7 +389,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
         sc_arena_done(&core->effects.arena);
     sc_arena_reset(&core->effects.arena);
     free_ended(core);
-    dispatch(core, event);
+    handlers[event->kind](core, event);
     struct run *run;
     DL_FOREACH (core->runs, run)
         watch_go_on(core, run);

@@ -57,6 +57,7 @@ enum sc_event_kind {
     SC_EVENT_CONTINUE,
     SC_EVENT_RESTORE_ROW,
     SC_EVENT_RESTORE_END,
+    SC_EVENT_KINDS
 };
 
 // A plan with its memory. Made by the shell (store thread); the core takes it over and frees it when no run or flight needs it.
