@@ -11,7 +11,6 @@ static void say_hello_first(struct sc_loop *loop, const struct sc_peer_id *from,
                                                .message = SC_SLICE_LIT("this connection is not known here"),
                                                .hint = SC_SLICE_LIT("say hello"),
                                                .rc = (uint32_t)-SC_CLOSED};
-    loop->sent = true;
     if (sc_bus_send(loop->agents_bus, from, &message, &ignored) != SC_OK)
         sc_log(SC_LOG_DEBUG, "part=bus ignoring: %s", ignored.message);
 }
@@ -127,20 +126,6 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
         sc_log(SC_LOG_INFO, "part=bus agent=" SC_SLICE_FMT " says hello",
                SC_SLICE_ARG(message->body.hello.agent));
     sc_loop_feed(loop, &event);
-}
-
-void sc_loop_send_agent(struct sc_loop *loop, uint64_t number, const struct sc_message *message)
-{
-    struct sc_error err = SC_ERROR_INIT;
-    struct sc_peer *agent = sc_peers_by_number(&loop->agents, number);
-    if (!agent)
-        return; // the core is told that it is gone
-    loop->sent = true;
-    enum sc_rc rc = sc_bus_send(loop->agents_bus, &agent->id, message, &err);
-    if (rc == SC_OK)
-        return;
-    sc_log(SC_LOG_INFO, "part=bus an agent is given up: %s", err.message);
-    sc_peers_mark_gone(&loop->agents, agent);
 }
 
 void sc_loop_agents_gone(struct sc_loop *loop)

@@ -192,7 +192,6 @@ static bool drain(struct sc_loop *loop)
 {
     if (loop->lanes.bytes > HELD_BYTES_MOST)
         return true;
-    loop->sent = false;
     bool all = drain_bus(loop, loop->agents_bus, SC_LIMIT_MESSAGE_AGENT_BYTES, sc_loop_agent_message);
     all = drain_bus(loop, loop->clients_bus, SC_LIMIT_MESSAGE_USER_BYTES, sc_loop_client_message) && all;
     return all;

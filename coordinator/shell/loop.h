@@ -26,7 +26,14 @@ struct sc_loop_batch { // events for one request of one client, on their way int
     struct sc_arena arena;
 };
 
-struct sc_loop_follow; // follows.c
+struct sc_loop_follow { // a client that gets the log of a step that has not ended
+    struct sc_loop_follow *next;
+    uint64_t client, client_req;
+    bool follow, ended, any; // to the step's end; its end was told; something came
+    int64_t began_ms, heard_ms;
+    struct sc_job *job; // the query: asked again when the step ended before any of its log came
+};
+
 struct sc_loop {
     struct sc_config config;
     struct sc_core *core;
@@ -58,7 +65,6 @@ struct sc_loop {
     // while a watch is handled: whether the core knew the run
     const struct sc_event *watching;
     bool watch_missed;
-    bool sent; // since the buses were read last
     bool had_client, leaving, stopping;
     bool store_trouble; // the store refuses
     int64_t started_ms;
@@ -72,35 +78,18 @@ SC_MUST_USE enum sc_rc sc_loop_run(struct sc_loop *loop, struct sc_error *err);
 void sc_loop_init(struct sc_loop *loop, const struct sc_config *config);
 void sc_loop_done(struct sc_loop *loop);
 
-// ---- between the loop's files
-
-// effects.c: gives an event to the core and carries out what it wants, until it has no more to do.
-void sc_loop_feed(struct sc_loop *loop, struct sc_event *event);
-void sc_loop_release(struct sc_loop *loop); // what the journal is durable for
-void sc_loop_flush_events(struct sc_loop *loop);
-void sc_loop_flush_events_of(struct sc_loop *loop, uint64_t client);
-void sc_loop_post(struct sc_loop *loop, struct sc_job *job); // to the worker whose job it is
-
-// answers.c
-void sc_loop_answers(struct sc_loop *loop);
-
-// clients.c
-void sc_loop_client_message(struct sc_loop *loop, const struct sc_peer_id *from,
-                            const struct sc_message *message);
-void sc_loop_query_answered(struct sc_loop *loop, struct sc_job *job); // takes the job over
-void sc_loop_voided(struct sc_loop *loop, const struct sc_job *job);
-bool sc_loop_send_client(struct sc_loop *loop, uint64_t client, const struct sc_message *message);
-void sc_loop_send_error(struct sc_loop *loop, uint64_t client, uint64_t client_req, enum sc_rc rc,
-                        const struct sc_error *err);
-void sc_loop_send_done(struct sc_loop *loop, uint64_t client, uint64_t client_req);
-void sc_loop_clients_gone(struct sc_loop *loop);
+// ---- between the loop's files, from the ground up: each calls those above it here, never one below
 
 // follows.c
-void sc_loop_follow(struct sc_loop *loop, struct sc_job *job); // takes the job over
+struct sc_loop_follow *sc_loop_follow_add(struct sc_loop *loop, struct sc_job *job); // takes the job over
+void sc_loop_follow_free(struct sc_loop_follow *follow);
+// Whether the event is for whom it goes to: of a watch that is a follow only the log of its step is.
 bool sc_loop_follow_wants(struct sc_loop *loop, const struct sc_watching *to,
                           const struct sc_event_body *event);
-void sc_loop_follow_done(struct sc_loop *loop, uint64_t client, uint64_t client_req);
-void sc_loop_follows_tick(struct sc_loop *loop);
+void sc_loop_follow_done(struct sc_loop *loop, uint64_t client,
+                         uint64_t client_req); // the core ended the watch
+// One that is over, taken out: the caller's. NULL when there is none.
+struct sc_loop_follow *sc_loop_follow_take_over(struct sc_loop *loop);
 void sc_loop_follows_done(struct sc_loop *loop);
 
 // tethers.c
@@ -108,9 +97,36 @@ void sc_loop_accept(struct sc_loop *loop);
 void sc_loop_tether_ready(struct sc_loop *loop, uint32_t index);
 void sc_loop_sweep_tethers(struct sc_loop *loop);
 
+// outbox.c
+void sc_loop_post(struct sc_loop *loop, struct sc_job *job); // to the worker whose job it is
+void sc_loop_send_agent(struct sc_loop *loop, uint64_t agent, const struct sc_message *message);
+bool sc_loop_send_client(struct sc_loop *loop, uint64_t client, const struct sc_message *message);
+void sc_loop_send_error(struct sc_loop *loop, uint64_t client, uint64_t client_req, enum sc_rc rc,
+                        const struct sc_error *err);
+void sc_loop_send_done(struct sc_loop *loop, uint64_t client, uint64_t client_req);
+void sc_loop_add_event(struct sc_loop *loop, const struct sc_watching *to, const struct sc_event_body *event);
+void sc_loop_flush_events(struct sc_loop *loop);
+void sc_loop_flush_events_of(struct sc_loop *loop, uint64_t client);
+
+// effects.c: gives an event to the core and carries out what it wants, until it has no more to do.
+void sc_loop_feed(struct sc_loop *loop, struct sc_event *event);
+void sc_loop_release(struct sc_loop *loop); // what the journal is durable for
+
+// requests.c
+void sc_loop_query_answered(struct sc_loop *loop, struct sc_job *job); // takes the job over
+void sc_loop_voided(struct sc_loop *loop, const struct sc_job *job);
+void sc_loop_follows_tick(struct sc_loop *loop);
+
+// clients.c
+void sc_loop_client_message(struct sc_loop *loop, const struct sc_peer_id *from,
+                            const struct sc_message *message);
+void sc_loop_clients_gone(struct sc_loop *loop);
+
 // agents.c
 void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
                            const struct sc_message *message);
-void sc_loop_send_agent(struct sc_loop *loop, uint64_t agent, const struct sc_message *message);
 void sc_loop_agents_gone(struct sc_loop *loop);
 void sc_loop_drain_agents(struct sc_loop *loop);
+
+// answers.c
+void sc_loop_answers(struct sc_loop *loop);
