@@ -1,4 +1,5 @@
-// What the files of the query thread share. Private to coordinator/shell/quer*.c and explain.c.
+// What the files of the query thread share, from the ground up; queries.c, above them all, is the thread and chooses who answers.
+// Private to coordinator/shell/quer*.c and explain.c.
 #pragma once
 
 #include "coordinator/shell/queries.h"
@@ -26,7 +27,7 @@ struct query_run { // a row of runs, resolved; in the job's arena
     struct sc_digest plan;
 };
 
-// ---- queries.c
+// ---- query_send.c
 
 void query_send(struct sc_queries *queries, const struct sc_job *job, const struct sc_message *message);
 // Rows in pages of bounded size; JSON objects. The list is the caller's.
