@@ -7,6 +7,7 @@
 #include "stepctl/say.h"
 #include "stepctl/text.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -47,7 +48,7 @@ static void value(struct sc_buf *out, const char *name, const json_t *v)
     } else if (json_is_integer(v) && has_suffix(name, "_at")) {
         sc_text_time(out, json_integer_value(v));
     } else {
-        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(DBL_DIG));
         sc_text_escape(out, sc_slice_str(text));
         free(text);
     }

@@ -2,6 +2,7 @@
 
 #include "stepctl/say.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,7 +78,8 @@ int64_t sc_row_time(const json_t *row, const char *name)
 void sc_rows_print(const struct sc_rows *rows, struct sc_buf *out)
 {
     for (size_t i = 0; i < json_array_size(rows->items); i++) {
-        char *text = json_dumps(json_array_get(rows->items, i), JSON_COMPACT | JSON_PRESERVE_ORDER);
+        char *text = json_dumps(json_array_get(rows->items, i),
+                                JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(DBL_DIG));
         sc_buf_add_str(out, text);
         sc_buf_add_byte(out, '\n');
         free(text);

@@ -510,6 +510,13 @@ static void run_sums(struct sc_queries *queries, json_t *row)
     sqlite3_finalize(s);
 }
 
+// To a thousandth; 1 where there is nothing yet.
+static json_t *ratio(uint64_t part, uint64_t whole)
+{
+    double thousandths = whole ? (double)part / (double)whole * 1000 + 0.5 : 1000;
+    return json_real((double)(uint64_t)thousandths / 1000);
+}
+
 static enum sc_rc stats(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
 {
     struct counting c = {.queries = queries};
@@ -531,8 +538,7 @@ static enum sc_rc stats(struct sc_queries *queries, struct sc_job *job, struct s
     json_object_set_new(row, "bytes", json_integer((json_int_t)c.bytes));
     json_object_set_new(row, "records", json_integer((json_int_t)c.records));
     json_object_set_new(row, "named_bytes", json_integer((json_int_t)c.named_bytes));
-    json_object_set_new(row, "dedup_ratio",
-                        json_real(c.bytes ? (double)c.named_bytes / (double)c.bytes : 1.0));
+    json_object_set_new(row, "dedup_ratio", ratio(c.named_bytes, c.bytes));
     run_sums(queries, row);
     json_array_append_new(rows, row);
     query_send_rows(queries, job, rows);

@@ -235,6 +235,17 @@ class Commands(lib.Case):
         self.assertIn("2", self.ctl(project, "cache", "stats").out)
         self.ctl(project, "cache", "verify")
 
+    def test_cache_stats_tell_the_ratio_to_a_thousandth(self):
+        big = 'head -c 4000000 /dev/zero > "${outputs.o}"'
+        project = self.project(self.home.doc({"a": {"run": big, "outputs": {"o": "o"}}, "b": {"run": f"true; {big}", "outputs": {"o": "o"}}}))
+        project.run()
+        text, rows = self.ctl(project, "cache", "stats").out, self.ctl(project, "cache", "stats", "--json").out
+        stats = json.loads(rows)
+        # Two equal outputs are one object, beside some small ones. In full, the double next to 1.999 has 17 digits.
+        self.assertEqual(round(stats["named_bytes"] / stats["bytes"], 3), 1.999)
+        self.assertRegex(text, r"dedup_ratio: 1\.999\n")
+        self.assertRegex(rows, r'"dedup_ratio":1\.999[,}]')
+
     def test_cache_commands_on_an_empty_store_are_good(self):
         for op in ("ls", "stats", "verify"):
             self.ctl(None, "cache", op)
