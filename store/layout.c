@@ -10,9 +10,9 @@
 // digest tells: it dies with its process, and the one who wants to remove the entry tries to lock it exclusively.
 // A laid-out folder is checked whole when this handle uses it first (hashed, by the memo), and trusted from then on:
 // it lies read-only, and steps see it through read-only mounts.
+#include "store/layout_cache.h"
 #include "store/object_impl.h"
 
-#include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "store/copy.h"
@@ -23,28 +23,6 @@
 #include <unistd.h>
 
 enum { LINK_TRIES = 8 };
-enum kind { KIND_TREE, KIND_FILE, KIND_EXEC, KIND_COUNT };
-
-struct layout {
-    struct sc_digest digest;
-    enum kind kind;
-    uint32_t pins;
-    bool checked; // in this life, when it was `id`
-    struct sc_file_id id;
-    uint64_t used; // by the handle's own count
-};
-
-struct sc_layouts {
-    struct sc_objects *objects;
-    char *root, *trees, *files;
-    struct sc_scratch scratch;
-    int pins_fd;
-    struct sc_digest_map entries[KIND_COUNT]; // -> struct layout
-    uint64_t uses;
-    // Of all that lies there when it was last counted, and what this handle added since.
-    uint64_t counted_bytes, added_bytes;
-    bool counted;
-};
 
 static enum sc_rc open_layouts(struct sc_objects *objects, struct sc_error *err)
 {
@@ -52,257 +30,7 @@ static enum sc_rc open_layouts(struct sc_objects *objects, struct sc_error *err)
         return SC_OK;
     if (!objects->layout_folder)
         return sc_error_set(err, SC_INVALID, "no folder for inputs is configured");
-    struct sc_layouts *l = sc_calloc(1, sizeof *l);
-    objects->layouts = l;
-    l->objects = objects;
-    l->root = sc_strdup(objects->layout_folder);
-    l->trees = sc_asprintf("%s/trees", l->root);
-    l->files = sc_asprintf("%s/files", l->root);
-    l->scratch.fd = l->pins_fd = -1;
-    SC_AUTO_FREE char *tmp = sc_asprintf("%s/tmp", l->root);
-    SC_AUTO_FREE char *pins = sc_asprintf("%s/pins", l->root);
-    sc_scratch_sweep(tmp);
-    enum sc_rc rc = sc_dir_make(l->trees, 0777, err);
-    if (rc == SC_OK)
-        rc = sc_dir_make(l->files, 0777, err);
-    if (rc == SC_OK)
-        rc = sc_scratch_open(tmp, &l->scratch, err);
-    if (rc == SC_OK) {
-        l->pins_fd = open(pins, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (l->pins_fd < 0)
-            rc = sc_error_errno(err, errno, "open %s", pins);
-    }
-    if (rc != SC_OK) {
-        sc_layouts_free(l);
-        objects->layouts = NULL;
-    }
-    return rc;
-}
-
-void sc_layouts_free(struct sc_layouts *l)
-{
-    if (!l)
-        return;
-    for (int kind = 0; kind < KIND_COUNT; kind++) {
-        for (size_t i = 0; i < l->entries[kind].room; i++)
-            free(l->entries[kind].slots[i].value);
-        sc_digest_map_done(&l->entries[kind]);
-    }
-    sc_scratch_close(&l->scratch);
-    if (l->pins_fd >= 0)
-        sc_fd_close(l->pins_fd);
-    free(l->root);
-    free(l->trees);
-    free(l->files);
-    free(l);
-}
-
-static void path_of(const struct sc_layouts *l, enum kind kind, const struct sc_digest *digest,
-                    struct sc_buf *ret_path)
-{
-    char hex[SC_DIGEST_HEX_BYTES];
-    sc_digest_hex(digest, hex);
-    sc_buf_clear(ret_path);
-    sc_buf_printf(ret_path, "%s/%s%s", kind == KIND_TREE ? l->trees : l->files, hex,
-                  kind == KIND_EXEC ? "-x" : "");
-}
-
-static bool set_lock(const struct sc_layouts *l, enum kind kind, const struct sc_digest *digest, short type)
-{
-    uint64_t at;
-    memcpy(&at, digest->bytes, sizeof at);
-    struct flock lock = {
-        .l_type = type,
-        .l_whence = SEEK_SET,
-        .l_start = (off_t)((at >> 4) + (uint64_t)kind), // two entries on one byte only keep each other longer
-        .l_len = 1,
-    };
-    int command = type == F_RDLCK ? F_OFD_SETLKW : F_OFD_SETLK;
-    int rc;
-    do {
-        rc = fcntl(l->pins_fd, command, &lock);
-    } while (rc && errno == EINTR);
-    return rc == 0;
-}
-
-// Forgets what is not in use; it is checked again when it is used again.
-static void forget_unpinned(struct sc_digest_map *entries)
-{
-    struct sc_digest_map kept = {0};
-    for (size_t i = 0; i < entries->room; i++) {
-        struct layout *entry = entries->slots[i].value;
-        if (entry && entry->pins)
-            sc_digest_map_put(&kept, &entry->digest, entry);
-        else
-            free(entry);
-    }
-    sc_digest_map_done(entries);
-    *entries = kept;
-}
-
-static struct layout *entry_of(struct sc_layouts *l, enum kind kind, const struct sc_digest *digest)
-{
-    enum { MAX_ENTRIES = 100000 };
-    struct layout *entry = sc_digest_map_get(&l->entries[kind], digest);
-    if (!entry) {
-        if (l->entries[kind].count >= MAX_ENTRIES)
-            forget_unpinned(&l->entries[kind]);
-        entry = sc_calloc(1, sizeof *entry);
-        entry->digest = *digest;
-        entry->kind = kind;
-        sc_digest_map_put(&l->entries[kind], digest, entry);
-    }
-    return entry;
-}
-
-static void unpin(struct sc_layouts *l, struct layout *entry)
-{
-    SC_ASSERT(entry->pins > 0);
-    if (--entry->pins == 0)
-        set_lock(l, entry->kind, &entry->digest, F_UNLCK);
-}
-
-#define GONE "gone-" // what of the scratch folder is only to be removed
-
-// Removing: out of the way by one rename while nobody else can pin it, then at leisure.
-static bool discard(struct sc_layouts *l, enum kind kind, const struct sc_digest *digest)
-{
-    SC_AUTO_BUF struct sc_buf path, bytes_path, to;
-    sc_buf_init(&path, 0);
-    sc_buf_init(&bytes_path, 0);
-    sc_buf_init(&to, 0);
-    path_of(l, kind, digest, &path);
-    if (kind != KIND_TREE)
-        return unlink(sc_buf_cstr(&path)) == 0 || errno == ENOENT;
-    char name[SC_SCRATCH_NAME_BYTES];
-    sc_scratch_name(&l->scratch, name);
-    sc_buf_printf(&to, "%s/" GONE "%s", l->scratch.path, name);
-    sc_buf_add_slice(&bytes_path, sc_buf_slice(&path));
-    sc_buf_add_str(&bytes_path, ".bytes");
-    unlink(sc_buf_cstr(&bytes_path));
-    chmod(sc_buf_cstr(&path), 0700); // a folder that may not be written may not be moved, either
-    return rename(sc_buf_cstr(&path), sc_buf_cstr(&to)) == 0 || errno == ENOENT;
-}
-
-static void clean_scratch(struct sc_layouts *l)
-{
-    SC_AUTO_ARENA struct sc_arena arena;
-    sc_arena_init(&arena);
-    struct sc_slice *names;
-    size_t count;
-    if (sc_dir_names(l->scratch.fd, &arena, &names, &count, NULL) != SC_OK)
-        return;
-    for (size_t i = 0; i < count; i++) {
-        if (!sc_slice_starts(names[i], GONE))
-            continue; // being built
-        SC_AUTO_FREE char *path = sc_asprintf("%s/" SC_SLICE_FMT, l->scratch.path, SC_SLICE_ARG(names[i]));
-        (void)!sc_dir_remove(path, NULL);
-    }
-}
-
-struct candidate {
-    enum kind kind;
-    struct sc_digest digest;
-    uint64_t bytes, used;
-    int64_t mtime_ns;
-};
-struct candidates {
-    struct candidate *items;
-    uint32_t count, room;
-    uint64_t bytes;
-};
-
-static uint64_t read_number(int dirfd, const char *name)
-{
-    char text[32] = "";
-    SC_AUTO_CLOSE int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    return n > 0 ? strtoull(text, NULL, 10) : 0;
-}
-
-static void add_candidate(struct sc_layouts *l, struct candidates *all, int dirfd, bool tree,
-                          struct sc_slice name)
-{
-    struct candidate c = {.kind = tree ? KIND_TREE : KIND_FILE};
-    if (!tree && name.len == SC_DIGEST_HEX_BYTES + 1 && memcmp(name.ptr + name.len - 2, "-x", 2) == 0) {
-        c.kind = KIND_EXEC;
-        name.len -= 2;
-    }
-    char file[SC_DIGEST_HEX_BYTES + 16];
-    if (!sc_digest_parse(name, &c.digest))
-        return;
-    snprintf(file, sizeof file, SC_SLICE_FMT "%s", SC_SLICE_ARG(name),
-             tree                  ? ".bytes"
-             : c.kind == KIND_EXEC ? "-x"
-                                   : "");
-    struct stat st = {0};
-    bool found = fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!found && !tree)
-        return;
-    c.bytes = tree ? read_number(dirfd, file) : (uint64_t)st.st_blocks * 512;
-    c.mtime_ns = sc_ns_of(st.st_mtim); // 0 where a tree's size is not known: the first to go
-    const struct layout *entry = sc_digest_map_get(&l->entries[c.kind], &c.digest);
-    c.used = entry ? entry->used : 0;
-    if (all->count == all->room) {
-        all->room = all->room ? all->room * 2 : 64;
-        all->items = sc_realloc(all->items, all->room, sizeof *all->items);
-    }
-    all->items[all->count++] = c;
-    all->bytes += c.bytes;
-}
-
-static void collect(struct sc_layouts *l, struct candidates *all, const char *folder, bool tree)
-{
-    SC_AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    SC_AUTO_ARENA struct sc_arena arena;
-    sc_arena_init(&arena);
-    struct sc_slice *names;
-    size_t count;
-    if (fd < 0 || sc_dir_names(fd, &arena, &names, &count, NULL) != SC_OK)
-        return;
-    for (size_t i = 0; i < count; i++)
-        add_candidate(l, all, fd, tree, names[i]);
-}
-
-static int by_age(const void *a, const void *b)
-{
-    const struct candidate *x = a, *y = b;
-    if (x->used != y->used)
-        return x->used < y->used ? -1 : 1;
-    return (x->mtime_ns > y->mtime_ns) - (x->mtime_ns < y->mtime_ns);
-}
-
-// The least recently used go until the bound holds; never one that this or another handle has pinned. What others add is
-// only seen by counting, so it is done again for each eighth of the bound that we add ourselves.
-static void evict(struct sc_layouts *l, uint64_t added_bytes)
-{
-    uint64_t max_bytes = l->objects->layout_max_bytes;
-    l->added_bytes += added_bytes;
-    bool within = l->counted_bytes + l->added_bytes <= max_bytes && l->added_bytes < max_bytes / 8;
-    if (max_bytes == 0 || (l->counted && within))
-        return;
-    struct candidates all = {0};
-    collect(l, &all, l->trees, true);
-    collect(l, &all, l->files, false);
-    uint64_t bytes = all.bytes;
-    if (bytes > max_bytes && all.count)
-        qsort(all.items, all.count, sizeof *all.items, by_age);
-    for (uint32_t i = 0; i < all.count && bytes > max_bytes; i++) {
-        const struct candidate *c = &all.items[i];
-        const struct layout *entry = sc_digest_map_get(&l->entries[c->kind], &c->digest);
-        if ((entry && entry->pins) || !set_lock(l, c->kind, &c->digest, F_WRLCK))
-            continue;
-        if (discard(l, c->kind, &c->digest)) {
-            bytes -= c->bytes;
-            free(sc_digest_map_remove(&l->entries[c->kind], &c->digest));
-        }
-        set_lock(l, c->kind, &c->digest, F_UNLCK);
-    }
-    free(all.items);
-    l->counted_bytes = bytes;
-    l->added_bytes = 0;
-    l->counted = true;
-    clean_scratch(l);
+    return sc_layouts_open(objects->layout_folder, objects->layout_max_bytes, &objects->layouts, err);
 }
 
 static enum sc_rc new_file(struct sc_layouts *l, char ret_name[SC_SCRATCH_NAME_BYTES], int *ret_fd,
@@ -313,9 +41,10 @@ static enum sc_rc new_file(struct sc_layouts *l, char ret_name[SC_SCRATCH_NAME_B
     return *ret_fd >= 0 ? SC_OK : sc_error_errno(err, errno, "create a file in %s", l->scratch.path);
 }
 
-static enum sc_rc make_file(struct sc_layouts *l, struct layout *entry, const struct sc_artifact *inlined,
-                            const char *path, struct sc_error *err)
+static enum sc_rc make_file(struct sc_objects *objects, struct sc_layout *entry,
+                            const struct sc_artifact *inlined, const char *path, struct sc_error *err)
 {
+    struct sc_layouts *l = objects->layouts;
     struct sc_digest digest = inlined ? sc_digest_of(inlined->inline_bytes) : entry->digest;
     if (!sc_digest_eq(&digest, &entry->digest))
         return sc_object_wrong(err, SC_CORRUPT, &entry->digest,
@@ -326,8 +55,8 @@ static enum sc_rc make_file(struct sc_layouts *l, struct layout *entry, const st
     if (rc != SC_OK)
         return rc;
     rc = inlined ? sc_fd_write_all(fd, inlined->inline_bytes, err)
-                 : sc_object_fetch(l->objects, &entry->digest, fd, err);
-    if (rc == SC_OK && fchmod(fd, entry->kind == KIND_EXEC ? 0555 : 0444))
+                 : sc_object_fetch(objects, &entry->digest, fd, err);
+    if (rc == SC_OK && fchmod(fd, entry->kind == SC_LAYOUT_EXEC ? 0555 : 0444))
         rc = sc_error_errno(err, errno, "set a file's mode");
     if (rc == SC_OK && renameat(l->scratch.fd, name, AT_FDCWD, path))
         rc = sc_error_errno(err, errno, "rename to %s", path);
@@ -340,62 +69,53 @@ static enum sc_rc make_file(struct sc_layouts *l, struct layout *entry, const st
     }
     entry->checked = true;
     entry->id = sc_file_id(&st);
-    sc_object_remember(l->objects, &entry->digest, &st);
+    sc_object_remember(objects, &entry->digest, &st);
     return SC_OK;
 }
 
-static bool check_file(struct sc_layouts *l, struct layout *entry, const char *path)
+static bool check_file(struct sc_objects *objects, struct sc_layout *entry, const char *path)
 {
     struct stat st;
     struct sc_digest known;
     SC_AUTO_CLOSE int fd = -1;
     if (lstat(path, &st) || !S_ISREG(st.st_mode) ||
-        ((st.st_mode & S_IXUSR) != 0) != (entry->kind == KIND_EXEC))
+        ((st.st_mode & S_IXUSR) != 0) != (entry->kind == SC_LAYOUT_EXEC))
         return false;
     struct sc_file_id id = sc_file_id(&st);
     if (entry->checked && sc_file_id_eq(&entry->id, &id))
         return true;
-    struct sc_memo *memo = l->objects->memo;
+    struct sc_memo *memo = objects->memo;
     if (!memo || !sc_memo_find(memo, &st, &known) || !sc_digest_eq(&known, &entry->digest)) {
         fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0 || sc_object_verify_fd(l->objects, fd, path, &entry->digest, &st, NULL) != SC_OK)
+        if (fd < 0 || sc_object_verify_fd(objects, fd, path, &entry->digest, &st, NULL) != SC_OK)
             return false;
-        sc_object_remember(l->objects, &entry->digest, &st);
+        sc_object_remember(objects, &entry->digest, &st);
     }
     entry->checked = true;
     entry->id = sc_file_id(&st);
     return true;
 }
 
-// Pins the entry and takes note of its use.
-static enum sc_rc pin(struct sc_layouts *l, struct layout *entry, struct sc_error *err)
+static enum sc_rc local_file(struct sc_objects *objects, enum sc_layout_kind kind,
+                             const struct sc_digest *digest, const struct sc_artifact *inlined,
+                             struct sc_buf *ret_path, struct sc_layout **ret_entry, struct sc_error *err)
 {
-    if (entry->pins == 0 && !set_lock(l, entry->kind, &entry->digest, F_RDLCK))
-        return sc_error_errno(err, errno, "lock %s/pins", l->root);
-    entry->pins++;
-    entry->used = ++l->uses;
-    return SC_OK;
-}
-
-static enum sc_rc local_file(struct sc_layouts *l, enum kind kind, const struct sc_digest *digest,
-                             const struct sc_artifact *inlined, struct sc_buf *ret_path,
-                             struct layout **ret_entry, struct sc_error *err)
-{
-    struct layout *entry = entry_of(l, kind, digest);
-    path_of(l, kind, digest, ret_path);
-    enum sc_rc rc = pin(l, entry, err);
+    struct sc_layouts *l = objects->layouts;
+    struct sc_layout *entry = sc_layout_entry(l, kind, digest);
+    sc_layout_path(l, kind, digest, ret_path);
+    enum sc_rc rc = sc_layout_pin(l, entry, err);
     if (rc != SC_OK)
         return rc;
     *ret_entry = entry;
-    if (check_file(l, entry, sc_buf_cstr(ret_path)))
+    if (check_file(objects, entry, sc_buf_cstr(ret_path)))
         return SC_OK;
     entry->checked = false;
-    rc = make_file(l, entry, inlined, sc_buf_cstr(ret_path), err);
+    rc = make_file(objects, entry, inlined, sc_buf_cstr(ret_path), err);
     if (rc != SC_OK) {
-        unpin(l, entry);
+        sc_layout_unpin(l, entry);
         return rc;
     }
-    evict(l, (entry->id.size + 4095) / 4096 * 4096);
+    sc_layouts_evict(l, (entry->id.size + 4095) / 4096 * 4096);
     return SC_OK;
 }
 
@@ -434,25 +154,27 @@ static enum sc_rc link_into(struct sc_objects *objects, const char *from, int di
     return rc;
 }
 
-static enum sc_rc lay_cached(struct sc_layouts *l, int dirfd, const char *name, enum kind kind,
-                             const struct sc_digest *digest, const struct sc_artifact *inlined,
-                             struct sc_error *err)
+static enum sc_rc lay_cached(struct sc_objects *objects, int dirfd, const char *name,
+                             enum sc_layout_kind kind, const struct sc_digest *digest,
+                             const struct sc_artifact *inlined, struct sc_error *err)
 {
+    struct sc_layouts *l = objects->layouts;
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, 0);
-    struct layout *entry;
-    enum sc_rc rc = local_file(l, kind, digest, inlined, &path, &entry, err);
+    struct sc_layout *entry;
+    enum sc_rc rc = local_file(objects, kind, digest, inlined, &path, &entry, err);
     if (rc != SC_OK)
         return rc;
     bool linked;
     struct stat st;
-    rc = link_into(l->objects, sc_buf_cstr(&path), dirfd, name, kind == KIND_EXEC, digest, &linked, &st, err);
+    rc = link_into(objects, sc_buf_cstr(&path), dirfd, name, kind == SC_LAYOUT_EXEC, digest, &linked, &st,
+                   err);
     if (rc == SC_OK) {
         if (linked)
             entry->id = sc_file_id(&st);
-        sc_object_remember(l->objects, digest, &st);
+        sc_object_remember(objects, digest, &st);
     }
-    unpin(l, entry);
+    sc_layout_unpin(l, entry);
     return rc;
 }
 
@@ -461,7 +183,7 @@ static enum sc_rc lay_file(struct sc_lay *lay, int dirfd, const char *name, cons
 {
     struct sc_objects *objects = lay->objects;
     if (exec || !sc_store_local_root(objects->store))
-        return lay_cached(objects->layouts, dirfd, name, exec ? KIND_EXEC : KIND_FILE, digest, NULL, err);
+        return lay_cached(objects, dirfd, name, exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, digest, NULL, err);
     const char *path;
     enum sc_rc rc = sc_object_check(objects, SC_AREA_CAS, digest, &path, err);
     if (rc != SC_OK)
@@ -521,7 +243,7 @@ static enum sc_rc build_entry(struct building *b, const struct sc_fan_in_entry *
     }
     b->bytes += a->bytes;
     rc = a->has_inline
-             ? lay_cached(objects->layouts, dirfd, name, a->exec ? KIND_EXEC : KIND_FILE, &a->digest, a, err)
+             ? lay_cached(objects, dirfd, name, a->exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, &a->digest, a, err)
              : lay_file(&b->lay, dirfd, name, &a->digest, a->exec, err);
     if (rc == SC_NOT_FOUND || rc == SC_CORRUPT)
         b->lay.lost = a->digest;
@@ -584,7 +306,7 @@ static enum sc_rc make_tree(struct sc_layouts *l, struct building *b, const char
     return rc;
 }
 
-static void note_tree(struct layout *entry, const char *path)
+static void note_tree(struct sc_layout *entry, const char *path)
 {
     struct stat st;
     entry->checked = lstat(path, &st) == 0;
@@ -593,7 +315,7 @@ static void note_tree(struct layout *entry, const char *path)
 }
 
 // One that was laid out earlier: hashed again, which costs a look at each file where the memo knows them.
-static bool check_tree(struct sc_layouts *l, struct layout *entry, const char *path)
+static bool check_tree(struct sc_objects *objects, struct sc_layout *entry, const char *path)
 {
     struct stat st;
     if (lstat(path, &st) || !S_ISDIR(st.st_mode))
@@ -604,7 +326,7 @@ static bool check_tree(struct sc_layouts *l, struct layout *entry, const char *p
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_tree tree;
-    struct sc_hash_options options = {.memo = l->objects->memo};
+    struct sc_hash_options options = {.memo = objects->memo};
     if (sc_hash_dir(path, &options, &arena, &tree, NULL) != SC_OK ||
         !sc_digest_eq(&tree.nodes.items[0].digest, &entry->digest))
         return false;
@@ -614,16 +336,17 @@ static bool check_tree(struct sc_layouts *l, struct layout *entry, const char *p
     return true;
 }
 
-static enum sc_rc provide_tree(struct sc_layouts *l, struct layout *entry, struct building *b,
+static enum sc_rc provide_tree(struct sc_objects *objects, struct sc_layout *entry, struct building *b,
                                const char *path, struct sc_error *err)
 {
+    struct sc_layouts *l = objects->layouts;
     enum { TRIES = 3 };
     for (int i = 0; i < TRIES; i++) {
-        if (check_tree(l, entry, path))
+        if (check_tree(objects, entry, path))
             return SC_OK;
         entry->checked = false;
         // Damaged, or not there. What other handles use of it stays theirs: a mount keeps the folder that it was made of.
-        if (access(path, F_OK) == 0 && !discard(l, KIND_TREE, &entry->digest))
+        if (access(path, F_OK) == 0 && !sc_layout_discard(l, SC_LAYOUT_TREE, &entry->digest))
             return sc_error_errno(err, errno, "move %s away", path);
         bool exists = false;
         b->bytes = 0;
@@ -632,7 +355,7 @@ static enum sc_rc provide_tree(struct sc_layouts *l, struct layout *entry, struc
             return rc;
         if (!exists) {
             note_tree(entry, path);
-            evict(l, b->bytes);
+            sc_layouts_evict(l, b->bytes);
             return SC_OK;
         }
     }
@@ -646,17 +369,17 @@ static enum sc_rc local_tree(struct sc_objects *objects, struct building *b, str
     if (rc != SC_OK)
         return rc;
     struct sc_layouts *l = objects->layouts;
-    struct layout *entry = entry_of(l, KIND_TREE, b->root);
+    struct sc_layout *entry = sc_layout_entry(l, SC_LAYOUT_TREE, b->root);
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, 0);
-    path_of(l, KIND_TREE, b->root, &path);
-    rc = pin(l, entry, err);
+    sc_layout_path(l, SC_LAYOUT_TREE, b->root, &path);
+    rc = sc_layout_pin(l, entry, err);
     if (rc != SC_OK)
         return rc;
     b->lay = (struct sc_lay){.objects = objects, .file = lay_file, .dir_mode = 0555};
-    rc = provide_tree(l, entry, b, sc_buf_cstr(&path), err);
+    rc = provide_tree(objects, entry, b, sc_buf_cstr(&path), err);
     if (rc != SC_OK) {
-        unpin(l, entry);
+        sc_layout_unpin(l, entry);
         if (ret_lost && !sc_digest_is_zero(&b->lay.lost))
             *ret_lost = b->lay.lost;
         return rc;
@@ -685,9 +408,9 @@ static enum sc_rc local_one(struct sc_objects *objects, const struct sc_artifact
         return SC_OK;
     }
     enum sc_rc rc = open_layouts(objects, err);
-    struct layout *entry;
+    struct sc_layout *entry;
     return rc == SC_OK
-               ? local_file(objects->layouts, artifact->exec ? KIND_EXEC : KIND_FILE, &artifact->digest,
+               ? local_file(objects, artifact->exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, &artifact->digest,
                             artifact->has_inline ? artifact : NULL, ret_path, &entry, err)
                : rc;
 }
@@ -713,10 +436,12 @@ void sc_objects_unpin(struct sc_objects *objects, const struct sc_artifact *arti
         (artifact->kind == SC_ARTIFACT_FILE && is_direct(objects, artifact)))
         return;
     SC_ASSERT(objects->layouts != NULL);
-    enum kind kind = artifact->kind == SC_ARTIFACT_DIR ? KIND_TREE : artifact->exec ? KIND_EXEC : KIND_FILE;
-    struct layout *entry = sc_digest_map_get(&objects->layouts->entries[kind], &artifact->digest);
+    enum sc_layout_kind kind = artifact->kind == SC_ARTIFACT_DIR ? SC_LAYOUT_TREE
+                               : artifact->exec                  ? SC_LAYOUT_EXEC
+                                                                 : SC_LAYOUT_FILE;
+    struct sc_layout *entry = sc_digest_map_get(&objects->layouts->entries[kind], &artifact->digest);
     SC_ASSERT(entry != NULL);
-    unpin(objects->layouts, entry);
+    sc_layout_unpin(objects->layouts, entry);
 }
 
 struct sc_artifact sc_fan_in_artifact(const struct sc_fan_in_entry *entries, uint32_t count)

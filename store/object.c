@@ -3,8 +3,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
-#include "store/beneath.h"
-#include "store/compress.h"
+#include "store/layout_cache.h"
 #include "store/names.h"
 #include "store/object_impl.h"
 

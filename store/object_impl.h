@@ -5,7 +5,6 @@
 #include "store/fileid.h"
 #include "store/object.h"
 #include "store/reader.h"
-#include "store/scratch.h"
 
 // An object whose content was checked in this life, and how its file was then. Any other identity is checked again.
 struct sc_checked {
@@ -20,7 +19,7 @@ struct sc_unsynced {
     struct sc_digest digest;
 };
 
-struct sc_layouts; // layout.c
+struct sc_layouts; // layout_cache.h
 
 struct sc_objects {
     struct sc_store *store;
@@ -59,8 +58,6 @@ SC_MUST_USE enum sc_rc sc_object_verify_fd(struct sc_objects *objects, int fd, c
 // A digest's story: "object <hex>: …".
 enum sc_rc sc_object_wrong(struct sc_error *err, enum sc_rc rc, const struct sc_digest *digest,
                            const char *what);
-
-void sc_layouts_free(struct sc_layouts *layouts);
 
 // Lays a tree out below an open, empty folder: folders and files first, then links, then modes.
 struct sc_lay;
