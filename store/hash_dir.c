@@ -1,13 +1,12 @@
 // Hashing a folder in three passes: walk (threads take folders from a shared list), read what the memo does not know
-// (threads take files), build the nodes from the leaves up (the calling thread).
+// (threads take files), build the nodes from the leaves up (the calling thread, hash_build.c).
 #include "store/hash.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "store/beneath.h"
-#include "store/digestmap.h"
-#include "store/fileid.h"
+#include "store/hash_build.h"
 #include "store/reader.h"
 
 #include <dirent.h>
@@ -21,29 +20,6 @@
 
 enum { MAX_THREADS = 64, BATCH_FILES = 32, FEW_FILES = 64, LARGE_BYTES = 4 << 20, DENTS_BYTES = 64 << 10 };
 
-struct folder;
-struct item {
-    struct sc_slice name; // NUL-terminated
-    enum sc_entry_kind kind;
-    struct folder *parent, *folder; // folder: of a `d`
-    struct sc_digest digest;
-    struct sc_slice target;
-    uint64_t bytes;
-};
-
-struct folder {
-    struct folder *next; // in the list of those to be read
-    const char *path;    // relative to the root; "" for the root
-    uint32_t depth;
-    struct item *items;
-    uint32_t count;
-    bool wanted; // something in it, or below it, is
-    bool whole;  // without folders, and nothing of it is to be read: encoded where it was walked
-    struct sc_digest digest;
-    struct sc_slice encoding;
-    struct sc_tree_node *node;
-};
-
 struct learned { // for the memo, which one thread writes
     struct stat st;
     int64_t taken_ns;
@@ -55,18 +31,12 @@ struct found {
     uint8_t type;         // DT_…
 };
 
-struct scratch { // where one folder is encoded
-    struct sc_buf encoding;
-    struct sc_tree_entry *entries;
-    uint32_t count, room;
-};
-
 struct walk;
 struct worker {
     struct walk *walk;
-    struct scratch scratch;
+    struct sc_hash_scratch scratch;
     struct sc_arena arena;
-    struct item **pending; // files to read, met in this worker's folders
+    struct sc_hash_item **pending; // files to read, met in this worker's folders
     uint32_t pending_count, pending_room;
     struct learned *learned;
     uint32_t learned_count, learned_room;
@@ -88,13 +58,13 @@ struct walk {
     uint32_t thread_count;
     pthread_mutex_t mutex; // of what follows
     pthread_cond_t changed;
-    struct folder *shared_folders;
+    struct sc_hash_folder *shared_folders;
     uint32_t shared_active;
     struct sc_error shared_err;
     enum sc_rc shared_rc;
     bool stop; // atomic
     // Reading: files are taken in batches. next_batch and the counts are atomic.
-    struct item **files;
+    struct sc_hash_item **files;
     uint32_t file_count;
     uint32_t *batches; // where each begins in files, and the end
     uint32_t batch_count, next_batch;
@@ -119,15 +89,15 @@ static void fail(struct walk *w, const struct sc_error *err)
     pthread_mutex_unlock(&w->mutex);
 }
 
-static void shown_path(const struct walk *w, const struct folder *folder, const char *name, char *ret_shown,
-                       size_t room)
+static void shown_path(const struct walk *w, const struct sc_hash_folder *folder, const char *name,
+                       char *ret_shown, size_t room)
 {
     snprintf(ret_shown, room, "%s%s%s%s%s", w->root, *folder->path ? "/" : "", folder->path, *name ? "/" : "",
              name);
 }
 
-static enum sc_rc refuse(const struct walk *w, const struct folder *folder, const char *name, enum sc_rc rc,
-                         const char *why, struct sc_error *err)
+static enum sc_rc refuse(const struct walk *w, const struct sc_hash_folder *folder, const char *name,
+                         enum sc_rc rc, const char *why, struct sc_error *err)
 {
     char shown[SC_LIMIT_PATH_BYTES];
     shown_path(w, folder, name, shown, sizeof shown);
@@ -135,7 +105,7 @@ static enum sc_rc refuse(const struct walk *w, const struct folder *folder, cons
 }
 
 // What was listed and is gone, or became a link, was changed under us.
-static enum sc_rc fail_errno(const struct walk *w, const struct folder *folder, const char *name,
+static enum sc_rc fail_errno(const struct walk *w, const struct sc_hash_folder *folder, const char *name,
                              int sys_errno, const char *verb, struct sc_error *err)
 {
     char shown[SC_LIMIT_PATH_BYTES];
@@ -157,7 +127,7 @@ static struct stat stat_of(const struct statx *x)
     };
 }
 
-static enum sc_rc look_at(struct walk *w, int fd, struct folder *folder, const char *name,
+static enum sc_rc look_at(struct walk *w, int fd, struct sc_hash_folder *folder, const char *name,
                           struct stat *ret_st, struct sc_error *err)
 {
     struct statx x;
@@ -168,7 +138,7 @@ static enum sc_rc look_at(struct walk *w, int fd, struct folder *folder, const c
     return SC_OK;
 }
 
-static const char *join(struct sc_arena *arena, const struct folder *folder, struct sc_slice name,
+static const char *join(struct sc_arena *arena, const struct sc_hash_folder *folder, struct sc_slice name,
                         const char *tail)
 {
     return (const char *)sc_arena_printf(arena, "%s%s" SC_SLICE_FMT "%s", folder->path,
@@ -176,7 +146,7 @@ static const char *join(struct sc_arena *arena, const struct folder *folder, str
         .ptr;
 }
 
-static enum sc_rc take_link(struct worker *self, int fd, struct item *item, struct sc_error *err)
+static enum sc_rc take_link(struct worker *self, int fd, struct sc_hash_item *item, struct sc_error *err)
 {
     struct walk *w = self->walk;
     char target[SC_LIMIT_PATH_BYTES];
@@ -193,10 +163,10 @@ static enum sc_rc take_link(struct worker *self, int fd, struct item *item, stru
     return SC_OK;
 }
 
-static enum sc_rc take_folder(struct worker *self, struct item *item, struct sc_error *err)
+static enum sc_rc take_folder(struct worker *self, struct sc_hash_item *item, struct sc_error *err)
 {
     struct walk *w = self->walk;
-    struct folder *folder = SC_NEW(&self->arena, struct folder);
+    struct sc_hash_folder *folder = SC_NEW(&self->arena, struct sc_hash_folder);
     item->kind = SC_ENTRY_DIR;
     item->folder = folder;
     folder->depth = item->parent->depth + 1;
@@ -212,7 +182,7 @@ static enum sc_rc take_folder(struct worker *self, struct item *item, struct sc_
     return SC_OK;
 }
 
-static void take_file(struct worker *self, struct item *item, const struct stat *st)
+static void take_file(struct worker *self, struct sc_hash_item *item, const struct stat *st)
 {
     item->kind = st->st_mode & S_IXUSR ? SC_ENTRY_EXEC : SC_ENTRY_FILE;
     item->bytes = (uint64_t)st->st_size;
@@ -226,7 +196,7 @@ static void take_file(struct worker *self, struct item *item, const struct stat 
     self->pending[self->pending_count++] = item;
 }
 
-static bool is_wanted(struct worker *self, const struct item *item, bool dir)
+static bool is_wanted(struct worker *self, const struct sc_hash_item *item, bool dir)
 {
     const struct sc_hash_options *options = self->walk->options;
     if (!options->wants)
@@ -236,11 +206,11 @@ static bool is_wanted(struct worker *self, const struct item *item, bool dir)
 }
 
 // *ret_kept: false when the filter leaves the entry out.
-static enum sc_rc take_entry(struct worker *self, int fd, struct item *item, unsigned char type,
+static enum sc_rc take_entry(struct worker *self, int fd, struct sc_hash_item *item, unsigned char type,
                              bool *ret_kept, struct sc_error *err)
 {
     struct walk *w = self->walk;
-    struct folder *folder = item->parent;
+    struct sc_hash_folder *folder = item->parent;
     const char *name = (const char *)item->name.ptr;
     struct stat st = {0};
     if (type == DT_UNKNOWN || type == DT_REG) {
@@ -297,7 +267,7 @@ static void take_dents(struct worker *self, size_t len)
 }
 
 // Counts are added up a folder at a time: the threads share the sums.
-static enum sc_rc check_sums(struct worker *self, const struct folder *folder, struct sc_error *err)
+static enum sc_rc check_sums(struct worker *self, const struct sc_hash_folder *folder, struct sc_error *err)
 {
     struct walk *w = self->walk;
     if (__atomic_add_fetch(&w->entries, self->found_count, __ATOMIC_RELAXED) > SC_LIMIT_TREE_ENTRIES ||
@@ -310,12 +280,13 @@ static enum sc_rc check_sums(struct worker *self, const struct folder *folder, s
     return SC_OK;
 }
 
-static enum sc_rc keep_entries(struct worker *self, int fd, struct folder *folder, struct sc_error *err)
+static enum sc_rc keep_entries(struct worker *self, int fd, struct sc_hash_folder *folder,
+                               struct sc_error *err)
 {
     self->folder_files = self->folder_bytes = 0;
-    folder->items = SC_NEW_ARRAY(&self->arena, self->found_count, struct item);
+    folder->items = SC_NEW_ARRAY(&self->arena, self->found_count, struct sc_hash_item);
     for (uint32_t i = 0; i < self->found_count; i++) {
-        struct item *item = &folder->items[folder->count];
+        struct sc_hash_item *item = &folder->items[folder->count];
         item->name = self->found[i].name;
         item->parent = folder;
         bool kept = false;
@@ -332,42 +303,18 @@ static bool keeps_empty(const struct walk *w)
     return w->options->keep_empty_dirs || !w->options->wants;
 }
 
-// Encodes a folder whose entries' digests are known; what a filter left nothing of stays out.
-static struct sc_digest encode_folder(struct scratch *s, const struct folder *folder, bool keep_empty)
-{
-    s->count = 0;
-    if (folder->count > s->room) {
-        s->room = folder->count * 2;
-        s->entries = sc_realloc(s->entries, s->room, sizeof *s->entries);
-    }
-    for (uint32_t i = 0; i < folder->count; i++) {
-        const struct item *item = &folder->items[i];
-        if (item->folder && !item->folder->wanted && !keep_empty)
-            continue;
-        s->entries[s->count++] = (struct sc_tree_entry){
-            .name = item->name,
-            .kind = item->kind,
-            .digest = item->folder ? item->folder->node->digest : item->digest,
-            .target = item->target,
-            .bytes = item->bytes,
-        };
-    }
-    sc_buf_clear(&s->encoding);
-    return sc_tree_node_encode(s->entries, s->count, &s->encoding);
-}
-
 // A folder of known files alone is encoded by the thread that walked it.
-static void encode_whole(struct worker *self, struct folder *folder)
+static void encode_whole(struct worker *self, struct sc_hash_folder *folder)
 {
     for (uint32_t i = 0; i < folder->count; i++)
         if (folder->items[i].folder)
             return;
-    folder->digest = encode_folder(&self->scratch, folder, keeps_empty(self->walk));
+    folder->digest = sc_hash_encode_folder(&self->scratch, folder, keeps_empty(self->walk));
     folder->encoding = sc_arena_copy(&self->arena, sc_buf_slice(&self->scratch.encoding));
     folder->whole = true;
 }
 
-static enum sc_rc read_folder(struct worker *self, struct folder *folder, struct sc_error *err)
+static enum sc_rc read_folder(struct worker *self, struct sc_hash_folder *folder, struct sc_error *err)
 {
     struct walk *w = self->walk;
     SC_AUTO_CLOSE int fd =
@@ -399,7 +346,7 @@ static void *walk_folders(void *context)
     for (;;) {
         while (!w->shared_folders && w->shared_active && !is_stopped(w))
             pthread_cond_wait(&w->changed, &w->mutex);
-        struct folder *folder = w->shared_folders;
+        struct sc_hash_folder *folder = w->shared_folders;
         if (!folder || is_stopped(w))
             break;
         w->shared_folders = folder->next;
@@ -449,7 +396,8 @@ static void learn(struct worker *self, const struct stat *st, int64_t taken_ns,
     self->learned[self->learned_count++] = (struct learned){*st, taken_ns, *digest};
 }
 
-static enum sc_rc read_item(struct worker *self, int folder_fd, struct item *item, struct sc_error *err)
+static enum sc_rc read_item(struct worker *self, int folder_fd, struct sc_hash_item *item,
+                            struct sc_error *err)
 {
     struct walk *w = self->walk;
     const char *name = (const char *)item->name.ptr;
@@ -474,9 +422,9 @@ static enum sc_rc read_batch(struct worker *self, uint32_t first, uint32_t count
 {
     struct walk *w = self->walk;
     SC_AUTO_CLOSE int folder_fd = -1;
-    const struct folder *open_folder = NULL;
+    const struct sc_hash_folder *open_folder = NULL;
     for (uint32_t i = first; i < first + count && !is_stopped(w); i++) {
-        struct item *item = w->files[i];
+        struct sc_hash_item *item = w->files[i];
         if (item->parent != open_folder) {
             sc_close_fd(&folder_fd);
             open_folder = item->parent;
@@ -516,7 +464,7 @@ static void *read_files(void *context)
 
 static int by_size_down(const void *a, const void *b)
 {
-    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+    const struct sc_hash_item *x = *(struct sc_hash_item *const *)a, *y = *(struct sc_hash_item *const *)b;
     return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
@@ -528,12 +476,12 @@ static uint64_t plan_batches(struct walk *w)
     uint64_t bytes = 0, batch_bytes = 0;
     for (uint32_t i = 0; i < w->thread_count; i++)
         count += w->workers[i].pending_count;
-    w->files = sc_calloc(count, sizeof(struct item *));
+    w->files = sc_calloc(count, sizeof(struct sc_hash_item *));
     w->batches = sc_calloc((size_t)count + 1, sizeof *w->batches);
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < w->thread_count; i++)
             for (uint32_t k = 0; k < w->workers[i].pending_count; k++) {
-                struct item *item = w->workers[i].pending[k];
+                struct sc_hash_item *item = w->workers[i].pending[k];
                 if ((item->bytes >= LARGE_BYTES) != (pass == 0))
                     continue;
                 w->files[w->file_count++] = item;
@@ -541,7 +489,7 @@ static uint64_t plan_batches(struct walk *w)
                 bytes += item->bytes;
             }
     if (large)
-        qsort(w->files, large, sizeof(struct item *), by_size_down);
+        qsort(w->files, large, sizeof(struct sc_hash_item *), by_size_down);
     for (uint32_t i = 0; i < count; i++) {
         bool fits = i > large && small < BATCH_FILES && batch_bytes + w->files[i]->bytes <= LARGE_BYTES;
         if (!fits) {
@@ -554,94 +502,6 @@ static uint64_t plan_batches(struct walk *w)
     }
     w->batches[w->batch_count] = count;
     return bytes;
-}
-
-struct builder {
-    struct sc_arena *arena;         // the caller's: what stays
-    struct sc_digest_map by_digest; // -> struct sc_tree_node
-    bool keep_empty;
-    struct scratch *scratch;
-    uint64_t files, bytes;
-    // In their order.
-    struct sc_digest_map placed;
-    struct sc_tree_node *nodes;
-    uint32_t count, room;
-};
-
-// Copies what was encoded from the threads' memory into the caller's.
-static struct sc_tree_node *keep_node(struct builder *b, const struct folder *folder)
-{
-    struct sc_tree_node *node = SC_NEW(b->arena, struct sc_tree_node);
-    node->digest = folder->digest;
-    node->encoding = sc_arena_copy(b->arena, folder->encoding);
-    node->entries.items = SC_NEW_ARRAY(b->arena, folder->count, struct sc_tree_entry);
-    for (uint32_t i = 0; i < folder->count; i++) {
-        const struct item *item = &folder->items[i];
-        if (item->folder && !item->folder->wanted && !b->keep_empty)
-            continue;
-        struct sc_tree_entry *e = &node->entries.items[node->entries.count++];
-        e->name = sc_arena_copy(b->arena, item->name);
-        e->kind = item->kind;
-        e->digest = item->folder ? item->folder->node->digest : item->digest;
-        if (e->kind == SC_ENTRY_LINK)
-            e->target = sc_arena_copy(b->arena, item->target);
-        e->bytes = item->bytes;
-    }
-    sc_digest_map_put(&b->by_digest, &node->digest, node);
-    return node;
-}
-
-// From the leaves up; counts files on the way.
-static void encode(struct builder *b, struct folder *folder)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < folder->count; i++) {
-        struct item *item = &folder->items[i];
-        if (item->folder)
-            encode(b, item->folder);
-        any = any || !item->folder || item->folder->wanted;
-        b->files += item->kind == SC_ENTRY_FILE || item->kind == SC_ENTRY_EXEC;
-        b->bytes += item->bytes;
-    }
-    folder->wanted = any || b->keep_empty;
-    if (!folder->whole) {
-        folder->digest = encode_folder(b->scratch, folder, b->keep_empty);
-        folder->encoding = sc_buf_slice(&b->scratch->encoding); // until the next one
-    }
-    folder->node = sc_digest_map_get(&b->by_digest, &folder->digest);
-    if (!folder->node)
-        folder->node = keep_node(b, folder);
-}
-
-// The nodes in the order of a first visit, depth first, each once (store/tree.c checks that order).
-static void place(struct builder *b, const struct sc_tree_node *node)
-{
-    if (sc_digest_map_get(&b->placed, &node->digest))
-        return;
-    sc_digest_map_put(&b->placed, &node->digest, b);
-    if (b->count == b->room) {
-        b->room = b->room ? b->room * 2 : 64;
-        b->nodes = sc_realloc(b->nodes, b->room, sizeof *b->nodes);
-    }
-    b->nodes[b->count++] = *node;
-    for (uint32_t i = 0; i < node->entries.count; i++)
-        if (node->entries.items[i].kind == SC_ENTRY_DIR)
-            place(b, sc_digest_map_get(&b->by_digest, &node->entries.items[i].digest));
-}
-
-static void build(struct walk *w, struct folder *root, struct sc_arena *arena, struct sc_tree *ret_tree)
-{
-    struct builder b = {.arena = arena, .keep_empty = keeps_empty(w), .scratch = &w->workers[0].scratch};
-    encode(&b, root);
-    place(&b, root->node);
-    struct sc_tree tree = {.files = b.files, .bytes = b.bytes};
-    tree.nodes.items = SC_NEW_ARRAY(arena, b.count, struct sc_tree_node);
-    tree.nodes.count = b.count;
-    memcpy(tree.nodes.items, b.nodes, b.count * sizeof *b.nodes);
-    free(b.nodes);
-    sc_digest_map_done(&b.by_digest);
-    sc_digest_map_done(&b.placed);
-    *ret_tree = tree;
 }
 
 static void tell_memo(struct walk *w)
@@ -727,7 +587,7 @@ static enum sc_rc hash_dir(struct walk *w, struct sc_arena *arena, struct sc_tre
     enum sc_rc rc = open_root(w, err);
     if (rc != SC_OK)
         return rc;
-    struct folder *root = SC_NEW(&w->workers[0].arena, struct folder);
+    struct sc_hash_folder *root = SC_NEW(&w->workers[0].arena, struct sc_hash_folder);
     root->path = "";
     struct sc_error story = SC_ERROR_INIT;
     if (read_folder(&w->workers[0], root, &story) != SC_OK)
@@ -749,7 +609,7 @@ static enum sc_rc hash_dir(struct walk *w, struct sc_arena *arena, struct sc_tre
     }
     if (w->options->progress)
         w->options->progress(w->options->context, w->bytes_done, w->files_done);
-    build(w, root, arena, ret_tree);
+    sc_hash_build(root, keeps_empty(w), &w->workers[0].scratch, arena, ret_tree);
     return SC_OK;
 }
 
