@@ -5,59 +5,63 @@
 #define ANY_COORDINATOR SC_OPTION_BIT(COORDINATOR)
 #define JSON            SC_OPTION_BIT(JSON)
 
-const struct sc_command sc_commands[] = {
-    {"run", "FILE", "run a pipeline to its end",
-     "Steps whose result is known are not run. Ctrl-C cancels the run and waits for its steps to end; a "
-     "second one leaves at\n"
-     "once. On a terminal: a live view; else plain lines.",
-     SC_OPTIONS_RUN | SC_OPTIONS_OUTPUT | ANY_COORDINATOR, 1, 1, sc_command_run},
-    {"plan", "FILE", "tell each step's verdict, and run nothing", NULL,
-     SC_OPTIONS_RUN | JSON | SC_OPTION_BIT(QUIET) | ANY_COORDINATOR, 1, 1, sc_command_plan},
-    {"submit", "FILE", "start a run and leave it to the coordinator",
-     "Prints the run's id. With --watch it follows the run; Ctrl-C then detaches, and the run goes on.",
-     SC_OPTIONS_RUN | SC_OPTIONS_OUTPUT | SC_OPTION_BIT(WATCH) | ANY_COORDINATOR, 1, 1, sc_command_submit},
-    {"status", "[RUN]", "show how a run stands (the newest)", NULL, JSON | ANY_COORDINATOR, 0, 1,
-     sc_command_status},
-    {"runs", "", "list runs, newest first", NULL,
-     JSON | SC_OPTION_BIT(LIMIT) | SC_OPTION_BIT(PIPELINE) | ANY_COORDINATOR, 0, 0, sc_command_runs},
-    {"agents", "", "list the agents that are alive", NULL, JSON | ANY_COORDINATOR, 0, 0, sc_command_agents},
-    {"watch", "[RUN]", "follow a run to its end (the newest)", "Ctrl-C detaches; the run goes on.",
-     SC_OPTIONS_OUTPUT | ANY_COORDINATOR, 0, 1, sc_command_watch},
-    {"logs", "RUN STEP", "print what a step wrote",
-     "Of a hit: what the execution that made the result wrote.",
-     JSON | SC_OPTION_BIT(FOLLOW) | SC_OPTION_BIT(ATTEMPT) | ANY_COORDINATOR, 2, 2, sc_command_logs},
-    {"get", "RUN STEP.OUTPUT DEST", "copy an output to a file or folder",
-     "DEST must not exist. Every byte is checked against its digest.",
-     JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 3, 3, sc_command_get},
-    {"cancel", "RUN", "cancel a run", NULL, JSON | ANY_COORDINATOR, 1, 1, sc_command_cancel},
-    {"key", "FILE|RUN STEP", "print the labelled fields of a step's key",
-     "Of a step of a document as it is now, or of one of a run. --json prints what is needed to compute the "
-     "key by hand.",
-     SC_OPTION_BIT(PARAM) | JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2, sc_command_key},
-    {"explain", "[RUN] STEP", "tell why a step ran, or did not",
-     "For a miss: the very fields that differ, old value and new. For a hit: who made the result, when, how "
-     "long it took,\n"
-     "what it saved. STEP alone is looked up in the newest run.",
-     JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 1, 2, sc_command_explain},
-    {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL,
-     JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2, sc_command_diff},
-    {"cache", "ls|show KEY|rm KEY…|verify|stats", "look at what is stored, or remove it",
-     "rm asks first, unless --yes is given.",
-     JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | ANY_COORDINATOR, 1, 1000, sc_command_cache},
-    {"graph", "FILE", "print the pipeline as a graph (DOT)", NULL, SC_OPTION_BIT(PARAM) | SC_OPTION_BIT(SVG),
-     1, 1, sc_command_graph},
-    {"completion", "bash", "print the completion script of a shell",
-     "In ~/.bashrc:  source <(stepctl completion bash)", 0, 1, 1, sc_command_completion},
-    {"doctor", "", "check store, clock, sockets, sandbox and environment", NULL, JSON, 0, 0,
-     sc_command_doctor},
-    {"version", "", "print the version", NULL, JSON, 0, 0, sc_command_version},
-    {"help", "[COMMAND]", "print help", NULL, 0, 0, 1, sc_command_help_},
+const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
+    [SC_COMMAND_RUN] =
+        {"run", "FILE", "run a pipeline to its end",
+         "Steps whose result is known are not run. Ctrl-C cancels the run and waits for its steps to end; a "
+         "second one leaves at\n"
+         "once. On a terminal: a live view; else plain lines.",
+         SC_OPTIONS_RUN | SC_OPTIONS_OUTPUT | ANY_COORDINATOR, 1, 1},
+    [SC_COMMAND_PLAN] = {"plan", "FILE", "tell each step's verdict, and run nothing", NULL,
+                         SC_OPTIONS_RUN | JSON | SC_OPTION_BIT(QUIET) | ANY_COORDINATOR, 1, 1},
+    [SC_COMMAND_SUBMIT] =
+        {"submit", "FILE", "start a run and leave it to the coordinator",
+         "Prints the run's id. With --watch it follows the run; Ctrl-C then detaches, and the run goes on.",
+         SC_OPTIONS_RUN | SC_OPTIONS_OUTPUT | SC_OPTION_BIT(WATCH) | ANY_COORDINATOR, 1, 1},
+    [SC_COMMAND_STATUS] = {"status", "[RUN]", "show how a run stands (the newest)", NULL,
+                           JSON | ANY_COORDINATOR, 0, 1},
+    [SC_COMMAND_RUNS] = {"runs", "", "list runs, newest first", NULL,
+                         JSON | SC_OPTION_BIT(LIMIT) | SC_OPTION_BIT(PIPELINE) | ANY_COORDINATOR, 0, 0},
+    [SC_COMMAND_AGENTS] = {"agents", "", "list the agents that are alive", NULL, JSON | ANY_COORDINATOR, 0,
+                           0},
+    [SC_COMMAND_WATCH] = {"watch", "[RUN]", "follow a run to its end (the newest)",
+                          "Ctrl-C detaches; the run goes on.", SC_OPTIONS_OUTPUT | ANY_COORDINATOR, 0, 1},
+    [SC_COMMAND_LOGS] = {"logs", "RUN STEP", "print what a step wrote",
+                         "Of a hit: what the execution that made the result wrote.",
+                         JSON | SC_OPTION_BIT(FOLLOW) | SC_OPTION_BIT(ATTEMPT) | ANY_COORDINATOR, 2, 2},
+    [SC_COMMAND_GET] = {"get", "RUN STEP.OUTPUT DEST", "copy an output to a file or folder",
+                        "DEST must not exist. Every byte is checked against its digest.",
+                        JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 3, 3},
+    [SC_COMMAND_CANCEL] = {"cancel", "RUN", "cancel a run", NULL, JSON | ANY_COORDINATOR, 1, 1},
+    [SC_COMMAND_KEY] =
+        {"key", "FILE|RUN STEP", "print the labelled fields of a step's key",
+         "Of a step of a document as it is now, or of one of a run. --json prints what is needed "
+         "to compute the key by hand.",
+         SC_OPTION_BIT(PARAM) | JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2},
+    [SC_COMMAND_EXPLAIN] =
+        {"explain", "[RUN] STEP", "tell why a step ran, or did not",
+         "For a miss: the very fields that differ, old value and new. For a hit: who made the "
+         "result, when, how long it took,\n"
+         "what it saved. STEP alone is looked up in the newest run.",
+         JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 1, 2},
+    [SC_COMMAND_DIFF] = {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL,
+                         JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2},
+    [SC_COMMAND_CACHE] = {"cache", "ls|show KEY|rm KEY…|verify|stats", "look at what is stored, or remove it",
+                          "rm asks first, unless --yes is given.",
+                          JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | ANY_COORDINATOR, 1, 1000},
+    [SC_COMMAND_GRAPH] = {"graph", "FILE", "print the pipeline as a graph (DOT)", NULL,
+                          SC_OPTION_BIT(PARAM) | SC_OPTION_BIT(SVG), 1, 1},
+    [SC_COMMAND_COMPLETION] = {"completion", "bash", "print the completion script of a shell",
+                               "In ~/.bashrc:  source <(stepctl completion bash)", 0, 1, 1},
+    [SC_COMMAND_DOCTOR] = {"doctor", "", "check store, clock, sockets, sandbox and environment", NULL, JSON,
+                           0, 0},
+    [SC_COMMAND_VERSION] = {"version", "", "print the version", NULL, JSON, 0, 0},
+    [SC_COMMAND_HELP] = {"help", "[COMMAND]", "print help", NULL, 0, 0, 1},
 };
-const uint32_t sc_command_count = SC_COUNT(sc_commands);
 
 const struct sc_command *sc_command_find(struct sc_slice name)
 {
-    for (uint32_t i = 0; i < sc_command_count; i++)
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++)
         if (sc_slice_eq_str(name, sc_commands[i].name))
             return &sc_commands[i];
     return NULL;
@@ -67,7 +71,7 @@ static void overview(struct sc_buf *out)
 {
     sc_buf_add_str(out, "usage: stepctl COMMAND [options] …\n\n"
                         "Runs pipelines of steps, and never runs a step whose result is already known.\n\n");
-    for (uint32_t i = 0; i < sc_command_count; i++)
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++)
         sc_buf_printf(out, "  %-12s%s\n", sc_commands[i].name, sc_commands[i].summary);
     sc_buf_add_str(out, "\n`stepctl help COMMAND` tells more.\n"
                         "Exit codes: 0 all done, 1 a step failed, 2 the request was wrong, 3 coordinator or "

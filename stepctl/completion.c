@@ -23,12 +23,12 @@ static void script(struct sc_buf *out)
     sc_buf_add_str(out,
                    "_stepctl() {\n    local word=\"${COMP_WORDS[COMP_CWORD]}\" words=\"\"\n    COMPREPLY=()\n"
                    "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        words=\"");
-    for (uint32_t i = 0; i < sc_command_count; i++)
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++)
         sc_buf_printf(out, "%s ", sc_commands[i].name);
     sc_buf_add_str(out,
                    "\"\n        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n        return\n    fi\n"
                    "    case \"${COMP_WORDS[1]}\" in\n");
-    for (uint32_t i = 0; i < sc_command_count; i++)
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++)
         words_of(out, &sc_commands[i]);
     sc_buf_add_str(
         out,

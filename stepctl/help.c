@@ -19,7 +19,7 @@ int sc_command_unknown(const char *word)
     struct sc_error err = SC_ERROR_INIT;
     struct sc_suggest suggest;
     sc_suggest_begin(&suggest, sc_slice_str(word));
-    for (uint32_t i = 0; i < sc_command_count; i++)
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++)
         sc_suggest_try(&suggest, sc_slice_str(sc_commands[i].name));
     sc_error_set(&err, SC_INVALID, "there is no command \"%s\"", word);
     if (sc_suggest_found(&suggest))

@@ -5,6 +5,12 @@
 
 #include <stdio.h>
 
+static int (*const functions[])(const struct sc_options *options, struct sc_arena *arena) = {
+#define X(id, name) [SC_COMMAND_##id] = sc_command_##name,
+    SC_COMMAND_TABLE(X)
+#undef X
+};
+
 // Options that cannot be read may still have said how the error is wanted.
 static bool wants_json(int argc, char **argv)
 {
@@ -36,5 +42,5 @@ int main(int argc, char **argv)
     if (sc_options_parse(argc - 1, argv + 1, command->options, command->args_min, command->args_max, &arena,
                          &options, &err) != SC_OK)
         return sc_say_error(wants_json(argc, argv), &err);
-    return options.help ? sc_command_print_help(command) : command->run(&options, &arena);
+    return options.help ? sc_command_print_help(command) : functions[command - sc_commands](&options, &arena);
 }

@@ -119,7 +119,7 @@ static void test_help_needs_no_words(void **state)
 static void test_every_command_is_found_and_has_help(void **state)
 {
     (void)state;
-    for (uint32_t i = 0; i < sc_command_count; i++) {
+    for (uint32_t i = 0; i < SC_COMMAND_COUNT; i++) {
         SC_AUTO_BUF struct sc_buf text;
         sc_buf_init(&text, 0);
         assert_ptr_equal(sc_command_find(sc_slice_str(sc_commands[i].name)), &sc_commands[i]);
