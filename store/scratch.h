@@ -1,12 +1,11 @@
 // A scratch folder of one handle below a shared parent: what is written there is renamed out when it is whole. The
-// folder is held by a lock that dies with the process, so that a sweep removes what dead ones left and never touches
-// a live one's, whatever process or container it runs in.
+// handle claims it (base/os/claim.h), so a sweep removes what dead ones left.
 #pragma once
 
-#include "base/os/file.h"
+#include "base/os/claim.h"
 
 struct sc_scratch {
-    int fd;     // of the folder, which holds the lock; -1: not open
+    int fd;     // of the folder, as in its claim; -1: not open
     char *path; // absolute when the parent's is
     uint64_t next;
 };
