@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { FILE_BYTES = 1 << 20, REMOVE_TRIES = 100, CPU_PERIOD_US = 100000, CPU_LEAST_US = 1000 };
-#define OWN_PREFIX "stepcache-"
+#define OWN_PREFIX "stepcache-runner-"
 #define AGENT_FOLDER                                                                                         \
     "stepcache-agent" // where a v2 agent moves to, for a group with children holds no processes
 
@@ -72,43 +72,49 @@ static char *own_folder(const struct sc_mounts *mounts, const char *controller)
     return NULL;
 }
 
-static void remove_tree(const char *folder)
+static void kill_all(const char *folder)
+{
+    if (write_file(folder, "cgroup.kill", "1") == 0)
+        return;
+    SC_AUTO_BUF struct sc_buf text;
+    if (!read_file(folder, "cgroup.procs", &text))
+        return;
+    int pid, used;
+    for (const char *at = sc_buf_cstr(&text); sscanf(at, "%d%n", &pid, &used) == 1; at += used)
+        if (pid > 1 && pid != getpid()) // 0: of another pid namespace
+            kill(pid, SIGKILL);
+}
+
+// Removes a group, and kills what is still in it.
+static void end_group(const char *folder)
+{
+    for (int tries = 0; rmdir(folder) && tries < REMOVE_TRIES; tries++)
+        kill_all(folder);
+}
+
+// A runner's own group with its tasks'. What still stays goes with a later sweep.
+static void end_own(const char *folder)
 {
     DIR *dir = opendir(folder);
     for (struct dirent *d; dir && (d = readdir(dir));) {
         if (d->d_type != DT_DIR || d->d_name[0] == '.')
             continue;
         SC_AUTO_FREE char *path = sc_asprintf("%s/%s", folder, d->d_name);
-        rmdir(path);
+        end_group(path);
     }
     if (dir)
         closedir(dir);
     rmdir(folder);
 }
 
-// Groups are named by their runner's pid; those of runners that were killed stay, and are empty.
-static void remove_stale(const char *own)
+// Its path, or NULL.
+static const char *make_own(const char *folder, struct sc_cgroups *cgroups)
 {
-    DIR *dir = opendir(own);
-    for (struct dirent *d; dir && (d = readdir(dir));) {
-        int pid;
-        if (sscanf(d->d_name, OWN_PREFIX "%d", &pid) != 1 || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
-            continue;
-        SC_AUTO_FREE char *path = sc_asprintf("%s/%s", own, d->d_name);
-        remove_tree(path);
-    }
-    if (dir)
-        closedir(dir);
-}
-
-static char *make_own(const char *folder)
-{
-    remove_stale(folder);
-    char *own = sc_asprintf("%s/" OWN_PREFIX "%d", folder, (int)getpid());
-    if (mkdir(own, 0755) == 0 || errno == EEXIST)
-        return own;
-    free(own);
-    return NULL;
+    struct sc_claim *own = cgroups->own;
+    while (own->path)
+        own++;
+    sc_claim_sweep(folder, OWN_PREFIX, end_own);
+    return sc_claim_make(folder, OWN_PREFIX, 0755, own, NULL) == SC_OK ? own->path : NULL;
 }
 
 // cgroup-v2.rst, "no internal process constraint": only where the agent and this runner are alone in a group that was
@@ -159,34 +165,33 @@ static void open_v2(const struct sc_mounts *mounts, struct sc_cgroups *cgroups)
     char *slash = strrchr(folder, '/');
     if (slash && strcmp(slash, "/" AGENT_FOLDER) == 0)
         *slash = 0;
-    SC_AUTO_FREE char *own = make_own(folder);
+    const char *own = make_own(folder, cgroups);
     if (!own)
         return;
     struct {
-        const char *name;
-        char **place;
+        const char *name, **place;
     } wanted[] = {{"memory", &cgroups->memory}, {"pids", &cgroups->processes}, {"cpu", &cgroups->cpu}};
     bool any = false;
     for (size_t i = 0; i < SC_COUNT(wanted); i++)
         if (enable(folder, wanted[i].name) && enable(own, wanted[i].name)) {
-            *wanted[i].place = sc_strdup(own);
+            *wanted[i].place = own;
             any = true;
         }
     if (any)
         cgroups->version = SC_RUNNER_CGROUP_V2;
     else
-        rmdir(own);
+        sc_cgroups_close(cgroups);
 }
 
-static char *open_v1(const struct sc_mounts *mounts, const char *controller)
+static const char *open_v1(const struct sc_mounts *mounts, const char *controller, struct sc_cgroups *cgroups)
 {
     SC_AUTO_FREE char *folder = own_folder(mounts, controller);
-    return folder ? make_own(folder) : NULL;
+    return folder ? make_own(folder, cgroups) : NULL;
 }
 
 void sc_cgroups_open(struct sc_cgroups *ret_cgroups)
 {
-    *ret_cgroups = (struct sc_cgroups){.version = SC_RUNNER_CGROUP_NONE};
+    *ret_cgroups = (struct sc_cgroups){.version = SC_RUNNER_CGROUP_NONE, .own = {{-1}, {-1}, {-1}}};
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_mounts mounts;
@@ -196,21 +201,19 @@ void sc_cgroups_open(struct sc_cgroups *ret_cgroups)
     open_v2(&mounts, ret_cgroups);
     if (ret_cgroups->version != SC_RUNNER_CGROUP_NONE)
         return;
-    ret_cgroups->memory = open_v1(&mounts, "memory");
-    ret_cgroups->processes = open_v1(&mounts, "pids");
-    ret_cgroups->cpu = open_v1(&mounts, "cpu");
+    ret_cgroups->memory = open_v1(&mounts, "memory", ret_cgroups);
+    ret_cgroups->processes = open_v1(&mounts, "pids", ret_cgroups);
+    ret_cgroups->cpu = open_v1(&mounts, "cpu", ret_cgroups);
     if (ret_cgroups->memory || ret_cgroups->processes || ret_cgroups->cpu)
         ret_cgroups->version = SC_RUNNER_CGROUP_V1;
 }
 
 void sc_cgroups_close(struct sc_cgroups *cgroups)
 {
-    char **all[] = {&cgroups->memory, &cgroups->processes, &cgroups->cpu};
-    for (size_t i = 0; i < SC_COUNT(all); i++) {
-        if (*all[i])
-            remove_tree(*all[i]);
-        free(*all[i]);
-        *all[i] = NULL;
+    for (size_t i = 0; i < SC_COUNT(cgroups->own); i++) {
+        if (cgroups->own[i].path)
+            end_own(cgroups->own[i].path);
+        sc_claim_done(&cgroups->own[i]);
     }
 }
 
@@ -336,19 +339,6 @@ static uint64_t read_number(const char *folder, const char *name, const char *la
     return sscanf(at, "%" SCNu64, &number) == 1 ? number : 0;
 }
 
-static void kill_all(const char *folder)
-{
-    if (write_file(folder, "cgroup.kill", "1") == 0)
-        return;
-    SC_AUTO_BUF struct sc_buf text;
-    if (!read_file(folder, "cgroup.procs", &text))
-        return;
-    int pid, used;
-    for (const char *at = sc_buf_cstr(&text); sscanf(at, "%d%n", &pid, &used) == 1; at += used)
-        if (pid > 1 && pid != getpid()) // 0: of another pid namespace
-            kill(pid, SIGKILL);
-}
-
 void sc_cgroup_end(const struct sc_cgroups *cgroups, struct sc_cgroup *cgroup, bool *ret_oom,
                    uint64_t *ret_peak_bytes)
 {
@@ -364,8 +354,8 @@ void sc_cgroup_end(const struct sc_cgroups *cgroups, struct sc_cgroup *cgroup, b
     for (int i = 0; i < SC_CGROUP_HIERARCHIES; i++) {
         if (cgroup->procs_fds[i] >= 0)
             close(cgroup->procs_fds[i]);
-        for (int tries = 0; cgroup->folders[i] && rmdir(cgroup->folders[i]) && tries < REMOVE_TRIES; tries++)
-            kill_all(cgroup->folders[i]); // what still stays goes with sc_cgroups_close
+        if (cgroup->folders[i])
+            end_group(cgroup->folders[i]); // what still stays goes with sc_cgroups_close
         free(cgroup->folders[i]);
     }
     if (cgroup->folder_fd >= 0)

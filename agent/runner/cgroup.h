@@ -5,14 +5,14 @@
 
 #include "agent/runner/runner.h"
 
-#include "base/error.h"
+#include "base/os/claim.h"
 
 enum { SC_CGROUP_HIERARCHIES = 3 };
 
 struct sc_cgroups {
     enum sc_runner_cgroup version;
-    char *memory, *processes,
-        *cpu; // this runner's group in each; NULL where there is none. In v2 the same folder.
+    struct sc_claim own[SC_CGROUP_HIERARCHIES]; // this runner's groups; in v2 one
+    const char *memory, *processes, *cpu;       // the one of them that limits it; NULL where there is none
 };
 
 struct sc_cgroup {
@@ -22,8 +22,8 @@ struct sc_cgroup {
     char *memory;                         // the folder that accounts memory, or NULL
 };
 
-// Finds what this process may use, makes the runner's own groups and removes those that dead runners left. Always
-// succeeds: none is an answer.
+// Finds what this process may use, makes the runner's own groups and removes those that dead runners left, with whatever
+// still runs in them. Always succeeds: none is an answer.
 void sc_cgroups_open(struct sc_cgroups *ret_cgroups);
 void sc_cgroups_close(struct sc_cgroups *cgroups);
 // A group for one task, with those limits that are not 0 and that can be kept. processes does not count the init.

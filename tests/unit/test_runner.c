@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -336,6 +337,46 @@ static void test_cpu_limit_is_set(void **state)
     assert_int_equal(strncmp(o.out, "150000", 6), 0);
 }
 
+// A runner of another pid namespace, such as a container's, that uses the same control groups: starts and ends.
+static void run_in_another_pid_namespace(const struct runner_fixture *f)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWPID))
+            _exit(1);
+        pid_t inside = fork(), ended;
+        if (inside == 0) {
+            struct runner_fixture own = *f;
+            fixture_start(&own);
+            sc_runner_free(own.runner);
+            _exit(0);
+        }
+        int status = 1;
+        while ((ended = waitpid(inside, &status, 0)) < 0 && errno == EINTR)
+            ;
+        _exit(ended == inside && status == 0 ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void test_limits_hold_beside_a_runner_of_another_pid_namespace(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (geteuid() != 0)
+        skip_for("needs root");
+    if (!f->capabilities.limits_cpu)
+        skip_for("no cpu control group is to be had");
+    run_in_another_pid_namespace(f);
+    struct sc_launch launch = fixture_launch(f, "exit 7");
+    launch.limits.cpus_milli = 1500;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_string_equal(o.text, "");
+    assert_int_equal(o.event.exit_code, 7);
+}
+
 static void test_open_files_limit_holds(void **state)
 {
     struct runner_fixture *f = *state;
@@ -394,6 +435,32 @@ static void test_steps_die_with_a_killed_runner_and_the_client_says_closed(void 
     struct outcome o;
     fixture_sh(f, "exit 6", &o);
     assert_int_equal(o.event.exit_code, 6);
+}
+
+// Without namespaces a runner and an init that are killed together leave what the step had put into the background.
+static void test_next_runner_ends_what_dead_ones_left_in_their_groups(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!f->capabilities.limits_cpu)
+        skip_for("no cpu control group is to be had");
+    struct sc_launch launch = fixture_launch(f, LEAVE STAY);
+    launch.limits.cpus_milli = 1500;
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char line[64];
+    for (int i = 0; i < 3; i++)
+        fixture_line(out, line, sizeof line);
+    struct sc_runner_event event = {.kind = SC_RUNNER_NOTHING};
+    while (event.kind == SC_RUNNER_NOTHING)
+        assert_int_equal(sc_runner_next(f->runner, &event, NULL), SC_OK);
+    assert_int_equal(event.kind, SC_RUNNER_STARTED);
+    kill(sc_runner_pid(f->runner), SIGSTOP);
+    kill((pid_t)event.pid, SIGKILL);
+    kill(sc_runner_pid(f->runner), SIGKILL);
+    sc_runner_free(f->runner);
+    if (!has_view(f))
+        assert_false(fixture_is_at_end(out));
+    fixture_start(f);
+    fixture_until_end(out);
 }
 
 static void test_steps_die_with_the_client(void **state)
@@ -481,9 +548,11 @@ int main(int argc, char **argv)
         TEST(test_memory_limit_without_cgroup_is_of_data),
         TEST(test_process_limit_holds),
         TEST(test_cpu_limit_is_set),
+        TEST(test_limits_hold_beside_a_runner_of_another_pid_namespace),
         TEST(test_open_files_limit_holds),
         TEST(test_twenty_steps_at_once),
         TEST(test_steps_die_with_a_killed_runner_and_the_client_says_closed),
+        TEST(test_next_runner_ends_what_dead_ones_left_in_their_groups),
         TEST(test_steps_die_with_the_client),
         TEST(test_steps_die_with_a_killed_agent),
         TEST(test_missing_hidden_folder_is_an_error),
