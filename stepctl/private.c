@@ -4,7 +4,6 @@
 #include "base/os/clock.h"
 #include "base/os/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -222,17 +221,6 @@ enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id 
     }
 }
 
-static bool lock_is_held(const struct sc_places *places)
-{
-    SC_AUTO_FREE char *path = sc_asprintf("%s/agent.lock", places->agent_state);
-    char text[32] = "";
-    SC_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, text, sizeof text - 1) <= 0)
-        return false;
-    long pid = strtol(text, NULL, 10);
-    return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
-}
-
 void sc_private_tick(struct sc_private *private, int64_t mono_ms)
 {
     // Often at first, when an agent of an earlier run may just be leaving; later once a second.
@@ -240,8 +228,9 @@ void sc_private_tick(struct sc_private *private, int64_t mono_ms)
     if (!private->wants_agent || mono_ms - private->agent_checked_ms < every)
         return;
     private->agent_checked_ms = mono_ms;
+    SC_AUTO_FREE char *lock = sc_asprintf("%s/agent.lock", private->places->agent_state);
     struct sc_error ignored = SC_ERROR_INIT;
-    if (ended(&private->agent) && !lock_is_held(private->places) && start_agent(private, &ignored) != SC_OK)
+    if (ended(&private->agent) && !sc_file_is_locked(lock) && start_agent(private, &ignored) != SC_OK)
     private->wants_agent = false; // said once, when it was started first; it cannot be now
 }
 

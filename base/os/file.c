@@ -206,6 +206,12 @@ enum sc_rc sc_file_lock(const char *path, int *ret_fd, struct sc_error *err)
     return SC_OK;
 }
 
+bool sc_file_is_locked(const char *path)
+{
+    SC_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+}
+
 enum sc_rc sc_file_refuse_network(const char *path, struct sc_error *err)
 {
     static const struct {

@@ -28,6 +28,10 @@ SC_MUST_USE enum sc_rc sc_dir_names(int dirfd, struct sc_arena *arena, struct sc
 // Takes the lock file at path exclusively and writes this process's pid into it. SC_BUSY when another holds it, with
 // its pid in the story. The lock lives as long as the descriptor.
 SC_MUST_USE enum sc_rc sc_file_lock(const char *path, int *ret_fd, struct sc_error *err);
+// Whether a live process holds the lock file at path. It asks the lock and not the pid in it: a process that was killed
+// keeps its pid until it is reaped, and a pid of another container is anybody's here. Who takes the lock in the same
+// instant may find it busy.
+bool sc_file_is_locked(const char *path);
 // SC_UNSUPPORTED, naming the file system, where path lies on a network file system (NFS, SMB, 9p, FUSE and kin).
 SC_MUST_USE enum sc_rc sc_file_refuse_network(const char *path, struct sc_error *err);
 static inline void sc_close_fd(int *fd);

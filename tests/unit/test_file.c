@@ -249,6 +249,22 @@ static void test_file_lock_dies_with_its_process(void **state)
     close(fd);
 }
 
+static void test_file_is_locked_asks_the_lock_and_not_the_pid_in_it(void **state)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(*state, "lock"), *none = sc_scratch_path(*state, "none");
+    struct sc_error err = SC_ERROR_INIT;
+    int fd;
+    assert_false(sc_file_is_locked(none));
+    assert_ok(sc_file_lock(path, &fd, &err), err);
+    assert_true(sc_file_is_locked(path));
+    write_text(path, "1\n");
+    assert_true(sc_file_is_locked(path));
+    close(fd);
+    assert_false(sc_file_is_locked(path));         // though process 1 lives
+    assert_ok(sc_file_lock(path, &fd, &err), err); // nor does asking hold it
+    close(fd);
+}
+
 static void test_file_refuse_network_takes_a_local_folder_and_names_a_missing_one(void **state)
 {
     struct sc_error err = SC_ERROR_INIT;
@@ -279,6 +295,7 @@ int main(void)
         TEST(test_dir_remove_of_a_deep_tree),
         TEST(test_file_lock_is_exclusive_and_names_the_holders_pid),
         TEST(test_file_lock_dies_with_its_process),
+        TEST(test_file_is_locked_asks_the_lock_and_not_the_pid_in_it),
         TEST(test_file_refuse_network_takes_a_local_folder_and_names_a_missing_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
