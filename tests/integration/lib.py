@@ -6,6 +6,7 @@ JSON lines, or on the end of a process (pidfd). Every wait has a deadline, which
 
 Environment: STEPCACHE_BUILD is the build folder (default: build beside the tests' project).
 """
+import ctypes
 import hashlib
 import json
 import os
@@ -589,6 +590,29 @@ def unpack(data, at):
         count, start = number(2 << (code - 0xde))
         return mapping(count, start)
     raise AssertionError(f"no MessagePack of ours: {code:#x}")
+
+
+def state_of(pid):
+    """The letter in /proc/PID/stat: Z of one that has ended and was not reaped."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def adopt_orphans():
+    """From now on this process stands in for a container's first one that does not reap: it gets every orphan and leaves
+    it a zombie. Returns what ends that."""
+    PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+    def end():
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+    return end
 
 
 def wait_pidfd(fd, what, clock=None):
