@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 enum { NOBODY = 65534 };
+#define PROGRAM_ENV "STEPCACHE_TEST_RUNNER"
 static struct sc_slice shell_argv[3] = {SC_SLICE_LIT("/bin/sh"), SC_SLICE_LIT("-c"), {NULL, 0}};
 static struct sc_slice shell_env[1] = {SC_SLICE_LIT("PATH=/usr/bin:/bin:/usr/sbin:/sbin")};
 
@@ -26,10 +27,14 @@ static void remove_copy(void)
     unlink(copied);
 }
 
-// The program of the build, copied to where an ordinary user can reach it: the checkout may lie in root's home.
+// The program of the build, copied to where an ordinary user can reach it: the checkout may lie in root's home. The
+// ordinary user, who cannot even copy it, is told where root's copy is.
 const char *fixture_program(void)
 {
     char path[4096];
+    const char *given = getenv(PROGRAM_ENV);
+    if (given)
+        return given;
     if (copied[0])
         return copied;
     const char *build = getenv("STEPCACHE_BUILD");
@@ -239,6 +244,8 @@ int fixture_as_ordinary_user(const char *name)
 {
     pid_t child = fork();
     if (child == 0) {
+        if (copied[0])
+            setenv(PROGRAM_ENV, copied, 1);
         if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
             _exit(1);
         execl("/proc/self/exe", name, "user", NULL);
