@@ -74,12 +74,6 @@ struct sc_digest sc_digest_of(struct sc_slice bytes)
     return sc_hasher_end(hasher);
 }
 
-bool sc_digest_is_zero(const struct sc_digest *digest)
-{
-    static const struct sc_digest zero;
-    return sc_digest_eq(digest, &zero);
-}
-
 void sc_digest_hex(const struct sc_digest *digest, char ret_hex[SC_DIGEST_HEX_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
