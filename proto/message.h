@@ -239,8 +239,8 @@ struct sc_assignment {
     bool listened;                     // somebody watches its log
     bool unrecorded;           // the cache is off: logs go under run/… since no record will hold them
     struct sc_msg_probe probe; // what the environment in the key was asked by; its number is 0
-    struct sc_digest
-        environment; // the answer: only where it still holds when the step has ended, the result counts. Zero: nothing to compare
+    // The answer: only where it still holds when the step has ended, the result counts. Zero: nothing to compare.
+    struct sc_digest environment;
 };
 struct sc_msg_assign {
     SC_LIST(struct sc_assignment, assignments);

@@ -228,14 +228,13 @@ static void on_prepared(struct sc_agent_core *core, struct task *task, enum sc_o
         sc_task_move(core, task, TASK_READY);
 }
 
-static void on_started(struct sc_agent_core *core, struct task *task)
+static void on_started(struct task *task, int64_t started_ms)
 {
-    task->started = true;
     if (task->state != TASK_RUNNING)
         return;
     if (task->timeout_ms)
-        task->deadline_ms = core->now_ms + task->timeout_ms;
-    task->running_word_ms = core->now_ms + SC_TASK_RUNNING_WORD_MS;
+        task->deadline_ms = started_ms + task->timeout_ms;
+    task->running_word_ms = started_ms + SC_TASK_RUNNING_WORD_MS;
 }
 
 static enum sc_outcome outcome_of(const struct task *task, enum sc_outcome otherwise)
@@ -299,7 +298,7 @@ static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *
     if (event->kind == SC_AGENT_PREPARED && task->state == TASK_FETCHING)
         on_prepared(core, task, event->u.prepared);
     else if (event->kind == SC_AGENT_STARTED && running)
-        on_started(core, task);
+        on_started(task, event->u.started_ms);
     else if (event->kind == SC_AGENT_NOT_STARTED && running)
         sc_task_take(core, task, outcome_of(task, SC_OUTCOME_START));
     else if (event->kind == SC_AGENT_EXITED && running)

@@ -31,7 +31,7 @@ enum sc_agent_event_kind {
     SC_AGENT_STRANGER,    // the coordinator answered with an error: it does not know this agent (any more)
     SC_AGENT_HEARD,       // any other message of the coordinator
     SC_AGENT_PREPARED,    // answer to PREPARE: `outcome` OK, or why it cannot run
-    SC_AGENT_STARTED,     // answer to LAUNCH
+    SC_AGENT_STARTED,     // it stays for a while; short steps go from LAUNCH to EXITED
     SC_AGENT_NOT_STARTED, // answer to LAUNCH: the command could not be started
     SC_AGENT_EXITED,      // nothing of it runs any more
     SC_AGENT_RUNNER_LOST, // the runner died, and every step with it
@@ -51,6 +51,7 @@ struct sc_agent_event {
         const struct sc_msg_revoke *revoke;
         const struct sc_msg_drain *drain;
         enum sc_outcome prepared;
+        int64_t started_ms;   // when its process was, on the mono clock
         uint64_t taken_bytes; // what the result takes in memory
         struct {
             uint32_t exit_code, signal;

@@ -10,7 +10,7 @@ enum task_state {
     TASK_QUEUED,
     TASK_FETCHING,
     TASK_READY,
-    TASK_RUNNING, // launched; `started` once the runner said so
+    TASK_RUNNING, // launched
     TASK_ENDING,  // TERM was sent, or KILL
     TASK_TAKING,
     TASK_CLEANING,
@@ -51,7 +51,6 @@ struct task {
     uint32_t repeats;   // of its report
     uint64_t report_bytes;
     int64_t running_word_ms; // running: when the coordinator is told so; INT64_MAX: it was, or need not be
-    bool started;
     struct task *prev, *next;
     UT_hash_handle hh;
 };

@@ -18,9 +18,8 @@
 _Static_assert(sizeof(struct sc_report) <= PIPE_BUF, "a report is written whole");
 enum { REPORT_FD = 3, EXIT_LOST = 70 };
 
-static void report(struct sc_report *r)
+static void report(const struct sc_report *r)
 {
-    r->at_ms = sc_clock_wall_ms();
     // When the runner is gone, so is whoever wants to know.
     (void)!write(REPORT_FD, r, sizeof *r);
 }
@@ -199,13 +198,12 @@ _Noreturn void sc_init_run(const struct sc_init *init, const struct sc_task *tas
         sc_failure_set(&failure, exec_errno, "exec %.256s", task->argv[0]);
         give_up(task, &failure);
     }
-    struct sc_report started = {.task = task->id, .kind = SC_REPORT_STARTED};
-    report(&started);
+    struct sc_report ended = {.task = task->id, .kind = SC_REPORT_ENDED, .started_ms = sc_clock_wall_ms()};
     close(STDOUT_FILENO); // the readers see the end when the step's processes are done with it
     close(STDERR_FILENO);
 
-    struct sc_report ended = {.task = task->id, .kind = SC_REPORT_ENDED};
     ended.status = wait_for_step(init, step);
+    ended.ended_ms = sc_clock_wall_ms();
     struct rusage usage;
     if (getrusage(RUSAGE_CHILDREN, &usage) == 0)
         ended.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;

@@ -1,5 +1,5 @@
 // The process above a step: process 1 of its pid namespace, or without namespaces its subreaper. It goes into the
-// sandbox, starts the step, passes signals on, reaps, reports, and leaves when the step's own process has ended; then
+// sandbox, starts the step, passes signals on, reaps, reports once, and leaves when the step's own process has ended; then
 // the kernel (or a sweep) kills all that the step left. Process 1 must not be the step: it would ignore every signal
 // that it has no handler for (pid_namespaces(7)), abort() included.
 #pragma once
@@ -23,13 +23,13 @@ struct sc_init {
     bool joined_cgroup;       // cloned into it
 };
 
-enum sc_report_kind { SC_REPORT_STARTED, SC_REPORT_ENDED, SC_REPORT_FAILED };
+enum sc_report_kind { SC_REPORT_ENDED, SC_REPORT_FAILED };
 
 struct sc_report {
     uint64_t task;
     enum sc_report_kind kind;
     int status; // ended: of wait(2)
-    int64_t at_ms;
+    int64_t started_ms, ended_ms;
     uint64_t max_rss_bytes, init_cpu_us;
     struct sc_failure failure;
 };

@@ -73,6 +73,7 @@ static const struct sc_field event_fields[] = {
     SC_FIELD(struct sc_runner_event, oom, SC_F_BOOL),
     SC_FIELD_MAX(struct sc_runner_event, pid, SC_F_U32, INT32_MAX),
     SC_FIELD_MAX(struct sc_runner_event, signal, SC_F_U32, 64),
+    SC_FIELD(struct sc_runner_event, started_mono_ms, SC_F_I64),
     SC_FIELD(struct sc_runner_event, started_ms, SC_F_I64),
     SC_FIELD_MAX(struct sc_runner_event, sys_errno, SC_F_U32, 4095),
     SC_FIELD(struct sc_runner_event, task, SC_F_U64),

@@ -6,9 +6,9 @@
 //       | -- config -------------------------> |   once, first
 //       | <------------------- capabilities -- |   once, before all other events
 //       | -- launch {task}, [stdout, stderr] > |
-//       | <------------- started | failed {task}
 //       | -- signal {task} ------------------> |   any number; for a task that is not there: ignored
-//       | <------------- ended   | failed {task}   exactly one of the two for every launch
+//       | <-------------------- started {task} |   of a step that stays for SC_RUNNER_STAYS_MS: most are shorter
+//       | <------------- ended | failed {task} |   exactly one of the two for every launch
 //
 // What a step sees ("namespaces"): the host's files as they are, with the same rights, except that the hidden folders
 // are empty wherever a mount shows them; /dev is a minimal one of its own; /sys is read-only; /work is its work folder
@@ -32,6 +32,7 @@
 #define SC_RUNNER_WORK_PATH "/work"
 #define SC_RUNNER_UMASK     022
 
+#define SC_RUNNER_STAYS_MS 4
 #define SC_RUNNER_BODY_BYTES                                                                                 \
     (16u << 20) // of one message; argv and env of a step are at most 6 MiB (execve(2))
 #define SC_RUNNER_PACKET_BYTES                                                                               \
@@ -111,8 +112,9 @@ enum sc_runner_event_kind {
 struct sc_runner_event {
     enum sc_runner_event_kind kind;
     uint64_t task;
-    // started: the process that carries the step's name on the host (its init).
+    // started: the process that carries the step's name on the host (its init), and when that was started.
     uint32_t pid;
+    int64_t started_mono_ms;
     // ended: a signal, or an exit code when signal is 0, of the step's own process; all it started is gone.
     uint32_t exit_code, signal;
     bool oom; // the kernel's counter said so; always false without a cgroup

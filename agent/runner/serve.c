@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum { REPORTS_A_READ = 16, SIGNALS_A_READ = 16, PACKETS_A_TURN = 64 };
 
@@ -32,7 +33,7 @@ struct server {
     const struct sc_sandbox *sandbox;
     struct sc_cgroups *cgroups;
     struct rlimit open_files;
-    struct sc_task *tasks;
+    struct sc_task *tasks; // oldest first
     uint32_t task_count;
     struct queued *first, **last;
     struct sc_buf packet;
@@ -104,10 +105,9 @@ static void emit_failed(struct server *s, uint64_t task, int sys_errno, const ch
 
 static struct sc_task *find(struct server *s, uint64_t id)
 {
-    for (struct sc_task *t = s->tasks; t; t = t->next)
-        if (t->id == id)
-            return t;
-    return NULL;
+    struct sc_task *task;
+    DL_SEARCH_SCALAR(s->tasks, task, id, id);
+    return task;
 }
 
 static bool start(struct server *s, struct sc_task *task, struct sc_failure *failure)
@@ -143,6 +143,7 @@ static bool start(struct server *s, struct sc_task *task, struct sc_failure *fai
         return sc_failure_set(failure, errno, "start a process");
     task->init = pid;
     task->started_ms = sc_clock_wall_ms();
+    task->started_mono_ms = sc_clock_mono_ms();
     sc_fd_close(task->out);
     sc_fd_close(task->err);
     task->out = task->err = -1;
@@ -160,8 +161,7 @@ static void launch(struct server *s, struct sc_runner_packet *packet)
     } else if (task && s->task_count == SC_RUNNER_TASKS) {
         sc_failure_set(&failure, 0, "launch: more than %u tasks", SC_RUNNER_TASKS);
     } else if (task && start(s, task, &failure)) {
-        task->next = s->tasks;
-        s->tasks = task;
+        DL_APPEND(s->tasks, task);
         s->task_count++;
         return;
     }
@@ -230,24 +230,17 @@ static void take_report(struct server *s, const struct sc_report *r)
     if (!task)
         return;
     switch (r->kind) {
-    case SC_REPORT_STARTED: {
-        task->started_ms = r->at_ms;
-        struct sc_runner_event event = {
-            .kind = SC_RUNNER_STARTED, .task = task->id, .pid = (uint32_t)task->init, .started_ms = r->at_ms};
-        emit(s, &event);
-        return;
-    }
     case SC_REPORT_ENDED:
         task->reported_end = true;
-        task->ended_ms = r->at_ms;
+        task->started_ms = r->started_ms;
+        task->ended_ms = r->ended_ms;
         task->status = r->status;
         task->max_rss_bytes = r->max_rss_bytes;
         task->init_cpu_us = r->init_cpu_us;
         return;
     case SC_REPORT_FAILED:
         task->reported_failure = true;
-        task->sys_errno = r->failure.sys_errno;
-        memcpy(task->text, r->failure.text, sizeof task->text);
+        task->failure = r->failure;
         return;
     }
 }
@@ -273,7 +266,7 @@ static void end_task(struct server *s, struct sc_task *task, int init_status, co
     if (task->has_cgroup)
         sc_cgroup_end(s->cgroups, &task->cgroup, &oom, &peak_bytes);
     if (task->reported_failure) {
-        emit_failed(s, task->id, task->sys_errno, task->text);
+        emit_failed(s, task->id, task->failure.sys_errno, task->failure.text);
         return;
     }
     // An init that was killed says nothing; its step died with it.
@@ -299,7 +292,8 @@ static void end_task(struct server *s, struct sc_task *task, int init_status, co
     emit(s, &event);
 }
 
-// First who is dead, then what they said before, then the conclusions: a report is written before its writer ends.
+// First who is dead, then what they said before, then the conclusions: a report is written before its writer ends, and
+// nobody needs it earlier.
 static void reap(struct server *s)
 {
     struct dead {
@@ -319,16 +313,16 @@ static void reap(struct server *s)
         }
         if (count)
             take_reports(s);
-        for (size_t i = 0; i < count; i++)
-            for (struct sc_task **at = &s->tasks; *at; at = &(*at)->next)
-                if ((*at)->init == dead[i].pid) {
-                    struct sc_task *task = *at;
-                    *at = task->next;
-                    s->task_count--;
-                    end_task(s, task, dead[i].status, &dead[i].usage);
-                    sc_task_free(task);
-                    break;
-                }
+        for (size_t i = 0; i < count; i++) {
+            struct sc_task *task;
+            DL_SEARCH_SCALAR(s->tasks, task, init, dead[i].pid);
+            if (!task)
+                continue;
+            DL_DELETE(s->tasks, task);
+            s->task_count--;
+            end_task(s, task, dead[i].status, &dead[i].usage);
+            sc_task_free(task);
+        }
     } while (count == SC_COUNT(dead));
 }
 
@@ -342,9 +336,8 @@ static void kill_strangers(struct server *s)
     text[n > 0 ? n : 0] = 0;
     int pid, used;
     for (const char *at = text; sscanf(at, "%d%n", &pid, &used) == 1; at += used) {
-        bool known = false;
-        for (struct sc_task *t = s->tasks; t && !known; t = t->next)
-            known = t->init == pid;
+        struct sc_task *known;
+        DL_SEARCH_SCALAR(s->tasks, known, init, pid);
         if (!known)
             kill(pid, SIGKILL);
     }
@@ -362,21 +355,39 @@ static void take_signals(struct server *s)
         kill_strangers(s);
 }
 
+// Tells of the steps that stay; returns in how many ms to look again, -1 for not at all.
+static int tell_started(struct server *s)
+{
+    int64_t now_ms = sc_clock_mono_ms();
+    struct sc_task *task;
+    DL_FOREACH (s->tasks, task) {
+        if (task->told)
+            continue;
+        if (now_ms - task->started_mono_ms < SC_RUNNER_STAYS_MS)
+            return (int)(task->started_mono_ms + SC_RUNNER_STAYS_MS - now_ms); // and those behind it later
+        task->told = true;
+        struct sc_runner_event event = {.kind = SC_RUNNER_STARTED,
+                                        .task = task->id,
+                                        .pid = (uint32_t)task->init,
+                                        .started_ms = task->started_ms,
+                                        .started_mono_ms = task->started_mono_ms};
+        emit(s, &event);
+    }
+    return -1;
+}
+
 static void loop(struct server *s)
 {
     while (!s->stop) {
         struct pollfd fds[] = {
             {.fd = s->socket, .events = (short)(POLLIN | (s->first ? POLLOUT : 0))},
-            {.fd = s->report_read, .events = POLLIN},
             {.fd = s->signal_fd, .events = POLLIN},
         };
-        if (poll(fds, SC_COUNT(fds), -1) < 0)
+        if (poll(fds, SC_COUNT(fds), tell_started(s)) < 0)
             continue;
         if (fds[0].revents & POLLOUT)
             flush(s);
         if (fds[1].revents)
-            take_reports(s);
-        if (fds[2].revents)
             take_signals(s);
         if (fds[0].revents & ~POLLOUT)
             take_packets(s);
@@ -386,8 +397,9 @@ static void loop(struct server *s)
 // Ends every step. Nobody listens any more, so it may wait.
 static void end_all(struct server *s)
 {
-    for (struct sc_task *t = s->tasks; t; t = t->next)
-        kill(t->init, s->sandbox ? SIGKILL : SIGTERM);
+    struct sc_task *task, *next;
+    DL_FOREACH (s->tasks, task)
+        kill(task->init, s->sandbox ? SIGKILL : SIGTERM);
     while (s->tasks) {
         siginfo_t info;
         if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) < 0 && errno == ECHILD)
@@ -398,11 +410,8 @@ static void end_all(struct server *s)
     }
     if (!s->sandbox)
         sc_plain_sweep();
-    while (s->tasks) {
-        struct sc_task *task = s->tasks;
-        s->tasks = task->next;
+    DL_FOREACH_SAFE (s->tasks, task, next)
         sc_task_free(task);
-    }
     while (s->first) {
         struct queued *q = s->first;
         s->first = q->next;

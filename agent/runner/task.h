@@ -9,6 +9,15 @@
 
 #include <sys/types.h>
 
+// What went wrong with a launch, in words of one line.
+struct sc_failure {
+    int sys_errno;
+    char text[SC_RUNNER_TEXT_BYTES];
+};
+// Sets the words, with strerror of sys_errno when it is not 0; returns false, so that a failure is one line.
+bool sc_failure_set(struct sc_failure *failure, int sys_errno, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 struct sc_task_input {
     char *name, *source;
 };
@@ -27,23 +36,15 @@ struct sc_task {
     struct sc_cgroup cgroup;
 
     pid_t init; // 0 until it was started
+    bool told;  // that it started
     bool reported_end, reported_failure;
-    int64_t started_ms, ended_ms;
+    int64_t started_ms, ended_ms; // wall clock
+    int64_t started_mono_ms;
     uint64_t max_rss_bytes, init_cpu_us;
     int status; // of wait(2)
-    int sys_errno;
-    char text[SC_RUNNER_TEXT_BYTES];
-    struct sc_task *next;
+    struct sc_failure failure;
+    struct sc_task *prev, *next;
 };
-
-// What went wrong with a launch, in words of one line.
-struct sc_failure {
-    int sys_errno;
-    char text[SC_RUNNER_TEXT_BYTES];
-};
-// Sets the words, with strerror of sys_errno when it is not 0; returns false, so that a failure is one line.
-bool sc_failure_set(struct sc_failure *failure, int sys_errno, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 // Copies a launch into a new task, with HOME (when the launch has none) as told. The packet's two descriptors become
 // the task's. NULL, with the failure and the id set, when the launch is not valid.

@@ -234,8 +234,12 @@ static void on_runner_event(struct sc_agent *agent, const struct sc_runner_event
         return;
     }
     case SC_RUNNER_STARTED:
-        if (task)
-            simple_event(agent, SC_AGENT_STARTED, task->attempt);
+        if (!task)
+            return;
+        sc_agent_watch_pipes(agent, task);
+        sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_STARTED,
+                                                      .attempt = task->attempt,
+                                                      .u.started_ms = event->started_mono_ms});
         return;
     case SC_RUNNER_ENDED:
         if (task)
@@ -395,9 +399,6 @@ static int wait_ms(struct sc_agent *agent)
 {
     int soon = sc_agent_tell_listeners(agent);
     int64_t next = sc_agent_core_next_deadline(agent->core);
-    int young = sc_agent_watch_pipes(agent);
-    if (young >= 0 && (soon < 0 || young < soon))
-        soon = young;
     if (next == INT64_MAX)
         return soon;
     int64_t left = next - sc_clock_mono_ms();

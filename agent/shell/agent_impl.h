@@ -27,8 +27,6 @@ struct sc_agent {
     struct sc_agent_event *pending;
     uint32_t pending_count, pending_room;
     uint32_t probes; // that workers have
-    // Launched so lately that their pipes are not watched yet, oldest first.
-    struct sc_agent_task *young;
     // Listeners' bytes, let out at a bounded rate.
     uint32_t listened;
     int64_t tokens, tokens_ms;
@@ -48,8 +46,8 @@ void sc_agent_fatal(struct sc_agent *agent, enum sc_rc rc);
 
 // carry.c
 void sc_agent_carry(struct sc_agent *agent, const struct sc_agent_effect *effect);
-// Watches the pipes of steps that are not young any more; tells in how many ms to call it again, -1 for not at all.
-int sc_agent_watch_pipes(struct sc_agent *agent);
+// Reads what the step prints as it comes, and not only at its end.
+void sc_agent_watch_pipes(struct sc_agent *agent, struct sc_agent_task *task);
 // Reads the rest of what the step printed, once; closes the pipes.
 void sc_agent_finish_logs(struct sc_agent *agent, struct sc_agent_task *task);
 void sc_agent_bury(struct sc_agent *agent);

@@ -9,9 +9,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <utlist.h>
-
-enum { YOUNG_MS = 4 };
 
 static void close_both(int fds[2])
 {
@@ -31,11 +28,6 @@ static void launch(struct sc_agent *agent, struct sc_agent_task *task)
         close_both(fds);
     }
     task->launched = rc == SC_OK;
-    if (rc == SC_OK) {
-        task->launched_ms = sc_clock_mono_ms();
-        task->young = true;
-        DL_APPEND2(agent->young, task, young_prev, young_next);
-    }
     if (rc == SC_OK || rc == SC_CLOSED) // closed: the loop sees that the runner is gone
         return;
     sc_agent_task_fail(task, SC_OUTCOME_START, "step " SC_SLICE_FMT " could not be started: %s",
@@ -43,31 +35,16 @@ static void launch(struct sc_agent *agent, struct sc_agent_task *task)
     sc_agent_later(agent, SC_AGENT_NOT_STARTED, task->attempt);
 }
 
-static void forget_young(struct sc_agent *agent, struct sc_agent_task *task)
-{
-    if (task->young)
-        DL_DELETE2(agent->young, task, young_prev, young_next);
-    task->young = false;
-}
-
 // Most steps are short, and print little: what is in the pipe at their end is all. Watching costs two calls and two
-// wakeups a step, so it begins after a few milliseconds; until then a pipe holds what it holds.
-int sc_agent_watch_pipes(struct sc_agent *agent)
+// wakeups a step, so it begins when the runner says that the step stays; until then a pipe holds what it holds.
+void sc_agent_watch_pipes(struct sc_agent *agent, struct sc_agent_task *task)
 {
-    while (agent->young) {
-        struct sc_agent_task *task = agent->young;
-        int64_t age = sc_clock_mono_ms() - task->launched_ms;
-        if (age < YOUNG_MS)
-            return (int)(YOUNG_MS - age);
-        forget_young(agent, task);
-        for (int i = 0; i < 2; i++) {
-            struct epoll_event event = {.events = EPOLLIN, .data.ptr = &task->sources[i]};
-            if (epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, task->logs.streams[i].pipe_fd, &event))
-                sc_log(SC_LOG_WARN, "attempt=%llu ignoring that its output is read only at its end: %s",
-                       (unsigned long long)task->attempt, strerror(errno));
-        }
+    for (int i = 0; i < 2; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &task->sources[i]};
+        if (epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, task->logs.streams[i].pipe_fd, &event))
+            sc_log(SC_LOG_WARN, "attempt=%llu ignoring that its output is read only at its end: %s",
+                   (unsigned long long)task->attempt, strerror(errno));
     }
-    return -1;
 }
 
 void sc_agent_finish_logs(struct sc_agent *agent, struct sc_agent_task *task)
@@ -75,7 +52,6 @@ void sc_agent_finish_logs(struct sc_agent *agent, struct sc_agent_task *task)
     if (task->finished)
         return;
     task->finished = true;
-    forget_young(agent, task);
     sc_attempt_logs_finish(&task->logs, agent->place.logs, task->label);
 }
 

@@ -70,9 +70,6 @@ struct sc_agent_task {
     bool needs_sync;                 // what it put is durable only after a sync
     bool say_reported;               // waits until a listener has all of the log
     struct sc_agent_task *next_dead; // freed at the end of the turn
-    int64_t launched_ms;             // mono
-    bool young;                      // its pipes are not watched yet
-    struct sc_agent_task *young_prev, *young_next;
     UT_hash_handle hh;
 };
 

@@ -138,7 +138,7 @@ int fixture_begin(struct runner_fixture *f, const struct sc_launch *what)
     return ends[0];
 }
 
-static enum sc_rc next(struct runner_fixture *f, struct sc_runner_event *ret_event)
+enum sc_rc fixture_any_event(struct runner_fixture *f, struct sc_runner_event *ret_event)
 {
     struct sc_error err = SC_ERROR_INIT;
     for (;;) {
@@ -154,7 +154,7 @@ enum sc_rc fixture_event(struct runner_fixture *f, struct sc_runner_event *ret_e
 {
     enum sc_rc rc;
     do {
-        rc = next(f, ret_event);
+        rc = fixture_any_event(f, ret_event);
     } while (rc == SC_OK && ret_event->kind == SC_RUNNER_STARTED);
     return rc;
 }
@@ -190,9 +190,8 @@ void fixture_run(struct runner_fixture *f, const struct sc_launch *what, struct 
         if (!fds[2].revents)
             continue;
         struct sc_runner_event event;
-        assert_int_equal(next(f, &event), SC_OK);
+        assert_int_equal(fixture_any_event(f, &event), SC_OK);
         assert_int_equal(event.task, what->task);
-        ret_outcome->started = ret_outcome->started || event.kind == SC_RUNNER_STARTED;
         if (event.kind == SC_RUNNER_STARTED)
             continue;
         done = true;

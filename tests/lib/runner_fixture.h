@@ -19,8 +19,7 @@ struct runner_fixture {
 
 // What a step came to.
 struct outcome {
-    struct sc_runner_event event; // ended or failed
-    bool started;
+    struct sc_runner_event event;    // ended or failed
     char text[SC_RUNNER_TEXT_BYTES]; // failed
     char out[65536], err[65536];     // NUL-terminated
 };
@@ -42,7 +41,8 @@ void fixture_run(struct runner_fixture *f, const struct sc_launch *launch, struc
 void fixture_sh(struct runner_fixture *f, const char *script, struct outcome *ret_outcome);
 // Launches with a pipe for standard output and error; gives its reading end.
 int fixture_begin(struct runner_fixture *f, const struct sc_launch *launch);
-// The next event that is not `started`, waited for; SC_CLOSED when the runner is gone.
+// The next event, or the next that is not `started`, waited for; SC_CLOSED when the runner is gone.
+enum sc_rc fixture_any_event(struct runner_fixture *f, struct sc_runner_event *ret_event);
 enum sc_rc fixture_event(struct runner_fixture *f, struct sc_runner_event *ret_event);
 // Reads one line, or up to the end, from a descriptor.
 void fixture_line(int fd, char *ret_line, size_t size);

@@ -125,6 +125,11 @@ static void prepared(struct fixture *f, uint64_t attempt)
          (struct sc_agent_event){.kind = SC_AGENT_PREPARED, .attempt = attempt, .u.prepared = SC_OUTCOME_OK});
 }
 
+static void started(struct fixture *f, uint64_t attempt)
+{
+    step(f, (struct sc_agent_event){.kind = SC_AGENT_STARTED, .attempt = attempt, .u.started_ms = f->now});
+}
+
 static void exited(struct fixture *f, uint64_t attempt, uint32_t code, uint32_t signal, bool oom)
 {
     step(f, (struct sc_agent_event){
@@ -207,7 +212,7 @@ static void start(struct fixture *f, uint64_t attempt)
 {
     assign(f, attempt);
     prepared(f, attempt);
-    event(f, SC_AGENT_STARTED, attempt);
+    started(f, attempt);
     sc_buf_clear(&f->said);
 }
 
@@ -228,7 +233,7 @@ static void test_attempt_goes_from_assigned_to_reported(void **state)
     assert_said(f, "accepted[1] prepare 1 ");
     prepared(f, 1);
     assert_said(f, "launch 1 ");
-    event(f, SC_AGENT_STARTED, 1);
+    started(f, 1);
     pass(f, SC_TASK_RUNNING_WORD_MS - 1);
     assert_said(f, ""); // a short step's report says it all
     exited(f, 1, 0, 0, false);
@@ -242,7 +247,7 @@ static void test_a_step_that_runs_for_a_while_is_told_once(void **state)
     struct fixture *f = *state;
     assign(f, 1);
     prepared(f, 1);
-    event(f, SC_AGENT_STARTED, 1);
+    started(f, 1);
     assert_said(f, "accepted[1] prepare 1 launch 1 ");
     pass(f, SC_TASK_RUNNING_WORD_MS);
     assert_said(f, "phase 1:2 ");
@@ -368,7 +373,7 @@ static void test_timeout_is_term_then_kill(void **state)
     assign_all(f, &(struct want){1, 1000, 60000}, 1);
     prepared(f, 1);
     f->now += 500;
-    event(f, SC_AGENT_STARTED, 1);
+    started(f, 1);
     event(f, SC_AGENT_HEARD, 0);
     sc_buf_clear(&f->said);
     for (int i = 0; i < 19; i++) { // the coordinator is there
@@ -382,6 +387,20 @@ static void test_timeout_is_term_then_kill(void **state)
     assert_said(f, "renew[1] kill 1 ");
     exited(f, 1, 0, SIGKILL, false);
     assert_said(f, "take 1 timeout ");
+}
+
+static void test_timeout_counts_from_the_start_and_not_from_the_word_of_it(void **state)
+{
+    struct fixture *f = *state;
+    assign_all(f, &(struct want){1, 1000, 100}, 1);
+    prepared(f, 1);
+    f->now += 90;
+    step(f, (struct sc_agent_event){.kind = SC_AGENT_STARTED, .attempt = 1, .u.started_ms = f->now - 60});
+    sc_buf_clear(&f->said);
+    pass(f, 39);
+    assert_said(f, "phase 1:2 ");
+    pass(f, 1);
+    assert_said(f, "term 1 ");
 }
 
 static void test_revoke_in_every_state(void **state)
@@ -662,7 +681,7 @@ static void test_random_conversations_keep_the_invariants(void **state)
             else if (what < 10)
                 prepared(&f, n);
             else if (what == 10)
-                event(&f, SC_AGENT_STARTED, n);
+                started(&f, n);
             else if (what < 13)
                 exited(&f, n, (x >> 10) % 2, 0, false);
             else if (what == 13)
@@ -705,6 +724,7 @@ int main(void)
         TEST(test_what_the_agent_cannot_hold_is_rejected),
         TEST(test_assignment_said_twice_is_held_once),
         TEST(test_timeout_is_term_then_kill),
+        TEST(test_timeout_counts_from_the_start_and_not_from_the_word_of_it),
         TEST(test_revoke_in_every_state),
         TEST(test_revoke_of_what_is_done_is_answered_by_its_report),
         TEST(test_revoke_of_what_is_unknown_is_answered),

@@ -2,6 +2,7 @@
 // that say so holds with and without namespaces, for root and for an ordinary user, and is run in all four ways.
 #include "tests/lib/runner_fixture.h"
 
+#include "base/os/clock.h"
 #include "base/os/file.h"
 
 #include <errno.h>
@@ -80,12 +81,34 @@ static void test_exit_code_is_told(void **state)
     struct outcome o;
     fixture_sh(*state, "exit 42", &o);
     assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
-    assert_true(o.started);
     assert_int_equal(o.event.exit_code, 42);
     assert_int_equal(o.event.signal, 0);
     assert_false(o.event.oom);
     assert_true(o.event.max_rss_bytes > 0);
     assert_true(o.event.ended_ms >= o.event.started_ms);
+}
+
+static void test_a_step_that_stays_is_told_started_once(void **state)
+{
+    struct runner_fixture *f = *state;
+    int64_t before_ms = sc_clock_mono_ms();
+    struct sc_launch launch = fixture_launch(f, "mkfifo f; echo up; read x < f");
+    SC_AUTO_CLOSE int out = fixture_begin(f, &launch);
+    char line[64];
+    fixture_line(out, line, sizeof line);
+    struct sc_runner_event event;
+    assert_int_equal(fixture_any_event(f, &event), SC_OK);
+    assert_int_equal(event.kind, SC_RUNNER_STARTED);
+    assert_int_equal(event.task, launch.task);
+    assert_int_equal(kill((pid_t)event.pid, 0), 0);
+    assert_true(event.started_mono_ms >= before_ms);
+    assert_true(sc_clock_mono_ms() - event.started_mono_ms >= SC_RUNNER_STAYS_MS);
+    assert_int_equal(sc_runner_signal(f->runner, launch.task + 1, SIGTERM, NULL), SC_OK); // wakes the runner
+    SC_AUTO_FREE char *fifo = sc_asprintf("%s/f", f->work);
+    close(open(fifo, O_WRONLY | O_CLOEXEC)); // lets the step end, however late
+    assert_int_equal(fixture_any_event(f, &event), SC_OK);
+    assert_int_equal(event.kind, SC_RUNNER_ENDED);
+    assert_true(event.started_ms > 0 && event.ended_ms >= event.started_ms);
 }
 
 static void test_abort_shows_as_its_signal(void **state)
@@ -108,7 +131,6 @@ static void test_exec_failure_names_command_and_reason(void **state)
     assert_int_equal(o.event.kind, SC_RUNNER_FAILED);
     assert_int_equal(o.event.sys_errno, ENOENT);
     assert_string_equal(o.text, "exec python4: No such file or directory");
-    assert_false(o.started);
 }
 
 static void test_work_is_current_folder_and_home(void **state)
@@ -534,6 +556,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_capabilities_say_what_holds),
         TEST(test_exit_code_is_told),
+        TEST(test_a_step_that_stays_is_told_started_once),
         TEST(test_abort_shows_as_its_signal),
         TEST(test_exec_failure_names_command_and_reason),
         TEST(test_work_is_current_folder_and_home),
