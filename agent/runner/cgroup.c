@@ -208,8 +208,25 @@ void sc_cgroups_open(struct sc_cgroups *ret_cgroups)
         ret_cgroups->version = SC_RUNNER_CGROUP_V1;
 }
 
+static void remove_group(struct sc_cgroup *cgroup)
+{
+    for (int i = 0; i < SC_CGROUP_HIERARCHIES; i++) {
+        if (cgroup->procs_fds[i] >= 0)
+            close(cgroup->procs_fds[i]);
+        if (cgroup->folders[i])
+            end_group(cgroup->folders[i]); // what still stays goes with sc_cgroups_close
+        free(cgroup->folders[i]);
+    }
+    if (cgroup->folder_fd >= 0)
+        close(cgroup->folder_fd);
+    free(cgroup->memory);
+    *cgroup = (struct sc_cgroup){.procs_fds = {-1, -1, -1}, .folder_fd = -1};
+}
+
 void sc_cgroups_close(struct sc_cgroups *cgroups)
 {
+    while (cgroups->idle_count)
+        remove_group(&cgroups->idle[--cgroups->idle_count]);
     for (size_t i = 0; i < SC_COUNT(cgroups->own); i++) {
         if (cgroups->own[i].path)
             end_own(cgroups->own[i].path);
@@ -252,15 +269,15 @@ static int set_cpu(bool is_v2, const char *folder, uint64_t cpus_milli)
     return error ? error : write_file(folder, "cpu.cfs_quota_us", text);
 }
 
-// The task's folder in one hierarchy; in v2 the same for all. NULL and errno.
-static const char *make_folder(bool is_v2, const char *own, uint64_t task, struct sc_cgroup *cgroup)
+// The group's folder in one hierarchy; in v2 the same for all. NULL and errno.
+static const char *make_folder(bool is_v2, const char *own, uint64_t number, struct sc_cgroup *cgroup)
 {
     int at = 0;
     while (!is_v2 && cgroup->folders[at])
         at++;
     if (cgroup->folders[at])
         return cgroup->folders[at];
-    char *folder = sc_asprintf("%s/t%" PRIu64, own, task);
+    char *folder = sc_asprintf("%s/t%" PRIu64, own, number);
     if (mkdir(folder, 0755)) {
         free(folder);
         return NULL;
@@ -273,27 +290,28 @@ static const char *make_folder(bool is_v2, const char *own, uint64_t task, struc
     return cgroup->procs_fds[at] < 0 ? NULL : folder;
 }
 
-static enum sc_rc make(const struct sc_cgroups *cgroups, uint64_t task, const struct sc_runner_limits *limits,
+static enum sc_rc make(struct sc_cgroups *cgroups, const struct sc_runner_limits *limits,
                        struct sc_cgroup *cgroup, struct sc_error *err)
 {
+    uint64_t number = ++cgroups->made;
     bool is_v2 = cgroups->version == SC_RUNNER_CGROUP_V2;
     const char *folder;
     int error;
     if (limits->memory_bytes && cgroups->memory) {
-        folder = make_folder(is_v2, cgroups->memory, task, cgroup);
+        folder = make_folder(is_v2, cgroups->memory, number, cgroup);
         error = folder ? set_memory(is_v2, folder, limits->memory_bytes) : errno;
         if (error)
             return sc_error_errno(err, error, "limit memory to %" PRIu64 " bytes", limits->memory_bytes);
         cgroup->memory = sc_strdup(folder);
     }
     if (limits->processes && cgroups->processes) {
-        folder = make_folder(is_v2, cgroups->processes, task, cgroup);
+        folder = make_folder(is_v2, cgroups->processes, number, cgroup);
         error = folder ? set_processes(folder, limits->processes) : errno;
         if (error)
             return sc_error_errno(err, error, "limit processes to %" PRIu64, limits->processes);
     }
     if (limits->cpus_milli && cgroups->cpu) {
-        folder = make_folder(is_v2, cgroups->cpu, task, cgroup);
+        folder = make_folder(is_v2, cgroups->cpu, number, cgroup);
         error = folder ? set_cpu(is_v2, folder, limits->cpus_milli) : errno;
         if (error)
             return sc_error_errno(err, error, "limit cpus to %" PRIu64 " thousandths", limits->cpus_milli);
@@ -301,19 +319,35 @@ static enum sc_rc make(const struct sc_cgroups *cgroups, uint64_t task, const st
     return SC_OK;
 }
 
-enum sc_rc sc_cgroup_make(const struct sc_cgroups *cgroups, uint64_t task,
-                          const struct sc_runner_limits *limits, struct sc_cgroup *ret_cgroup,
-                          struct sc_error *err)
+static bool take_idle(struct sc_cgroups *cgroups, const struct sc_runner_limits *limits,
+                      struct sc_cgroup *ret_cgroup)
 {
-    struct sc_cgroup cgroup = {.procs_fds = {-1, -1, -1}, .folder_fd = -1};
-    enum sc_rc rc = make(cgroups, task, limits, &cgroup, err);
-    if (rc == SC_OK) {
-        *ret_cgroup = cgroup;
-        return SC_OK;
+    bool counts_memory = limits->memory_bytes && cgroups->memory;
+    for (uint32_t i = cgroups->idle_count; !counts_memory && i-- > 0;) {
+        const struct sc_cgroup *idle = &cgroups->idle[i];
+        if (idle->cpus_milli != limits->cpus_milli || idle->processes != limits->processes)
+            continue;
+        *ret_cgroup = *idle;
+        cgroups->idle[i] = cgroups->idle[--cgroups->idle_count];
+        return true;
     }
-    bool oom;
-    uint64_t peak;
-    sc_cgroup_end(cgroups, &cgroup, &oom, &peak);
+    return false;
+}
+
+enum sc_rc sc_cgroup_make(struct sc_cgroups *cgroups, const struct sc_runner_limits *limits,
+                          struct sc_cgroup *ret_cgroup, struct sc_error *err)
+{
+    if (take_idle(cgroups, limits, ret_cgroup))
+        return SC_OK;
+    struct sc_cgroup cgroup = {.cpus_milli = limits->cpus_milli,
+                               .processes = limits->processes,
+                               .procs_fds = {-1, -1, -1},
+                               .folder_fd = -1};
+    enum sc_rc rc = make(cgroups, limits, &cgroup, err);
+    if (rc == SC_OK)
+        *ret_cgroup = cgroup;
+    else
+        remove_group(&cgroup);
     return rc;
 }
 
@@ -339,7 +373,7 @@ static uint64_t read_number(const char *folder, const char *name, const char *la
     return sscanf(at, "%" SCNu64, &number) == 1 ? number : 0;
 }
 
-void sc_cgroup_end(const struct sc_cgroups *cgroups, struct sc_cgroup *cgroup, bool *ret_oom,
+void sc_cgroup_end(struct sc_cgroups *cgroups, struct sc_cgroup *cgroup, bool is_empty, bool *ret_oom,
                    uint64_t *ret_peak_bytes)
 {
     bool is_v2 = cgroups->version == SC_RUNNER_CGROUP_V2;
@@ -350,16 +384,10 @@ void sc_cgroup_end(const struct sc_cgroups *cgroups, struct sc_cgroup *cgroup, b
             read_number(cgroup->memory, is_v2 ? "memory.events" : "memory.oom_control", "oom_kill ") > 0;
         *ret_peak_bytes =
             read_number(cgroup->memory, is_v2 ? "memory.peak" : "memory.max_usage_in_bytes", "");
+    } else if (is_empty && cgroups->idle_count < SC_CGROUP_IDLE_MOST) {
+        cgroups->idle[cgroups->idle_count++] = *cgroup;
+        *cgroup = (struct sc_cgroup){.procs_fds = {-1, -1, -1}, .folder_fd = -1};
+        return;
     }
-    for (int i = 0; i < SC_CGROUP_HIERARCHIES; i++) {
-        if (cgroup->procs_fds[i] >= 0)
-            close(cgroup->procs_fds[i]);
-        if (cgroup->folders[i])
-            end_group(cgroup->folders[i]); // what still stays goes with sc_cgroups_close
-        free(cgroup->folders[i]);
-    }
-    if (cgroup->folder_fd >= 0)
-        close(cgroup->folder_fd);
-    free(cgroup->memory);
-    *cgroup = (struct sc_cgroup){.procs_fds = {-1, -1, -1}, .folder_fd = -1};
+    remove_group(cgroup);
 }

@@ -114,7 +114,7 @@ static bool start(struct server *s, struct sc_task *task, struct sc_failure *fai
 {
     if (task->limits.memory_bytes || task->limits.processes || task->limits.cpus_milli) {
         struct sc_error err = SC_ERROR_INIT;
-        if (sc_cgroup_make(s->cgroups, task->id, &task->limits, &task->cgroup, &err) != SC_OK) {
+        if (sc_cgroup_make(s->cgroups, &task->limits, &task->cgroup, &err) != SC_OK) {
             sc_failure_set(failure, 0, "%s", err.message);
             failure->sys_errno = err.sys_errno;
             return false;
@@ -168,7 +168,7 @@ static void launch(struct server *s, struct sc_runner_packet *packet)
     if (task && task->has_cgroup) {
         bool oom;
         uint64_t peak;
-        sc_cgroup_end(s->cgroups, &task->cgroup, &oom, &peak);
+        sc_cgroup_end(s->cgroups, &task->cgroup, true, &oom, &peak);
     }
     sc_task_free(task);
     emit_failed(s, id, failure.sys_errno, failure.text);
@@ -264,7 +264,7 @@ static void end_task(struct server *s, struct sc_task *task, int init_status, co
     bool oom = false;
     uint64_t peak_bytes = 0;
     if (task->has_cgroup)
-        sc_cgroup_end(s->cgroups, &task->cgroup, &oom, &peak_bytes);
+        sc_cgroup_end(s->cgroups, &task->cgroup, s->sandbox != NULL, &oom, &peak_bytes);
     if (task->reported_failure) {
         emit_failed(s, task->id, task->failure.sys_errno, task->failure.text);
         return;

@@ -399,6 +399,40 @@ static void test_limits_hold_beside_a_runner_of_another_pid_namespace(void **sta
     assert_int_equal(o.event.exit_code, 7);
 }
 
+// The step's group of the cpu hierarchy, "stepcache-<runner>/t<n>"; the caller frees it.
+static char *cpu_group_of(struct runner_fixture *f, const struct sc_runner_limits *limits)
+{
+    struct sc_launch launch = fixture_launch(
+        f, f->capabilities.cgroup == SC_RUNNER_CGROUP_V2
+               ? "sed -n 's,^0::.*/stepcache-,,p' /proc/self/cgroup"
+               : "sed -n 's,^[0-9]*:cpu\\(\\,cpuacct\\)\\{0\\,1\\}:.*/stepcache-,,p' /proc/self/cgroup");
+    launch.limits = *limits;
+    struct outcome o;
+    fixture_run(f, &launch, &o);
+    assert_int_equal(o.event.kind, SC_RUNNER_ENDED);
+    assert_non_null(strstr(o.out, "/t"));
+    return sc_strdup(o.out);
+}
+
+static void test_group_serves_the_next_step_with_the_same_limits_only(void **state)
+{
+    struct runner_fixture *f = *state;
+    if (!f->capabilities.limits_cpu)
+        skip_for("no cpu control group is to be had");
+    const struct sc_runner_limits one = {.cpus_milli = 1000}, half = {.cpus_milli = 500},
+                                  memory = {.cpus_milli = 1000, .memory_bytes = 64 << 20};
+    SC_AUTO_FREE char *first = cpu_group_of(f, &one), *again = cpu_group_of(f, &one),
+                      *other = cpu_group_of(f, &half), *counted = cpu_group_of(f, &memory),
+                      *counted_again = cpu_group_of(f, &memory), *last = cpu_group_of(f, &one);
+    // Without a pid namespace somebody could be left in it.
+    assert_int_equal(strcmp(first, again) == 0, has_view(f));
+    assert_int_equal(strcmp(first, last) == 0, has_view(f));
+    assert_string_not_equal(first, other);
+    assert_string_not_equal(first, counted);
+    if (f->capabilities.limits_memory)
+        assert_string_not_equal(counted, counted_again);
+}
+
 static void test_open_files_limit_holds(void **state)
 {
     struct runner_fixture *f = *state;
@@ -572,6 +606,7 @@ int main(int argc, char **argv)
         TEST(test_process_limit_holds),
         TEST(test_cpu_limit_is_set),
         TEST(test_limits_hold_beside_a_runner_of_another_pid_namespace),
+        TEST(test_group_serves_the_next_step_with_the_same_limits_only),
         TEST(test_open_files_limit_holds),
         TEST(test_twenty_steps_at_once),
         TEST(test_steps_die_with_a_killed_runner_and_the_client_says_closed),
