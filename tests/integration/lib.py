@@ -218,6 +218,32 @@ class Live:
             self.wait()
 
 
+class Process:
+    """What /proc says of a process; OSError when there is none."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            rest = file.read().rpartition(")")[2].split()
+        self.state, self.parent, self.start = rest[0], int(rest[1]), int(rest[19])  # Z: it has ended and was not reaped
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            self.comm = file.read().strip()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            self.cmdline = file.read()
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                self.environ = file.read()
+        except OSError:  # it is another user's, hides it, or has ended
+            self.environ = b""
+
+    @property
+    def line(self):
+        return self.cmdline.replace(b"\0", b" ").decode("utf-8", "replace") or self.comm
+
+    def has_name(self, name):
+        return name[:15] == self.comm or os.path.basename(self.cmdline.split(b"\0")[0].decode("utf-8", "replace")) == name
+
+
 class Home:
     """A user of their own: HOME, XDG folders, a witness, gates; everything below one temporary folder, whose path is
     the token by which every process that belongs to it is known (in its environment or its arguments)."""
@@ -233,7 +259,7 @@ class Home:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.witness_path = self.path("witness/log")
-        self.pipes, self.lives = {}, []
+        self.pipes, self.lives, self.known = {}, [], {}
         self.seen = 0
 
     def path(self, *parts):
@@ -308,26 +334,25 @@ class Home:
         return self.path("build/stepctl/stepctl")
 
     def processes(self, name=None):
-        """{pid: command line} of everything that carries this home's token; of one of our programs by name."""
-        token, found = self.root.encode(), {}
+        """{pid: command line} of everything that carries this home's token, and of what that started, though its parent may be gone
+        by now: an ordinary user cannot read the runner's environment; of one of our programs by name."""
+        token, all_of_them, ours = self.root.encode(), {}, set()
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             try:
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    environ = file.read()
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    cmdline = file.read()
-                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
-                    comm = file.read().strip()
+                process = Process(int(entry))
             except OSError:
                 continue
-            if token not in environ and token not in cmdline:
-                continue
-            first = os.path.basename(cmdline.split(b"\0")[0].decode("utf-8", "replace"))
-            if name is None or name[:15] == comm or first == name:
-                found[int(entry)] = cmdline.replace(b"\0", b" ").decode("utf-8", "replace") or comm
-        return found
+            if process.state != "Z":
+                all_of_them[process.pid] = process
+                if token in process.environ or token in process.cmdline or self.known.get(process.pid) == process.start:
+                    ours.add(process.pid)
+        while more := {pid for pid, process in all_of_them.items() if process.parent in ours} - ours:
+            ours |= more
+        self.known = {pid: all_of_them[pid].start for pid in ours}
+        found = [all_of_them[pid] for pid in sorted(ours)]
+        return {process.pid: process.line for process in found if name is None or process.has_name(name)}
 
     def the(self, name):
         """The pid of the one process of ours with this name."""
@@ -389,11 +414,7 @@ class Home:
     def child_of(self, name, parent):
         """The pid of the one process of ours with this name whose parent is the one of ours with that name."""
         above = self.the(parent)
-        found = []
-        for pid in self.processes(name):
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-                if int(file.read().rpartition(")")[2].split()[1]) == above:
-                    found.append(pid)
+        found = [pid for pid in self.processes(name) if Process(pid).parent == above]
         assert len(found) == 1, f"one {name} below {parent}, not {found}"
         return found[0]
 
@@ -590,12 +611,6 @@ def unpack(data, at):
         count, start = number(2 << (code - 0xde))
         return mapping(count, start)
     raise AssertionError(f"no MessagePack of ours: {code:#x}")
-
-
-def state_of(pid):
-    """The letter in /proc/PID/stat: Z of one that has ended and was not reaped."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        return file.read().rpartition(")")[2].split()[0]
 
 
 def adopt_orphans():

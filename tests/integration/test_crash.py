@@ -180,12 +180,12 @@ class Together(lib.Case):
             killed = int(lock.read())
         for pid in sorted(self.home.processes("step-agent"), key=lambda pid: pid == killed):  # one may wait for its lock
             self.home.kill("step-agent", pid)
-        self.assertEqual(lib.state_of(killed), "Z")
+        self.assertEqual(lib.Process(killed).state, "Z")
         bells[1].wait("the second client's step again")
         gates[1].let()
         result = two.wait()
         self.assertEqual(result.code, 0, str(result))
-        self.assertEqual(lib.state_of(killed), "Z")
+        self.assertEqual(lib.Process(killed).state, "Z")
 
     def test_two_runs_at_once_run_each_step_once(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")

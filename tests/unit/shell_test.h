@@ -116,13 +116,18 @@ static SHELL_UNUSED_OK struct sc_job *shell_next(struct shell *s)
     return job;
 }
 
-static SHELL_UNUSED_OK struct sc_job *shell_do(struct shell *s, struct sc_job *job)
+static SHELL_UNUSED_OK void shell_post(struct shell *s, struct sc_job *job)
 {
     job->req = ++s->next_req;
     if (job->kind == SC_JOB_QUERY)
         sc_queries_post(s->queries, job);
     else
         sc_storage_post(s->storage, job);
+}
+
+static SHELL_UNUSED_OK struct sc_job *shell_do(struct shell *s, struct sc_job *job)
+{
+    shell_post(s, job);
     struct sc_job *answer = shell_next(s);
     assert_ptr_equal(answer, job);
     return answer;

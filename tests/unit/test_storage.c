@@ -417,9 +417,15 @@ static void test_storage_a_store_that_refuses_for_good_is_told_after_the_patienc
     struct shell s;
     shell_make(&s, *state);
     struct sc_artifact output = shell_put(&s, "contents", ".txt");
-    SC_AUTO_FREE char *folder = sc_asprintf("%s/v1", s.store);
+    SC_AUTO_FREE char *folder = sc_asprintf("%s/v1/main", s.store);
     assert_int_equal(chmod(folder, 0500), 0);
-    struct sc_job *job = shell_do(&s, shell_record(&s, "1", "train", &output));
+    struct sc_job *job = shell_record(&s, "1", "train", &output);
+    shell_post(&s, job);
+    struct sc_job *trouble = shell_next(&s); // told at once
+    assert_int_equal(trouble->kind, SC_JOB_TROUBLE);
+    assert_rc(trouble->rc, SC_DENIED);
+    sc_job_free(trouble);
+    assert_ptr_equal(shell_next(&s), job);
     assert_rc(job->rc, SC_DENIED);
     sc_job_free(job);
     assert_int_equal(chmod(folder, 0700), 0);
