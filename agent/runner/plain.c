@@ -41,8 +41,9 @@ static bool is_below(const char *folder, const char *path)
 
 bool sc_plain_protects(const struct sc_runner_config *config, const char **ret_reason)
 {
-    // Before version 2 every rename between folders fails under Landlock.
-    if (sc_plain_landlock_abi() < ABI_REFER) {
+    // Before version 2 (Linux 5.19) every rename between folders fails under Landlock.
+    uint32_t abi = sc_plain_landlock_abi();
+    if (abi < ABI_REFER) {
         *ret_reason = "the kernel has no Landlock that serves: nothing keeps steps from the cache";
         return false;
     }
@@ -56,7 +57,10 @@ bool sc_plain_protects(const struct sc_runner_config *config, const char **ret_r
         }
     }
     *ret_reason =
-        "Landlock keeps steps from writing below the hidden folders, not from changing modes and times";
+        abi < ABI_TRUNCATE
+            ? "Landlock keeps steps from writing below the hidden folders, not (before Linux 6.2) from "
+              "truncating files there, nor from changing modes and times"
+            : "Landlock keeps steps from writing below the hidden folders, not from changing modes and times";
     return true;
 }
 

@@ -498,14 +498,16 @@ static void test_in_a_chroot_no_view_is_claimed(void **state)
 static void test_plain_steps_do_not_write_below_hidden_folders(void **state)
 {
     (void)state;
-    fixture_program();                    // skips when there is no build to be in
-    static char hidden[4096], made[4200]; // static: skip leaves without cleanup
+    fixture_program();                                // skips when there is no build to be in
+    static char hidden[4096], made[4200], kept[4200]; // static: skip leaves without cleanup
     snprintf(hidden, sizeof hidden, "%s/runner-walls-XXXXXX", getenv("STEPCACHE_BUILD"));
     if (!mkdtemp(hidden)) {
         print_message("skipped: %s cannot be made by this user\n", hidden);
         skip();
     }
     snprintf(made, sizeof made, "%s/made", hidden);
+    snprintf(kept, sizeof kept, "%s/kept", hidden);
+    assert_int_equal(sc_file_write_durable(kept, sc_slice_str("kept"), 0644, NULL), SC_OK);
     struct runner_fixture f;
     fixture_make(&f);
     free(f.hidden);
@@ -513,14 +515,15 @@ static void test_plain_steps_do_not_write_below_hidden_folders(void **state)
     setenv(SC_RUNNER_FORCE_ENV, "plain", 1);
     fixture_start(&f);
     unsetenv(SC_RUNNER_FORCE_ENV);
-    bool locked = strstr(f.reason, "Landlock keeps") != NULL;
+    bool locked = strstr(f.reason, "Landlock keeps") != NULL, locks_size = !strstr(f.reason, "truncating");
     struct outcome o;
-    char *script = sc_asprintf("echo x > %s; echo y > made && mkdir d && mv made d/ && echo z > /tmp/$$ && "
-                               "rm /tmp/$$ && echo good",
-                               made);
+    char *script =
+        sc_asprintf("echo x > %s; python3 -c 'import os; os.truncate(\"%s\", 0)'; "
+                    "echo y > made && mkdir d && mv made d/ && echo z > /tmp/$$ && rm /tmp/$$ && echo good",
+                    made, kept);
     fixture_sh(&f, script, &o);
     free(script);
-    bool wrote = access(made, F_OK) == 0;
+    bool wrote = access(made, F_OK) == 0, cut = stat_of(hidden, "kept").st_size != 4;
     assert_string_equal(o.out, "good\n");
     fixture_done(&f);
     assert_int_equal(sc_dir_remove(hidden, NULL), SC_OK);
@@ -529,6 +532,7 @@ static void test_plain_steps_do_not_write_below_hidden_folders(void **state)
         skip();
     }
     assert_false(wrote);
+    assert_int_equal(cut, !locks_size);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
