@@ -1,6 +1,8 @@
 """Inputs and names as they come: unreadable, vanishing, oddly named; and a disk that is full."""
+import mmap
 import os
 import subprocess
+import tempfile
 import unittest
 
 import lib
@@ -81,6 +83,33 @@ class Inputs(lib.Case):
         result = live.wait()
         self.assertEqual(result.code, 0, str(result))
         self.assertEqual(project.get("a.o", result), b"x" * 5000)
+
+    def test_what_a_program_stores_into_a_mapped_source_is_seen(self):
+        # The store lies elsewhere: when it is synced, pages of its own disk are written, and stores to them stamp again.
+        os.rmdir(self.home.path("cache"))
+        elsewhere = tempfile.TemporaryDirectory(prefix="stepcache-e2e.", dir="/dev/shm")
+        self.addCleanup(elsewhere.cleanup)
+        os.symlink(elsewhere.name, self.home.path("cache"))
+        shared = self.home.path("shared.bin")
+        cat = {"run": 'cat "${inputs.i}" > "${outputs.o}"', "outputs": {"o": "o"}}
+        project = self.project(self.home.doc(
+            {"near": {**cat, "inputs": {"i": "sources.near"}}, "far": {**cat, "inputs": {"i": "sources.far"}}},
+            sources={"near": "./near.bin", "far": "file://" + shared}))
+        mapped = []
+        for path in (project.path("near.bin"), shared):
+            with open(path, "w+b") as file:
+                file.write(b"0")
+                file.flush()
+                mapped.append(mmap.mmap(file.fileno(), 0))
+        for data in (b"1", b"2"):
+            for pages in mapped:
+                pages[:] = data  # the second time the page is dirty already, and the file's times stay
+            for _ in range(2):  # what is too young in the first run is old enough in the second
+                result = project.run()
+                self.assertEqual(project.get("near.o", result), data)
+                self.assertEqual(project.get("far.o", result), data)
+        for pages in mapped:
+            pages.close()
 
     def test_a_source_seen_by_all_agents_is_read_by_them(self):
         data = os.path.join(self.home.root, "shared.csv")
