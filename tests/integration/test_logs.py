@@ -105,6 +105,30 @@ class Logs(lib.Case):
         self.assertIn("late", said.out)
         self.assertEqual(run.wait().code, 0)
 
+    def test_follow_is_of_one_step_and_ends_before_the_run_does(self):
+        other, gate, bell = self.home.pipe("other"), self.home.pipe("gate"), self.home.pipe("bell")
+        script = 'echo {0}; echo here > "$W/bell"; read go < "$W/{1}"; echo {0} late'
+        small = {"resources": {"cpus": 0.1}}
+        project = self.project(self.home.doc({"a": {"run": script.format("wanted", "gate"), **small}, "b": {"run": script.format("unwanted", "other"), **small}}))
+        run = project.start()
+        bell.wait()
+        bell.wait()
+        follower = self.home.start("logs", "-f", "latest", "a", cwd=project.root)
+        self.assertEqual(follower.lines.get(timeout=lib.DEADLINE), b"wanted\n")
+        gate.let()
+        self.assertEqual(follower.wait().out, "wanted\nwanted late\n")
+        other.let()
+        self.assertEqual(run.wait().code, 0)
+
+    def test_without_follow_a_log_ends_where_the_step_is(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.one('echo early; echo here > "$W/bell"; read go < "$W/gate"; echo late')
+        run = project.start()
+        bell.wait()
+        self.assertEqual(self.logs(project).out, "early\n")
+        gate.let()
+        self.assertEqual(run.wait().code, 0)
+
     def test_a_log_of_a_matrix_instance_by_its_name(self):
         project = self.project(self.home.doc({"a": {"run": 'echo "x is ${matrix.x}"', "matrix": {"x": [1, 2]}}}))
         project.run()
