@@ -90,20 +90,32 @@ static bool artifact_is_sound(const struct sc_artifact *artifact, bool dir, uint
            sc_digest_eq(&digest, &artifact->digest);
 }
 
-// An agent that reports other names than it was given is broken: nothing of it is believed.
+// A log that was written to; or nothing at all.
+static bool log_is_sound(const struct sc_artifact *log)
+{
+    if (!log->has_inline && sc_digest_is_zero(&log->digest))
+        return log->inline_bytes.len == 0;
+    return artifact_is_sound(log, false, SC_LIMIT_LOG_INLINE_BYTES);
+}
+
+// An agent that reports other names than it was given, or what no record can hold, is broken: nothing of it is believed.
 static bool fits_plan(const struct sc_plan_step *plan_step, const struct sc_result *result)
 {
     if (result->outputs.count != plan_step->outputs.count || result->values.count != plan_step->values.count)
         return false;
-    for (uint32_t i = 0; i < plan_step->outputs.count; i++)
-        if (!sc_slice_eq(result->outputs.items[i].name, plan_step->outputs.items[i].name) ||
-            !artifact_is_sound(&result->outputs.items[i].artifact, plan_step->outputs.items[i].dir,
-                               SC_LIMIT_INLINE_BYTES))
+    for (uint32_t i = 0; i < plan_step->outputs.count; i++) {
+        const struct sc_plan_output *output = &plan_step->outputs.items[i];
+        const struct sc_artifact *artifact = &result->outputs.items[i].artifact;
+        struct sc_slice ext = output->dir ? sc_slice(NULL, 0) : sc_artifact_ext(output->path);
+        if (!sc_slice_eq(result->outputs.items[i].name, output->name) ||
+            !artifact_is_sound(artifact, output->dir, SC_LIMIT_INLINE_BYTES) ||
+            !sc_slice_eq(artifact->ext, ext)) // in the keys and paths of its readers
             return false;
+    }
     for (uint32_t i = 0; i < plan_step->values.count; i++)
         if (!sc_slice_eq(result->values.items[i].name, plan_step->values.items[i].name))
             return false;
-    return true;
+    return log_is_sound(&result->stdout_) && log_is_sound(&result->stderr_);
 }
 
 static bool overrules(const struct step *step)
@@ -509,6 +521,14 @@ void flight_started(struct sc_core *core, struct flight *flight)
     }
 }
 
+// An agent's clock may be off. A result that seems to end after now ended now: else it would seem younger than it is, and
+// be served after it has expired.
+static int64_t ended_by_our_clock(const struct sc_core *core, const struct sc_result *result)
+{
+    int64_t ended_at = result->ended_at < core->wall_ms ? result->ended_at : core->wall_ms;
+    return ended_at > 0 ? ended_at : 0;
+}
+
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result)
 {
     struct flight *flight = attempt->flight;
@@ -519,10 +539,13 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
     }
     struct sc_result broken = {.outcome = SC_OUTCOME_INTERNAL,
                                .message = sc_slice_str("the agent reported other outputs than it was asked "
-                                                       "for; update it to this coordinator's version")};
+                                                       "for, or in another form; update it to this "
+                                                       "coordinator's version")};
     struct step *owner = flight->waiters;
-    if (result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result))
-        result = &broken;
+    struct sc_result timed = *result;
+    timed.ended_at = ended_by_our_clock(core, result);
+    result =
+        result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result) ? &broken : &timed;
     struct sc_fact fact = {
         .kind = SC_FACT_REPORT,
         .attempt = attempt->id,

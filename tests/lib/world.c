@@ -480,8 +480,9 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
     struct sc_msg_reported reported = {.attempt = attempt->id};
     struct sc_result *r = &reported.result;
     *r = (struct sc_result){.outcome = outcome,
-                            .started_at = world->wall_ms,
-                            .ended_at = world->wall_ms,
+                            .started_at = world->wall_ms + world->agents_ahead_ms,
+                            .ended_at = world->wall_ms + world->agents_ahead_ms,
+                            .stdout_ = world->log,
                             .wall_ms = 100,
                             .exit_code = outcome == SC_OUTCOME_EXIT};
     if (outcome == SC_OUTCOME_OK) {
@@ -490,7 +491,10 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
         for (uint32_t i = 0; i < plan->outputs.count; i++) {
             r->outputs.items[i].name = plan->outputs.items[i].name;
             r->outputs.items[i].artifact = (struct sc_artifact){
-                .digest = sc_digest_of(sc_slice_str(text)), .bytes = strlen(text), .files = 1};
+                .digest = sc_digest_of(sc_slice_str(text)),
+                .ext = world->ext ? sc_slice_str(world->ext) : sc_artifact_ext(plan->outputs.items[i].path),
+                .bytes = strlen(text),
+                .files = 1};
         }
         r->values.items = SC_NEW_ARRAY(&arena, plan->values.count, struct sc_named_text);
         r->values.count = plan->values.count;

@@ -49,6 +49,9 @@ struct world {
     const char *hello_class; // packages that a hello tells, or NULL for none
     bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
+    struct sc_artifact log;  // of stdout, in the reports to come
+    const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
+    int64_t agents_ahead_ms; // how far the agents' clocks are ahead
     bool hold_records;       // WRITE_RECORD is not answered until world_record_answers
     bool hold_look_ups;      // LOOK_UP is not answered until then
     struct sc_event held[64];
