@@ -425,6 +425,13 @@ static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
     flight_join_or_start(core, step);
 }
 
+// What is there is to be replaced though it is not known. What only could not be read now may be an honest record.
+static bool replaces_unread(const struct step *step, const struct sc_looked_up *found)
+{
+    return found->found == SC_FOUND_CORRUPT || found->found == SC_FOUND_VOIDED ||
+           (found->found == SC_FOUND_ERROR && overruled(step) != SC_REASON_NONE);
+}
+
 void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
 {
     if (step->state != STEP_LOOKING)
@@ -454,9 +461,7 @@ void step_looked_up(struct sc_core *core, struct step *step, const struct sc_loo
         return;
     }
     input_build_key(core, step, step->environment); // for the comparison and the flight
-    step->generation = replaces ? found->record->generation + 1
-                       : reason == SC_REASON_RECORD_CORRUPT || reason == SC_REASON_VOIDED ? 1
-                                                                                          : 0;
+    step->generation = replaces ? found->record->generation + 1 : replaces_unread(step, found) ? 1 : 0;
     if (reason == SC_REASON_OBJECTS_LOST)
         step->lost = true;
     enum sc_reason over = overruled(step);

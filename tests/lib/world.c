@@ -110,6 +110,9 @@ static void look_up(struct world *world, const struct sc_effect *effect)
         found[i].record = record ? &record->record : NULL;
         found[i].objects_lost = record && record->objects_lost;
         found[i].previous = record ? NULL : newest;
+        if (world->look_ups_fail)
+            found[i] = (struct sc_looked_up){.found = SC_FOUND_ERROR,
+                                             .message = SC_SLICE_LIT("read the record: Input/output error")};
     }
     struct sc_event event = {.kind = SC_EVENT_LOOKED_UP, .req = effect->req};
     event.u.looked_up.items = found;

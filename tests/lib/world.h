@@ -49,6 +49,7 @@ struct world {
     const char *hello_class; // packages that a hello tells, or NULL for none
     bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
+    bool look_ups_fail;      // the store cannot be read
     struct sc_artifact log;  // of stdout, in the reports to come
     const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
     int64_t agents_ahead_ms; // how far the agents' clocks are ahead

@@ -1,4 +1,5 @@
-// What agents report, taken for what it is: a report that no record can hold, and clocks that are off.
+// What agents report, taken for what it is: a report that no record can hold, clocks that are off, and a store that cannot be
+// read when a key is looked up.
 #include "tests/lib/test.h"
 #include "tests/lib/world.h"
 
@@ -124,6 +125,21 @@ static void test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is(
     assert_int_equal(recorded(&w)->ended_at, 0);
 }
 
+static void test_a_record_that_could_not_be_read_for_now_is_not_replaced(void **state)
+{
+    (void)state;
+    WORLD;
+    w.look_ups_fail = true;
+    begin(&w, one_step);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "record a generation 1 if absent"));
+    // But what a user wants made anew takes the place of what is there.
+    struct sc_run_options refresh = {.refresh_all = true};
+    world_submit(&w, one_step, &refresh);
+    world_report(&w, "a", "two");
+    assert_true(world_says(&w, "record a generation 1 replaces"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(test_a_report_of_another_extension_than_the_path_has_is_not_believed),
         cmocka_unit_test(test_a_result_that_ends_in_the_future_ended_when_it_was_reported),
         cmocka_unit_test(test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is),
+        cmocka_unit_test(test_a_record_that_could_not_be_read_for_now_is_not_replaced),
     };
     return cmocka_run_group_tests_name("core_reports", tests, NULL, NULL);
 }
