@@ -336,7 +336,11 @@ static enum sc_rc list_folder(struct lister *l, size_t path_len, int depth)
     sc_arena_init(&arena);
     SC_AUTO_FREE struct sc_slice *entries = NULL;
     size_t count = 0, room = 0;
-    for (struct dirent *e; (e = readdir(dir));) {
+    for (;;) {
+        errno = 0; // readdir(3): what tells an error from the end
+        struct dirent *e = readdir(dir);
+        if (!e)
+            break;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         if (count == room) {
@@ -345,7 +349,10 @@ static enum sc_rc list_folder(struct lister *l, size_t path_len, int depth)
         }
         entries[count++] = sc_arena_printf(&arena, "%s%s", e->d_name, is_folder(dir, e) ? "/" : "");
     }
+    int failed = errno;
     closedir(dir);
+    if (failed) // half a listing is none: voids are read from it
+        return sc_error_errno(&l->op->err, failed, "list %s/%s", l->dir->root, l->path);
     if (count)
         qsort(entries, count, sizeof *entries, by_bytes);
     enum sc_rc rc = SC_OK;
