@@ -384,6 +384,17 @@ class Home:
                 except Timeout:
                     return {pid: line for pid, line in self.processes().items() if pid not in but}
 
+    def reports(self):
+        """What a sanitizer found in our programs, where this is such a build: in their logs, and in what they wrote here."""
+        texts = [b"".join(live.err) for live in self.lives]
+        for folder, _, names in os.walk(self.path("state")):
+            for name in names:
+                if name.endswith(".log"):
+                    with open(os.path.join(folder, name), "rb") as file:
+                        texts.append(file.read())
+        return [text[found.start():][:4000].decode("utf-8", "replace") for text in texts
+                if (found := re.search(rb"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|: runtime error: ", text))]
+
     # ---- the store, without asking Stepcache
 
     @property
@@ -508,6 +519,7 @@ class Case(unittest.TestCase):
             live.end()
         left = self.home.wait_gone()
         self.assertEqual(left, {}, "processes left behind")
+        self.assertEqual(self.home.reports(), [], "reports of a sanitizer")
         if self.check_objects:
             self.assertEqual(self.home.rotten(), [], "objects whose bytes are not what their names say")
 

@@ -486,12 +486,14 @@ static void test_many_steps_each_report_once(void **state)
     message.body.assign.assignments.count = COUNT;
     agent_fixture_send(f, &message);
     bool seen[COUNT] = {false};
-    for (int i = 0; i < COUNT; i++) {
+    for (int left = COUNT; left > 0;) {
         const struct sc_msg_reported *r = &agent_fixture_await(f, SC_MESSAGE_REPORTED)->body.reported;
         uint64_t index = r->attempt - all[0].attempt;
-        assert_true(index < COUNT && !seen[index]);
-        seen[index] = true;
+        assert_true(index < COUNT);
         assert_outcome(&r->result, "ok");
+        assert_true(!seen[index] || f->hellos); // on a slow machine it greets its silent coordinator anew
+        left -= !seen[index];
+        seen[index] = true;
     }
 }
 
