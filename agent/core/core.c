@@ -340,12 +340,17 @@ static void tend_tasks(struct sc_agent_core *core)
     }
 }
 
-// When the coordinator counts as gone; INT64_MAX for never.
-static int64_t patience_end(const struct sc_agent_core *core)
+// Nobody will come back to hear of anything.
+static void desert(struct sc_agent_core *core)
 {
-    return core->config.patience_ms && core->started && !core->gone
-               ? core->heard_ms + core->config.patience_ms
-               : INT64_MAX;
+    if (core->gone)
+        return;
+    core->gone = true;
+    core->leaving = LEAVING_KILLED;
+    core->reason = "the coordinator is gone";
+    sc_agent_trace(core, "%s", core->reason);
+    sc_task_end_all(core, CAUSE_DROPPED, core->config.grace_ms);
+    sc_task_kill_all(core);
 }
 
 static int64_t word_due(const struct sc_agent_core *core)
@@ -357,14 +362,6 @@ static int64_t word_due(const struct sc_agent_core *core)
 
 static void tend_conversation(struct sc_agent_core *core)
 {
-    if (core->now_ms >= patience_end(core)) {
-        core->gone = true;
-        core->leaving = LEAVING_KILLED;
-        core->reason = "the coordinator could not be reached any more";
-        sc_agent_trace(core, "%s", core->reason);
-        sc_task_end_all(core, CAUSE_DROPPED, core->config.grace_ms);
-        sc_task_kill_all(core);
-    }
     if (core->now_ms < word_due(core))
         return;
     if (core->hello_open) {
@@ -383,8 +380,6 @@ static void tend_conversation(struct sc_agent_core *core)
 int64_t sc_agent_core_next_deadline(const struct sc_agent_core *core)
 {
     int64_t next = word_due(core);
-    if (patience_end(core) < next)
-        next = patience_end(core);
     static const enum task_list timed[] = {LIST_RUNNING, LIST_AHEAD, LIST_CLOSING};
     for (size_t i = 0; i < SC_COUNT(timed); i++) {
         const struct task *task;
@@ -453,6 +448,9 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
               core->leaving < LEAVING_FINISHING    ? LEAVING_FINISHING
               : core->leaving == LEAVING_FINISHING ? LEAVING_STOPPED
                                                    : LEAVING_KILLED);
+        return;
+    case SC_AGENT_DESERTED:
+        desert(core);
         return;
     case SC_AGENT_DEADLINE:
         tend_tasks(core);

@@ -16,10 +16,9 @@ struct sc_agent_core_config {
     uint64_t memory_bytes;  // 0: not counted
     uint32_t backlog;       // attempts held beyond which assignments are rejected
     uint32_t prepare_ahead; // attempts that are fetching or ready at once
-    int64_t patience_ms; // unheard of for so long, the coordinator is gone: end all, leave. 0: wait for ever
-    int64_t grace_ms;    // between TERM and KILL
-    int64_t renew_ms;    // until a welcome says otherwise
-    bool trace;          // one English line a decision, as effects
+    int64_t grace_ms;       // between TERM and KILL
+    int64_t renew_ms;       // until a welcome says otherwise
+    bool trace;             // one English line a decision, as effects
 };
 
 enum sc_agent_event_kind {
@@ -38,6 +37,7 @@ enum sc_agent_event_kind {
     SC_AGENT_TAKEN,       // answer to TAKE: the result is whole, and durable
     SC_AGENT_CLEANED,     // answer to CLEAN
     SC_AGENT_STOP,        // a signal asks the agent to leave
+    SC_AGENT_DESERTED,    // the coordinator is gone for good: end all, leave
     SC_AGENT_DEADLINE,
 };
 

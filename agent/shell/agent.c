@@ -398,7 +398,9 @@ static void on_signal(struct sc_agent *agent)
 static int wait_ms(struct sc_agent *agent)
 {
     int soon = sc_agent_tell_listeners(agent);
-    int64_t next = sc_agent_core_next_deadline(agent->core);
+    int64_t next = sc_agent_core_next_deadline(agent->core), look = sc_presence_next(&agent->presence);
+    if (look < next)
+        next = look;
     if (next == INT64_MAX)
         return soon;
     int64_t left = next - sc_clock_mono_ms();
@@ -434,6 +436,14 @@ static void turn(struct sc_agent *agent)
         drain_workers(agent);
     if (bus)
         drain_bus(agent);
+    bool welcomed = sc_agent_core_coordinator(agent->core).len > 0;
+    if (sc_presence_is_gone(&agent->presence, sc_clock_mono_ms(), welcomed)) {
+        agent->presence.lock = NULL; // once
+        if (!agent->workers) // it has not even said hello
+            agent->leaving = true;
+        else
+            simple_event(agent, SC_AGENT_DESERTED, 0);
+    }
     if (sc_agent_core_next_deadline(agent->core) <= sc_clock_mono_ms()) {
         simple_event(agent, SC_AGENT_DEADLINE, 0);
         sc_bus_flush(agent->bus);
@@ -513,7 +523,6 @@ static enum sc_rc open_agent(struct sc_agent *agent)
                                         .memory_bytes = c->memory_bytes,
                                         .backlog = BACKLOG,
                                         .prepare_ahead = 4 + c->cpus_milli / 500,
-                                        .patience_ms = c->patience_ms,
                                         .grace_ms = GRACE_MS,
                                         .renew_ms = RENEW_MS,
                                         .trace = c->trace};
@@ -548,7 +557,11 @@ static void close_agent(struct sc_agent *agent)
 
 enum sc_rc sc_agent_run(const struct sc_agent_config *config, int signal_fd, struct sc_error *err)
 {
-    struct sc_agent agent = {.config = config, .signal_fd = signal_fd, .epoll_fd = -1, .err = err};
+    struct sc_agent agent = {.config = config,
+                             .signal_fd = signal_fd,
+                             .epoll_fd = -1,
+                             .err = err,
+                             .presence = {.lock = config->coordinator_lock}};
     agent.place.lock_fd = -1;
     enum sc_rc rc = open_agent(&agent);
     if (rc == SC_OK) {

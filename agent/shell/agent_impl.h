@@ -3,6 +3,7 @@
 
 #include "agent/core/core.h"
 #include "agent/shell/agent.h"
+#include "agent/shell/presence.h"
 #include "agent/shell/worker.h"
 #include "proto/bus.h"
 
@@ -19,6 +20,7 @@ struct sc_agent {
     struct sc_workers *workers;
     struct sc_runner *runner;
     struct sc_bus *bus;
+    struct sc_presence presence;
     uint64_t incarnation;
     int epoll_fd, signal_fd;
     struct sc_agent_task *tasks; // by attempt

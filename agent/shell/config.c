@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PRIVATE_PATIENCE_MS = 10000, PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100 };
+enum { PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100 };
 
 struct parser {
     struct sc_arena *arena;
@@ -216,7 +216,8 @@ enum sc_rc sc_agent_config_private(struct sc_arena *arena, struct sc_agent_confi
     config->hidden[0] = places.runtime;
     config->hidden[1] = places.state; // the coordinator's, and the logs of both
     config->hidden[2] = places.cache;
-    config->patience_ms = PRIVATE_PATIENCE_MS;
+    config->coordinator_lock =
+        (const char *)sc_arena_printf(arena, "%s/coordinator.lock", places.coordinator_state).ptr;
     config->lock_wait_ms = PRIVATE_LOCK_WAIT_MS;
     return SC_OK;
 }

@@ -5,10 +5,6 @@
 
 #include "base/limits.h"
 
-#define WORLD                                                                                                \
-    struct world w __attribute__((cleanup(world_done))) = {0};                                               \
-    world_init(&w)
-
 enum { HOURS_MS = 3 * 3600 * 1000 };
 
 static const char one_step[] = "stepcache: 1\nname: demo\nsteps:\n"
