@@ -24,7 +24,8 @@
 #define SC_LIMIT_FILENAME_BYTES     255
 #define SC_LIMIT_PATH_BYTES         4096
 #define SC_LIMIT_RECORD_BYTES       (1u << 20)
-#define SC_LIMIT_SEGMENT_BYTES      (8u << 20) // of one part, compressed
+#define SC_LIMIT_GENERATION         UINT64_C(1000000000000) // of the records of one key
+#define SC_LIMIT_SEGMENT_BYTES      (8u << 20)              // of one part, compressed
 #define SC_LIMIT_FIELD_INLINE_BYTES 256  // a key field longer than this stands in the record as its digest
 #define SC_LIMIT_INLINE_BYTES       2048 // of an artifact
 #define SC_LIMIT_LOG_INLINE_BYTES   (16u << 10) // of a stored log

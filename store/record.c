@@ -103,7 +103,8 @@ static bool artifact_is_valid(const struct sc_artifact *artifact)
 bool sc_record_is_valid(const struct sc_record *record)
 {
     if (!sc_slice_eq_str(record->v, version) || record->domain.len == 0 || sc_digest_is_zero(&record->key) ||
-        record->generation == 0 || record->supersedes >= record->generation)
+        record->generation == 0 || record->generation > SC_LIMIT_GENERATION ||
+        record->supersedes >= record->generation || record->ended_at < 0)
         return false;
     if (!is_sorted(record->fields.items, record->fields.count, sizeof *record->fields.items) ||
         !is_sorted(record->outputs.items, record->outputs.count, sizeof *record->outputs.items) ||
@@ -124,8 +125,23 @@ bool sc_record_is_valid(const struct sc_record *record)
 
 void sc_record_encode(const struct sc_record *record, struct sc_buf *out)
 {
-    SC_ASSERT(sc_record_is_valid(record));
+    size_t start = out->len;
     sc_encode(&sc_schema_record, record, out);
+    if (out->overflow)
+        return;
+    struct sc_digest sum = sc_digest_of(sc_slice(out->ptr + start, out->len - start));
+    sc_buf_add(out, sum.bytes, sizeof sum.bytes);
+}
+
+// The body, when it is what the checksum behind it says.
+static bool check_sum(struct sc_slice bytes, struct sc_slice *ret_body)
+{
+    if (bytes.len < SC_DIGEST_BYTES)
+        return false;
+    struct sc_slice body = sc_slice(bytes.ptr, bytes.len - SC_DIGEST_BYTES);
+    struct sc_digest sum = sc_digest_of(body);
+    *ret_body = body;
+    return memcmp(sum.bytes, body.ptr + body.len, SC_DIGEST_BYTES) == 0;
 }
 
 struct version_of {
@@ -135,10 +151,10 @@ static const struct sc_field version_fields[] = {SC_FIELD(struct version_of, v, 
 static SC_SCHEMA(version_schema, "record", struct version_of, version_fields);
 
 // A later version is told as such, not by the first of its fields that is unknown.
-static enum sc_rc check_version(struct sc_slice bytes, struct sc_arena *arena, struct sc_error *err)
+static enum sc_rc check_version(struct sc_slice body, struct sc_arena *arena, struct sc_error *err)
 {
     struct version_of found = {{NULL, 0}};
-    enum sc_rc rc = sc_decode(&version_schema, bytes, SC_DECODE_LENIENT, arena, &found, err);
+    enum sc_rc rc = sc_decode(&version_schema, body, SC_DECODE_LENIENT, arena, &found, err);
     if (rc != SC_OK || sc_slice_eq_str(found.v, version))
         return rc;
     return sc_error_set(err, SC_VERSION, "record of the unknown version " SC_SLICE_FMT,
@@ -152,9 +168,12 @@ enum sc_rc sc_record_decode(struct sc_slice bytes, struct sc_slice domain, const
         return sc_error_set(err, SC_LIMIT, "record of %zu bytes", bytes.len);
     struct sc_record record = {0};
     struct sc_error story = SC_ERROR_INIT;
-    enum sc_rc rc = sc_decode(&sc_schema_record, bytes, SC_DECODE_STRICT, arena, &record, &story);
+    struct sc_slice body;
+    if (!check_sum(bytes, &body))
+        return sc_error_set(err, SC_CORRUPT, "record: its bytes are not what its checksum says");
+    enum sc_rc rc = sc_decode(&sc_schema_record, body, SC_DECODE_STRICT, arena, &record, &story);
     if (rc == SC_VERSION || (rc == SC_OK && !sc_slice_eq_str(record.v, version))) {
-        enum sc_rc other = check_version(bytes, arena, err);
+        enum sc_rc other = check_version(body, arena, err);
         if (other != SC_OK)
             return other;
     }

@@ -418,8 +418,10 @@ class Home:
         """A record as it lies in the store, decoded by this file's own reader."""
         with open(os.path.join(self.store, "key", key[:2], key), "rb") as file:
             data = file.read()
-        value, end = unpack(data, 0)
-        assert end == len(data)
+        body, checksum = data[:-32], data[-32:]
+        assert hashlib.sha256(body).digest() == checksum
+        value, end = unpack(body, 0)
+        assert end == len(body)
         return value
 
     def child_of(self, name, parent):

@@ -104,6 +104,7 @@ class Healing(lib.Case):
 
     def forget_index(self):
         """The index is a copy of what the store says: without it the store is asked."""
+        self.assertEqual(self.home.wait_gone(), {})
         lib.remove(self.home.path("state"))
         os.mkdir(self.home.path("state"))
 
@@ -130,6 +131,40 @@ class Healing(lib.Case):
         self.assertEqual(set(result.says.values()) | {"hit"}, {"miss record-corrupt", "hit"}, str(result))
         self.assertIn("miss record-corrupt", result.says.values())
         self.assertEqual(self.project_.run().run["hits"], 2)
+
+    def record_of(self, step):
+        key = self.project_.last.verdicts[step]["key"]
+        return os.path.join(self.home.store, "key", key[:2], key)
+
+    def rewrite(self, path, change):
+        with open(path, "rb") as file:
+            data = bytearray(file.read())
+        change(data)
+        os.chmod(path, 0o644)
+        with open(path, "wb") as file:
+            file.write(data)
+
+    def test_a_flipped_bit_in_a_small_result_is_a_miss_with_that_reason_and_heals(self):
+        right = self.project_.get("b.o")
+
+        def flip(data):
+            at = data.index(right)  # it lies in the record itself, and one digit more or less is as good MessagePack
+            data[at] ^= 1
+        self.rewrite(self.record_of("b"), flip)
+        lib.remove(os.path.join(self.home.store, "seg"))
+        self.forget_index()
+        result = self.project_.run()
+        self.assertEqual(result.says, {"a": "hit", "b": "miss record-corrupt"}, str(result))
+        self.assertIn("checksum", result.verdicts["b"]["detail"])
+        self.assertEqual(self.home.witness(), ["b"])
+        self.assertEqual(self.project_.get("b.o"), right)
+        self.assertEqual(self.project_.run().run["hits"], 2)
+
+    def test_a_record_without_its_checksum_is_a_miss(self):
+        self.rewrite(self.record_of("b"), lambda data: data.__delitem__(slice(-32, None)))
+        lib.remove(os.path.join(self.home.store, "seg"))
+        self.forget_index()
+        self.assertEqual(self.project_.run().says["b"], "miss record-corrupt")
 
     def test_a_lost_index_is_no_loss(self):
         self.forget_index()

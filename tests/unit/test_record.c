@@ -147,12 +147,51 @@ static void test_record_under_another_key_or_domain_is_corrupt(void **state)
     assert_contains(err.message, "main");
 }
 
-// Replaces one text in the encoding by another of the same length.
+// A body as somebody else would have written it: with its checksum.
+static void seal(struct sc_buf *bytes)
+{
+    struct sc_digest sum = sc_digest_of(sc_buf_slice(bytes));
+    sc_buf_add(bytes, sum.bytes, sizeof sum.bytes);
+}
+
+// Replaces one text in the body by another of the same length.
 static void replace(struct sc_buf *bytes, const char *from, const char *to)
 {
+    bytes->len -= SC_DIGEST_BYTES;
     uint8_t *at = memmem(bytes->ptr, bytes->len, from, strlen(from));
     assert_non_null(at);
     memcpy(at, to, strlen(to));
+    seal(bytes);
+}
+
+static void test_record_with_any_bit_flipped_is_corrupt(void **state)
+{
+    (void)state;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_record record = sample();
+    sc_buf_init(&bytes, 0);
+    sc_record_encode(&record, &bytes);
+    for (size_t i = 0; i < bytes.len; i++) { // of the body, and of the checksum
+        struct sc_error err = SC_ERROR_INIT;
+        bytes.ptr[i] ^= (uint8_t)(1 << i % 8);
+        assert_rc(decode(&bytes, &err), SC_CORRUPT);
+        assert_contains(err.message, "checksum");
+        bytes.ptr[i] ^= (uint8_t)(1 << i % 8);
+    }
+    struct sc_error err = SC_ERROR_INIT;
+    assert_ok(decode(&bytes, &err), err);
+}
+
+static void test_record_without_its_checksum_is_corrupt(void **state)
+{
+    (void)state;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_record record = sample();
+    sc_buf_init(&bytes, 0);
+    sc_record_encode(&record, &bytes);
+    bytes.len -= SC_DIGEST_BYTES;
+    assert_rc(decode(&bytes, &err), SC_CORRUPT);
 }
 
 static void test_record_of_an_unknown_version_or_field_is_told_by_name(void **state)
@@ -208,6 +247,14 @@ static void test_record_that_says_what_cannot_be_is_invalid(void **state)
     record.key = (struct sc_digest){{0}};
     assert_false(sc_record_is_valid(&record));
     record = sample();
+    record.generation = SC_LIMIT_GENERATION;
+    assert_true(sc_record_is_valid(&record));
+    record.generation++;
+    assert_false(sc_record_is_valid(&record));
+    record = sample();
+    record.ended_at = -1;
+    assert_false(sc_record_is_valid(&record));
+    record = sample();
     struct sc_record_output output = outputs[2];
     output.artifact.bytes = 3; // not the number of its inline bytes
     record.outputs.items = &output;
@@ -216,6 +263,21 @@ static void test_record_that_says_what_cannot_be_is_invalid(void **state)
     output = outputs[0];
     output.artifact.digest = (struct sc_digest){{0}};
     assert_false(sc_record_is_valid(&record));
+    record = sample();
+    record.logs.stderr_ = (struct sc_artifact){.has_inline = true, .bytes = 1};
+    assert_false(sc_record_is_valid(&record));
+}
+
+static void test_record_that_is_not_valid_is_written_and_not_read(void **state)
+{
+    (void)state;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_record record = smallest();
+    record.logs.stdout_ = (struct sc_artifact){.kind = SC_ARTIFACT_DIR, .has_inline = true};
+    sc_buf_init(&bytes, 0);
+    sc_record_encode(&record, &bytes);
+    assert_rc(decode(&bytes, &err), SC_MALFORMED);
 }
 
 static void test_record_cut_anywhere_is_refused(void **state)
@@ -228,10 +290,32 @@ static void test_record_cut_anywhere_is_refused(void **state)
     size_t whole = bytes.len;
     for (bytes.len = 0; bytes.len < whole; bytes.len++) {
         struct sc_error err = SC_ERROR_INIT;
-        assert_rc(decode(&bytes, &err), SC_MALFORMED);
+        assert_rc(decode(&bytes, &err), SC_CORRUPT);
     }
-    bytes.len = whole;
     sc_buf_add_byte(&bytes, 0xc0);
+    struct sc_error err = SC_ERROR_INIT;
+    assert_rc(decode(&bytes, &err), SC_CORRUPT);
+}
+
+static void test_record_cut_before_its_checksum_was_made_is_refused(void **state)
+{
+    (void)state;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_record record = sample();
+    sc_buf_init(&bytes, 0);
+    sc_record_encode(&record, &bytes);
+    size_t body = bytes.len - SC_DIGEST_BYTES;
+    for (size_t len = 0; len < body; len++) {
+        SC_AUTO_BUF struct sc_buf cut;
+        struct sc_error err = SC_ERROR_INIT;
+        sc_buf_init(&cut, 0);
+        sc_buf_add(&cut, bytes.ptr, len);
+        seal(&cut);
+        assert_rc(decode(&cut, &err), SC_MALFORMED);
+    }
+    bytes.len = body;
+    sc_buf_add_byte(&bytes, 0xc0);
+    seal(&bytes);
     struct sc_error err = SC_ERROR_INIT;
     assert_rc(decode(&bytes, &err), SC_MALFORMED);
 }
@@ -282,7 +366,11 @@ int main(void)
         cmocka_unit_test(test_record_of_an_unknown_version_or_field_is_told_by_name),
         cmocka_unit_test(test_record_lists_unsorted_or_twice_are_refused),
         cmocka_unit_test(test_record_that_says_what_cannot_be_is_invalid),
+        cmocka_unit_test(test_record_that_is_not_valid_is_written_and_not_read),
+        cmocka_unit_test(test_record_with_any_bit_flipped_is_corrupt),
+        cmocka_unit_test(test_record_without_its_checksum_is_corrupt),
         cmocka_unit_test(test_record_cut_anywhere_is_refused),
+        cmocka_unit_test(test_record_cut_before_its_checksum_was_made_is_refused),
         cmocka_unit_test(test_record_larger_than_the_limit_is_refused_unread),
         cmocka_unit_test(test_record_same_result_looks_at_outputs_and_values_alone),
     };

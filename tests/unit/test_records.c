@@ -122,7 +122,7 @@ static void test_records_unreadable_one_is_told_and_replaced_by_a_put(void **sta
     assert_int_equal(put(w, &record, &other), SC_RECORD_WON);
     assert_rc(get(w, 1, &found), SC_OK);
     cut_to(path, 10);
-    assert_rc(get(w, 1, &found), SC_MALFORMED);
+    assert_rc(get(w, 1, &found), SC_CORRUPT);
     assert_int_equal(put(w, &record, &other), SC_RECORD_WON);
     // another's record under this key: a copy that went wrong
     struct sc_record second = record_of(2, &a, 5);
