@@ -1,5 +1,6 @@
 #include "store/names.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -136,38 +137,69 @@ void sc_name_void_prefix(struct sc_buf *out, struct sc_slice domain)
     put_area(out, domain, "void");
 }
 
-void sc_name_void(struct sc_buf *out, struct sc_slice domain, int64_t wall_ms, const struct sc_digest *key)
+void sc_name_void(struct sc_buf *out, struct sc_slice domain, int64_t wall_ms, const struct sc_digest *key,
+                  uint64_t generation)
 {
     char hex[SC_DIGEST_HEX_BYTES];
     sc_digest_hex(key, hex);
     sc_name_void_prefix(out, domain);
     put_time(out, wall_ms);
-    sc_buf_add_byte(out, '-');
-    sc_buf_add(out, hex, sizeof hex - 1);
+    sc_buf_printf(out, "-%s-%llu", hex, (unsigned long long)generation);
 }
 
-bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_digest *ret_key)
+// Decimal digits; without a sign, without leading zeros.
+static bool take_number(struct sc_slice *rest, size_t most_digits, bool padded, uint64_t *ret_number)
 {
-    enum { TAIL = TIME_DIGITS + 1 + SC_DIGEST_HEX_BYTES - 1 };
+    uint64_t number = 0;
+    size_t n = 0;
+    while (n < rest->len && n < most_digits && rest->ptr[n] >= '0' && rest->ptr[n] <= '9')
+        number = number * 10 + (uint64_t)(rest->ptr[n++] - '0');
+    if (n == 0 || (padded ? n != most_digits : rest->ptr[0] == '0'))
+        return false;
+    *ret_number = number;
+    *rest = sc_slice_from(*rest, n);
+    return true;
+}
+
+bool sc_name_take_time(struct sc_slice *rest, int64_t *ret_wall_ms)
+{
+    uint64_t distance;
+    if (!take_number(rest, TIME_DIGITS, true, &distance) || rest->len == 0 || rest->ptr[0] != '-')
+        return false;
+    *rest = sc_slice_from(*rest, 1);
+    *ret_wall_ms = LARGEST_MS - (int64_t)distance;
+    return true;
+}
+
+bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_digest *ret_key,
+                        uint64_t *ret_generation)
+{
     static const char area[] = "/void/";
-    enum { AREA = sizeof area - 1 };
-    if (!sc_slice_starts(name, "v1/") || name.len < 3 + 1 + AREA + TAIL)
+    enum { AREA = sizeof area - 1, HEX = SC_DIGEST_HEX_BYTES - 1, GENERATION_DIGITS = 13 };
+    if (!sc_slice_starts(name, "v1/"))
         return false;
-    struct sc_slice tail = sc_slice_from(name, name.len - TAIL);
-    struct sc_slice domain = sc_slice(name.ptr + 3, name.len - TAIL - AREA - 3);
-    if (!is_domain(domain) || memcmp(tail.ptr - AREA, area, AREA) != 0 || tail.ptr[TIME_DIGITS] != '-')
+    struct sc_slice rest = sc_slice_from(name, 3);
+    const uint8_t *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
+    size_t domain = slash ? (size_t)(slash - rest.ptr) : 0;
+    if (!is_domain(sc_slice(rest.ptr, domain)))
         return false;
-    int64_t distance = 0;
-    for (int i = 0; i < TIME_DIGITS; i++) {
-        if (tail.ptr[i] < '0' || tail.ptr[i] > '9')
-            return false;
-        distance = distance * 10 + (tail.ptr[i] - '0');
-    }
+    rest = sc_slice_from(rest, domain);
+    int64_t wall_ms;
     struct sc_digest key;
-    if (!sc_digest_parse(sc_slice_from(tail, TIME_DIGITS + 1), &key))
+    uint64_t generation;
+    if (!sc_slice_starts(rest, area))
         return false;
-    *ret_wall_ms = LARGEST_MS - distance;
+    rest = sc_slice_from(rest, AREA);
+    if (!sc_name_take_time(&rest, &wall_ms) || rest.len <= HEX || rest.ptr[HEX] != '-' ||
+        !sc_digest_parse(sc_slice(rest.ptr, HEX), &key))
+        return false;
+    rest = sc_slice_from(rest, HEX + 1);
+    if (!take_number(&rest, GENERATION_DIGITS, false, &generation) || rest.len ||
+        generation > SC_LIMIT_GENERATION)
+        return false;
+    *ret_wall_ms = wall_ms;
     *ret_key = key;
+    *ret_generation = generation;
     return true;
 }
 

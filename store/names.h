@@ -12,10 +12,14 @@ void sc_name_key_prefix(struct sc_buf *out, struct sc_slice domain);
 void sc_name_segment(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *template_,
                      int64_t wall_ms, struct sc_slice coordinator);
 void sc_name_segment_prefix(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *template_);
-void sc_name_void(struct sc_buf *out, struct sc_slice domain, int64_t wall_ms, const struct sc_digest *key);
+// Takes the time and its dash from the beginning of what follows a prefix; false when none is there.
+bool sc_name_take_time(struct sc_slice *rest, int64_t *ret_wall_ms);
+void sc_name_void(struct sc_buf *out, struct sc_slice domain, int64_t wall_ms, const struct sc_digest *key,
+                  uint64_t generation);
 void sc_name_void_prefix(struct sc_buf *out, struct sc_slice domain);
-// The key and time of a void's name; false when it is none.
-bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_digest *ret_key);
+// What a void's name says; false when it is none.
+bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_digest *ret_key,
+                        uint64_t *ret_generation);
 // run/<namespace>/<run>/<rest>; rest as "plan", "options", "summary", "train[lr=0.1]/3/stdout" (percent-encoded where a name
 // holds what S3 tools trip over; a part that would be longer than 200 bytes is cut and ends in '~' and 16 digits of its
 // digest).

@@ -50,8 +50,7 @@ static enum sc_rc remove_name(struct sc_store *store, struct sc_slice name, stru
     return rc;
 }
 
-// Whether the bytes themselves are to blame: then another may take their place.
-static bool is_unreadable(enum sc_rc rc)
+bool sc_records_is_unreadable(enum sc_rc rc)
 {
     return rc == SC_MALFORMED || rc == SC_VERSION || rc == SC_CORRUPT || rc == SC_LIMIT;
 }
@@ -67,7 +66,7 @@ enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain, const 
     enum sc_rc rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
     if (rc == SC_OK)
         rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
-    if (is_unreadable(rc)) {
+    if (sc_records_is_unreadable(rc)) {
         // Once more: what is read over a network may be damaged on the way.
         rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
         if (rc == SC_OK)
@@ -85,45 +84,56 @@ static bool is_own(const struct sc_record *a, const struct sc_record *b)
            sc_slice_eq(a->agent, b->agent);
 }
 
-static enum sc_rc encode(const struct sc_record *record, struct sc_buf *ret_name, struct sc_buf *ret_body,
-                         struct sc_error *err)
+// What agents and plans say stands in a record, so it is read before it is written.
+static enum sc_rc encode(const struct sc_record *record, struct sc_arena *arena, struct sc_buf *ret_name,
+                         struct sc_slice *ret_body, struct sc_error *err)
 {
-    sc_buf_init(ret_name, SC_LIMIT_PATH_BYTES);
-    sc_buf_init(ret_body, SC_LIMIT_RECORD_BYTES);
+    SC_AUTO_BUF struct sc_buf body;
+    struct sc_record again;
+    sc_buf_init(&body, SC_LIMIT_RECORD_BYTES);
+    sc_record_encode(record, &body);
+    if (body.overflow)
+        return sc_error_set(err, SC_LIMIT, "the record of step " SC_SLICE_FMT " is larger than %u bytes",
+                            SC_SLICE_ARG(record->step), SC_LIMIT_RECORD_BYTES);
+    struct sc_slice bytes = sc_arena_copy(arena, sc_buf_slice(&body));
+    if (sc_record_decode(bytes, record->domain, &record->key, arena, &again, err) != SC_OK) {
+        sc_error_wrap(err, SC_INVALID, "the record of step " SC_SLICE_FMT " could not be read again",
+                      SC_SLICE_ARG(record->step));
+        return SC_INVALID;
+    }
     sc_name_key(ret_name, record->domain, &record->key);
-    sc_record_encode(record, ret_body);
-    if (ret_body->overflow)
-        return sc_error_set(err, SC_LIMIT, "a record of more than %u bytes", SC_LIMIT_RECORD_BYTES);
+    *ret_body = bytes;
     return SC_OK;
 }
 
-enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, struct sc_arena *arena,
-                          enum sc_record_put *ret_put, struct sc_slice *ret_other, struct sc_error *err)
+enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, uint64_t voided,
+                          struct sc_arena *arena, enum sc_record_put *ret_put, struct sc_slice *ret_bytes,
+                          struct sc_error *err)
 {
     enum { TRIES = 4 };
-    SC_AUTO_BUF struct sc_buf name, body;
-    enum sc_rc rc = encode(record, &name, &body, err);
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    struct sc_slice body, bytes;
+    enum sc_rc rc = encode(record, arena, &name, &body, err);
     for (int i = 0; rc == SC_OK && i < TRIES; i++) {
-        rc = write(store, sc_buf_slice(&name), sc_buf_slice(&body), true, err);
-        if (rc == SC_OK)
+        rc = write(store, sc_buf_slice(&name), body, true, err);
+        if (rc == SC_OK) {
             *ret_put = SC_RECORD_WON;
+            *ret_bytes = body;
+        }
         if (rc != SC_EXISTS)
             return rc;
         struct sc_record other;
-        struct sc_slice bytes;
         rc = sc_records_get(store, record->domain, &record->key, arena, &bytes, &other, err);
+        if (sc_records_is_unreadable(rc))
+            return SC_EXISTS;
+        if (rc == SC_OK && other.generation <= voided)
+            return sc_error_set(err, SC_EXISTS, "a record that was withdrawn is still there");
         if (rc == SC_OK) {
             bool same = sc_record_same_result(record, &other) || is_own(record, &other);
-            if (!same)
-                *ret_other = bytes;
             *ret_put = same ? SC_RECORD_SAME : SC_RECORD_LOST;
+            *ret_bytes = bytes;
             return SC_OK;
-        }
-        if (is_unreadable(rc)) {
-            rc = write(store, sc_buf_slice(&name), sc_buf_slice(&body), false, err);
-            if (rc == SC_OK)
-                *ret_put = SC_RECORD_WON;
-            return rc;
         }
         if (rc == SC_NOT_FOUND) // removed meanwhile: the name is free again
             rc = SC_OK;
@@ -133,11 +143,18 @@ enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record
                : rc;
 }
 
-enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record, struct sc_error *err)
+enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record, struct sc_arena *arena,
+                              struct sc_slice *ret_bytes, struct sc_error *err)
 {
-    SC_AUTO_BUF struct sc_buf name, body;
-    enum sc_rc rc = encode(record, &name, &body, err);
-    return rc == SC_OK ? write(store, sc_buf_slice(&name), sc_buf_slice(&body), false, err) : rc;
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+    struct sc_slice body;
+    enum sc_rc rc = encode(record, arena, &name, &body, err);
+    if (rc == SC_OK)
+        rc = write(store, sc_buf_slice(&name), body, false, err);
+    if (rc == SC_OK)
+        *ret_bytes = body;
+    return rc;
 }
 
 enum sc_rc sc_records_remove(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
@@ -149,17 +166,18 @@ enum sc_rc sc_records_remove(struct sc_store *store, struct sc_slice domain, con
     return remove_name(store, sc_buf_slice(&name), err);
 }
 
-enum sc_rc sc_records_void(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
-                           int64_t wall_ms, struct sc_slice reason, struct sc_error *err)
+enum sc_rc sc_records_void(struct sc_store *store, struct sc_slice domain, const struct sc_void *voided,
+                           struct sc_slice reason, struct sc_error *err)
 {
     SC_AUTO_BUF struct sc_buf name, body;
     sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
     sc_buf_init(&body, SC_LIMIT_RECORD_BYTES);
-    sc_name_void(&name, domain, wall_ms, key);
-    sc_mp_put_array(&body, 4);
+    sc_name_void(&name, domain, voided->wall_ms, &voided->key, voided->generation);
+    sc_mp_put_array(&body, 5);
     sc_mp_put_cstr(&body, "stepcache.void/1");
-    sc_mp_put_digest(&body, key);
-    sc_mp_put_int(&body, wall_ms);
+    sc_mp_put_digest(&body, &voided->key);
+    sc_mp_put_uint(&body, voided->generation);
+    sc_mp_put_int(&body, voided->wall_ms);
     sc_mp_put_str(&body, reason);
     if (body.overflow)
         return sc_error_set(err, SC_LIMIT, "a reason of more than %u bytes", SC_LIMIT_RECORD_BYTES);
@@ -199,17 +217,25 @@ static enum sc_rc for_each_name(struct sc_store *store, struct sc_slice prefix, 
 }
 
 struct voids {
+    struct sc_slice prefix;
     int64_t since_ms;
     struct sc_void *items;
     uint32_t count, room;
+    bool failed;
+    struct sc_error *err;
 };
 
 static bool add_void(void *context, struct sc_slice name)
 {
     struct voids *voids = context;
     struct sc_void found;
-    if (!sc_name_void_parse(name, &found.wall_ms, &found.key))
-        return true; // not ours
+    if (sc_slice_eq(name, voids->prefix)) // a folder's marker, as some tools of S3 leave them
+        return true;
+    if (!sc_name_void_parse(name, &found.wall_ms, &found.key, &found.generation)) {
+        voids->failed = true;
+        sc_error_set(voids->err, SC_MALFORMED, SC_SLICE_FMT ": not the name of a void", SC_SLICE_ARG(name));
+        return false;
+    }
     if (found.wall_ms < voids->since_ms)
         return false;
     if (voids->count == voids->room) {
@@ -227,8 +253,10 @@ enum sc_rc sc_records_voids(struct sc_store *store, struct sc_slice domain, int6
     SC_AUTO_BUF struct sc_buf prefix;
     sc_buf_init(&prefix, SC_LIMIT_PATH_BYTES);
     sc_name_void_prefix(&prefix, domain);
-    struct voids voids = {.since_ms = since_ms};
+    struct voids voids = {.prefix = sc_buf_slice(&prefix), .since_ms = since_ms, .err = err};
     enum sc_rc rc = for_each_name(store, sc_buf_slice(&prefix), add_void, &voids, err);
+    if (voids.failed)
+        rc = SC_MALFORMED;
     if (rc == SC_OK) {
         *ret_voids = SC_NEW_ARRAY(arena, voids.count, struct sc_void);
         if (voids.count)
@@ -267,28 +295,36 @@ static struct sc_slice first_part(struct sc_slice name)
     return is_part(name) ? sc_slice(name.ptr, name.len - PART_DIGITS - 1) : name;
 }
 
-// Further parts sort behind their first part, so a removal that stops half-way leaves a segment that is not seen.
-static enum sc_rc remove_older(struct sc_store *store, struct sc_slice prefix, struct sc_slice newest,
-                               uint32_t keep, struct sc_error *err)
+// Names without a time are none of ours: they sort behind all that have one, or are passed over.
+static int64_t newest_ms(const struct segments *segments, size_t prefix_len)
 {
-    SC_AUTO_ARENA struct sc_arena arena;
-    sc_arena_init(&arena);
-    struct segments segments = {.arena = &arena};
-    enum sc_rc rc = for_each_name(store, prefix, add_name, &segments, err);
+    int64_t wall_ms;
+    for (uint32_t i = 0; i < segments->count; i++) {
+        struct sc_slice rest = sc_slice_from(segments->names[i], prefix_len);
+        if (sc_name_take_time(&rest, &wall_ms))
+            return wall_ms;
+    }
+    return -1;
+}
+
+// Further parts sort behind their first part, so a removal that stops half-way leaves a segment that is not seen.
+static enum sc_rc remove_beyond(struct sc_store *store, const struct segments *segments, uint32_t keep,
+                                struct sc_error *err)
+{
+    enum sc_rc rc = SC_OK;
     uint32_t seen = 0;
     struct sc_slice current = {NULL, 0};
-    for (uint32_t i = 0; rc == SC_OK && i < segments.count; i++) {
-        struct sc_slice name = segments.names[i], first = first_part(name);
+    for (uint32_t i = 0; rc == SC_OK && i < segments->count; i++) {
+        struct sc_slice name = segments->names[i], first = first_part(name);
         if (!sc_slice_eq(first, current)) {
             current = first;
             // A first part that is missing: another's segment that is being written, or a dead one's. It counts as
             // none, and goes when it is older than what is kept.
             seen += !is_part(name);
         }
-        if (seen > keep && !sc_slice_eq(first, newest))
+        if (seen > keep)
             rc = remove_name(store, name, err);
     }
-    free(segments.names);
     return rc;
 }
 
@@ -317,18 +353,27 @@ enum sc_rc sc_records_put_segment(struct sc_store *store, struct sc_slice domain
                                   struct sc_slice coordinator, const struct sc_slice *records, uint32_t count,
                                   uint32_t keep, struct sc_error *err)
 {
+    SC_AUTO_ARENA struct sc_arena arena;
     SC_AUTO_BUF struct sc_buf name, prefix;
+    sc_arena_init(&arena);
     sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
     sc_buf_init(&prefix, SC_LIMIT_PATH_BYTES);
-    sc_name_segment(&name, domain, template_, wall_ms, coordinator);
     sc_name_segment_prefix(&prefix, domain, template_);
+    struct segments older = {.arena = &arena};
+    enum sc_rc rc = for_each_name(store, sc_buf_slice(&prefix), add_name, &older, err);
+    int64_t newest = newest_ms(&older, prefix.len);
+    sc_name_segment(&name, domain, template_, wall_ms > newest ? wall_ms : newest + 1, coordinator);
     struct writing writing = {.store = store, .name = sc_buf_slice(&name)};
     sc_buf_init(&writing.first, 0);
-    enum sc_rc rc = sc_segment_encode(domain, records, count, write_part, &writing, err);
+    if (rc == SC_OK)
+        rc = sc_segment_encode(domain, records, count, write_part, &writing, err);
     if (rc == SC_OK)
         rc = write(store, writing.name, sc_buf_slice(&writing.first), false, err);
+    if (rc == SC_OK)
+        rc = remove_beyond(store, &older, keep - 1, err);
     sc_buf_done(&writing.first);
-    return rc == SC_OK ? remove_older(store, sc_buf_slice(&prefix), sc_buf_slice(&name), keep, err) : rc;
+    free(older.names);
+    return rc;
 }
 
 static enum sc_rc read_part(struct sc_store *store, struct sc_slice domain, struct sc_slice name,
@@ -396,7 +441,7 @@ enum sc_rc sc_records_get_segment(struct sc_store *store, struct sc_slice domain
             continue;
         rc = read_segment(store, domain, segments.names[i], arena, ret_records, ret_count, err);
         found = rc == SC_OK;
-        if (is_unreadable(rc) || rc == SC_NOT_FOUND)
+        if (sc_records_is_unreadable(rc) || rc == SC_NOT_FOUND)
             rc = SC_OK;
     }
     free(segments.names);

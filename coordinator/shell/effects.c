@@ -195,6 +195,7 @@ static void write_record(struct sc_loop *loop, const struct sc_effect *effect)
         job->u.write_record.record.fields.count = fields.items.count;
     }
     job->u.write_record.mode = effect->u.write_record.mode;
+    job->u.write_record.wall_ms = loop->wall_ms;
     job->u.write_record.command = effect->u.write_record.command;
     send_job(loop, SC_LANE_WRITES, effect, job);
 }
@@ -202,7 +203,9 @@ static void write_record(struct sc_loop *loop, const struct sc_effect *effect)
 static void write_void(struct sc_loop *loop, const struct sc_effect *effect)
 {
     struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
-    job->u.write_void.key = effect->u.write_void.key;
+    job->u.write_void.keys = SC_NEW(&job->arena, struct sc_digest);
+    job->u.write_void.keys[0] = effect->u.write_void.key;
+    job->u.write_void.key_count = 1;
     job->u.write_void.reason = sc_arena_copy(&job->arena, effect->u.write_void.reason);
     job->u.write_void.wall_ms = loop->wall_ms;
     send_job(loop, SC_LANE_WRITES, effect, job);

@@ -1,6 +1,7 @@
 #include "coordinator/shell/index.h"
 
 #include "base/memory.h"
+#include "store/digestmap.h"
 
 #include <pthread.h>
 
@@ -14,12 +15,10 @@ struct entry {
 };
 
 struct voided {
-    struct voided *chain;
-    struct sc_digest key;
-    int64_t wall_ms;
+    uint64_t generation;
 };
 
-enum { FIRST_BUCKETS = 1024, VOID_BUCKETS = 256, VOIDS_MOST = 1000000 };
+enum { FIRST_BUCKETS = 1024 };
 
 struct sc_index {
     pthread_mutex_t lock;
@@ -28,8 +27,10 @@ struct sc_index {
     uint32_t shared_bucket_count, shared_count; // the first a power of two
     size_t shared_bytes;
     struct entry *shared_oldest, *shared_newest;
-    struct voided *shared_voids[VOID_BUCKETS];
-    uint32_t shared_void_count;
+    struct sc_digest_map shared_voids; // to struct voided, in the arena
+    struct sc_arena shared_void_arena;
+    int64_t shared_newest_void_ms;
+    bool shared_voids_listed, shared_voids_cut;
 };
 
 struct sc_index *sc_index_new(size_t max_bytes)
@@ -39,6 +40,7 @@ struct sc_index *sc_index_new(size_t max_bytes)
     index->max_bytes = max_bytes;
     index->shared_bucket_count = FIRST_BUCKETS;
     index->shared_buckets = sc_calloc(FIRST_BUCKETS, sizeof(struct entry *));
+    sc_arena_init(&index->shared_void_arena);
     return index;
 }
 
@@ -50,11 +52,8 @@ void sc_index_free(struct sc_index *index)
         newer = e->newer;
         free(e);
     }
-    for (size_t i = 0; i < VOID_BUCKETS; i++)
-        for (struct voided *v = index->shared_voids[i], *next; v; v = next) {
-            next = v->chain;
-            free(v);
-        }
+    sc_digest_map_done(&index->shared_voids);
+    sc_arena_done(&index->shared_void_arena);
     free(index->shared_buckets);
     pthread_mutex_destroy(&index->lock);
     free(index);
@@ -213,35 +212,53 @@ size_t sc_index_bytes(struct sc_index *index)
 
 // ---- voids
 
-static struct voided **void_place(struct sc_index *index, const struct sc_digest *key)
-{
-    struct voided **at = &index->shared_voids[hash_of(key) % VOID_BUCKETS];
-    while (*at && !sc_digest_eq(&(*at)->key, key))
-        at = &(*at)->chain;
-    return at;
-}
-
-void sc_index_void(struct sc_index *index, const struct sc_digest *key, int64_t wall_ms)
+void sc_index_void(struct sc_index *index, const struct sc_void *voided)
 {
     pthread_mutex_lock(&index->lock);
-    struct voided **at = void_place(index, key);
-    if (*at && (*at)->wall_ms < wall_ms)
-        (*at)->wall_ms = wall_ms;
-    if (!*at && index->shared_void_count < VOIDS_MOST) {
-        *at = sc_calloc(1, sizeof **at);
-        **at = (struct voided){NULL, *key, wall_ms};
-        index->shared_void_count++;
+    struct voided *v = sc_digest_map_get(&index->shared_voids, &voided->key);
+    if (!v && index->shared_voids.count < SC_INDEX_VOIDS) {
+        v = SC_NEW(&index->shared_void_arena, struct voided);
+        sc_digest_map_put(&index->shared_voids, &voided->key, v);
     }
+    if (!v)
+        index->shared_voids_cut = true;
+    else if (v->generation < voided->generation)
+        v->generation = voided->generation;
+    if (index->shared_newest_void_ms < voided->wall_ms)
+        index->shared_newest_void_ms = voided->wall_ms;
     pthread_mutex_unlock(&index->lock);
 }
 
-bool sc_index_is_voided(struct sc_index *index, const struct sc_digest *key, int64_t ended_at)
+uint64_t sc_index_voided(struct sc_index *index, const struct sc_digest *key)
 {
     pthread_mutex_lock(&index->lock);
-    const struct voided *v = index->shared_void_count ? *void_place(index, key) : NULL;
-    bool voided = v && v->wall_ms >= ended_at;
+    const struct voided *v = sc_digest_map_get(&index->shared_voids, key);
+    uint64_t generation = v ? v->generation : 0;
     pthread_mutex_unlock(&index->lock);
-    return voided;
+    return generation;
+}
+
+int64_t sc_index_newest_void_ms(struct sc_index *index)
+{
+    pthread_mutex_lock(&index->lock);
+    int64_t wall_ms = index->shared_newest_void_ms;
+    pthread_mutex_unlock(&index->lock);
+    return wall_ms;
+}
+
+void sc_index_set_voids_listed(struct sc_index *index, bool listed)
+{
+    pthread_mutex_lock(&index->lock);
+    index->shared_voids_listed = listed;
+    pthread_mutex_unlock(&index->lock);
+}
+
+bool sc_index_voids_known(struct sc_index *index)
+{
+    pthread_mutex_lock(&index->lock);
+    bool known = index->shared_voids_listed && !index->shared_voids_cut;
+    pthread_mutex_unlock(&index->lock);
+    return known;
 }
 
 bool sc_index_record_key(struct sc_slice record, struct sc_digest *ret_key)

@@ -1,12 +1,13 @@
 // The index: records in memory by key, as encoded bytes, bounded; the least recently used leave. What it holds was in the
-// store once; whether it still counts (voids, objects, expiry) is judged by those who ask. Any thread.
+// store once; whether it still counts (voids, objects, expiry) is judged by those who ask. As long as not all voids are
+// known, nothing in it counts. Any thread.
 #pragma once
 
 #include "store/records.h"
 
 struct sc_index;
 
-enum { SC_INDEX_BYTES = 256 << 20 };
+enum { SC_INDEX_BYTES = 256 << 20, SC_INDEX_VOIDS = 1000000 };
 
 struct sc_index *sc_index_new(size_t max_bytes);
 void sc_index_free(struct sc_index *index);
@@ -23,9 +24,16 @@ size_t sc_index_bytes(struct sc_index *index);
 // A number for a record's bytes, equal for equal bytes; not for secrets.
 uint64_t sc_index_mark(struct sc_slice record);
 
-// Voids: when a key was last withdrawn. A record that was made before is not to be used.
-void sc_index_void(struct sc_index *index, const struct sc_digest *key, int64_t wall_ms);
-bool sc_index_is_voided(struct sc_index *index, const struct sc_digest *key, int64_t ended_at);
+// Voids: up to which generation a key's records are withdrawn.
+void sc_index_void(struct sc_index *index, const struct sc_void *voided);
+// The newest generation of the key that is withdrawn; 0: none.
+uint64_t sc_index_voided(struct sc_index *index, const struct sc_digest *key);
+// The newest time of a void. Voids are listed from a little before it on, so a new one must not stand behind it.
+int64_t sc_index_newest_void_ms(struct sc_index *index);
+// Whether the last listing of the voids succeeded.
+void sc_index_set_voids_listed(struct sc_index *index, bool listed);
+// Whether every void is known: they were listed, and were not more than SC_INDEX_VOIDS.
+bool sc_index_voids_known(struct sc_index *index);
 
 // The key that an encoded record says it is for; false when it cannot be read. For records of segments.
 bool sc_index_record_key(struct sc_slice record, struct sc_digest *ret_key);

@@ -87,15 +87,18 @@ struct sc_job {
             struct sc_record record;
             struct sc_slice key_encoding;
             struct sc_digest command;
+            int64_t wall_ms;             // the coordinator's clock
+            uint64_t withdrawn;          // the generation that was voided for it, at an earlier try
             enum sc_record_put put;      // out
             struct sc_job_latest latest; // out
-            uint32_t tries;
         } write_record;
         struct {
-            struct sc_digest key;
+            struct sc_digest *keys;
+            uint32_t key_count, done; // done: at an earlier try
+            uint64_t withdrawn;       // as in write_record, of the key at hand
             struct sc_slice reason;
             int64_t wall_ms;
-            struct sc_slice *rows; // for the client that asked, with the last of its voids
+            struct sc_slice *rows; // for the client that asked
             uint32_t row_count;
         } write_void;
         struct {

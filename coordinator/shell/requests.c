@@ -96,25 +96,21 @@ void sc_loop_follows_tick(struct sc_loop *loop)
 
 // ---- cache rm
 
-// The last one's answer tells the client.
 static void void_keys(struct sc_loop *loop, const struct sc_job *query)
 {
     uint32_t count = query->u.query.void_count;
-    for (uint32_t i = 0; i < count; i++) {
-        struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
-        job->u.write_void.key = query->u.query.voids[i];
-        job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("removed by hand");
-        job->u.write_void.wall_ms = loop->wall_ms;
-        if (i + 1 == count) {
-            job->client = query->client;
-            job->client_req = query->client_req;
-            job->u.write_void.row_count = count;
-            job->u.write_void.rows = SC_NEW_ARRAY(&job->arena, count, struct sc_slice);
-            for (uint32_t k = 0; k < count; k++)
-                job->u.write_void.rows[k] = sc_arena_copy(&job->arena, query->u.query.rows[k]);
-        }
-        sc_loop_post(loop, job);
-    }
+    struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
+    job->client = query->client;
+    job->client_req = query->client_req;
+    job->u.write_void.keys = SC_NEW_ARRAY(&job->arena, count, struct sc_digest);
+    memcpy(job->u.write_void.keys, query->u.query.voids, count * sizeof *job->u.write_void.keys);
+    job->u.write_void.key_count = job->u.write_void.row_count = count;
+    job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("removed by hand");
+    job->u.write_void.wall_ms = loop->wall_ms;
+    job->u.write_void.rows = SC_NEW_ARRAY(&job->arena, count, struct sc_slice);
+    for (uint32_t i = 0; i < count; i++)
+        job->u.write_void.rows[i] = sc_arena_copy(&job->arena, query->u.query.rows[i]);
+    sc_loop_post(loop, job);
 }
 
 void sc_loop_voided(struct sc_loop *loop, const struct sc_job *job)

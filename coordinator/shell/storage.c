@@ -5,7 +5,7 @@
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
 
-enum { VOIDS_EVERY_MS = 60000, WRITE_EVERY_MS = 100, WRITE_AT_ONCE = 256 };
+enum { WRITE_EVERY_MS = 100, WRITE_AT_ONCE = 256 };
 
 static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
                               struct sc_objects **ret_objects, struct sc_error *err)
@@ -25,7 +25,8 @@ enum sc_rc sc_storage_open(const struct sc_storage_config *config, struct sc_sto
     pthread_mutex_init(&storage->lock, NULL);
     storage->index = sc_index_new(config->index_bytes ? config->index_bytes : SC_INDEX_BYTES);
     storage->latest = sc_latest_new();
-    storage->reader = (struct storage_reader){.storage = storage, .box = sc_mailbox_new(false)};
+    storage->reader = (struct storage_reader){
+        .storage = storage, .voids_listed_ms = -STORAGE_VOIDS_EVERY_MS, .box = sc_mailbox_new(false)};
     storage->writer = (struct storage_writer){.storage = storage, .box = sc_mailbox_new(false)};
     enum sc_rc rc = sc_dir_remove(config->scratch, err); // what a killed one left
     if (rc == SC_OK)
@@ -51,10 +52,10 @@ static void *read_thread(void *context)
     if (reader->storage->config.warm)
         storage_warm(reader);
     for (;;) {
-        struct sc_job *jobs = sc_mailbox_take(reader->box, VOIDS_EVERY_MS);
+        struct sc_job *jobs = sc_mailbox_take(reader->box, STORAGE_VOIDS_EVERY_MS);
         if (!jobs && sc_mailbox_closed(reader->box))
             return NULL;
-        if (!jobs || sc_clock_mono_ms() - reader->voids_listed_ms > VOIDS_EVERY_MS)
+        if (!jobs)
             storage_list_voids(reader);
         for (struct sc_job *job = jobs, *next; job; job = next) {
             next = job->next;

@@ -14,14 +14,15 @@ struct
     uint64_t used;
 };
 
-enum { STORAGE_TEMPLATES = 64 };
+enum { STORAGE_TEMPLATES = 64, STORAGE_VOIDS_EVERY_MS = 60000 };
 
 struct storage_reader {
     struct sc_storage *storage;
     struct sc_store *store;
     struct sc_objects *objects;
     struct sc_latest_reader *latest;
-    int64_t voids_to_ms, voids_listed_ms;
+    int64_t voids_from_ms;       // where the next listing of the voids begins
+    int64_t voids_listed_ms;     // mono: when the last one was tried
     struct sc_loaded_plan *warm; // of the last run, loaded before anybody asked
     struct sc_mailbox *box;
     pthread_t thread;

@@ -111,41 +111,55 @@ enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_dige
     return SC_OK;
 }
 
+// Voids stand newest first by the clocks of those who wrote them. A listing begins OVERLAP_MS before the newest that the
+// last one saw or, when that lies ahead, before the time of that listing by our own clock: so none is missed as long as
+// the clocks of two coordinators, and the writing of a void, are not days apart.
 void storage_list_voids(struct storage_reader *reader)
 {
-    enum {
-        OVERLAP_MS = 600000
-    }; // clocks of several coordinators differ, and a void may be written a store_patience late
+    enum { OVERLAP_MS = 2 * 24 * 60 * 60 * 1000 };
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
+    struct sc_index *index = reader->storage->index;
     struct sc_void *voids;
     uint32_t count;
     struct sc_error err = SC_ERROR_INIT;
+    int64_t to_ms = sc_clock_wall_ms();
     reader->voids_listed_ms = sc_clock_mono_ms();
-    if (sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_to_ms, &arena, &voids,
-                         &count, &err) != SC_OK) {
-        sc_log(SC_LOG_WARN, "part=store ignoring the voids until the next listing: %s", err.message);
+    enum sc_rc rc = sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_from_ms,
+                                     &arena, &voids, &count, &err);
+    if (rc != SC_OK) {
+        sc_index_set_voids_listed(index, false);
+        sc_log(
+            SC_LOG_WARN,
+            "part=store what was withdrawn is not known, so records of segments and of memory do not count "
+            "and each is read by itself until it is: %s",
+            err.message);
         return;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        sc_index_void(reader->storage->index, &voids[i].key, voids[i].wall_ms);
-        if (voids[i].wall_ms - OVERLAP_MS > reader->voids_to_ms)
-            reader->voids_to_ms = voids[i].wall_ms - OVERLAP_MS;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        sc_index_void(index, &voids[i]);
+    sc_index_set_voids_listed(index, true);
+    if (count && voids[0].wall_ms < to_ms)
+        to_ms = voids[0].wall_ms;
+    if (count && to_ms - OVERLAP_MS > reader->voids_from_ms)
+        reader->voids_from_ms = to_ms - OVERLAP_MS;
+    if (!sc_index_voids_known(index))
+        sc_log(SC_LOG_WARN, "part=store more than %d keys were withdrawn, so each record is read by itself",
+               SC_INDEX_VOIDS);
 }
 
 // ---- look-ups
 
-// From the index. False: look in the store.
+// From the index, which segments fill. False: look in the store.
 static bool from_index(struct storage_reader *reader, const struct sc_digest *key, struct sc_arena *arena,
                        struct sc_record *ret_record)
 {
     struct sc_slice bytes;
     struct sc_index *index = reader->storage->index;
-    if (!sc_index_get(index, key, arena, &bytes))
+    if (!sc_index_voids_known(index) || !sc_index_get(index, key, arena, &bytes))
         return false;
     if (sc_record_decode(bytes, reader->storage->config.domain, key, arena, ret_record, NULL) == SC_OK &&
-        !sc_index_is_voided(index, key, ret_record->ended_at))
+        ret_record->generation > sc_index_voided(index, key))
         return true;
     sc_index_remove(index, key); // rotten, or withdrawn: the store may have a newer one
     return false;
@@ -165,9 +179,9 @@ static enum sc_found find_record(struct storage_reader *reader, const struct sc_
         return SC_FOUND_ABSENT;
     if (rc != SC_OK) {
         *ret_message = sc_arena_copy(arena, sc_slice_str(err.message));
-        return rc == SC_CORRUPT || rc == SC_MALFORMED || rc == SC_VERSION ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
+        return sc_records_is_unreadable(rc) ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
     }
-    if (sc_index_is_voided(reader->storage->index, key, ret_record->ended_at))
+    if (ret_record->generation <= sc_index_voided(reader->storage->index, key))
         return SC_FOUND_VOIDED;
     sc_index_put(reader->storage->index, key, bytes);
     return SC_FOUND;
@@ -355,6 +369,8 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job)
         job->rc = storage_load_plan(reader, &job->u.load_plan.digest, &job->u.load_plan.plan, &job->err);
         return;
     case SC_JOB_LOOK_UP:
+        if (sc_clock_mono_ms() - reader->voids_listed_ms >= STORAGE_VOIDS_EVERY_MS)
+            storage_list_voids(reader);
         look_up(reader, job);
         return;
     case SC_JOB_PRESENCE:

@@ -36,12 +36,18 @@ static enum sc_rc put_inline(struct storage_writer *writer, const struct sc_arti
 static enum sc_rc put_objects(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
 {
     const struct sc_record *record = &job->u.write_record.record;
+    struct sc_digest key = sc_digest_of(job->u.write_record.key_encoding);
+    if (!sc_digest_eq(&key, &record->key))
+        return sc_error_set(err, SC_CORRUPT,
+                            "the record of step " SC_SLICE_FMT
+                            " is for another key than the one it was built of",
+                            SC_SLICE_ARG(record->step));
     enum sc_rc rc = SC_OK;
     for (uint32_t i = 0; i < record->outputs.count && rc == SC_OK; i++)
         rc = put_inline(writer, &record->outputs.items[i].artifact, err);
     struct sc_mp_reader reader = sc_key_fields_begin(job->u.write_record.key_encoding);
     struct sc_key_field field;
-    while (rc == SC_OK && job->u.write_record.key_encoding.len && sc_key_fields_next(&reader, &field)) {
+    while (rc == SC_OK && sc_key_fields_next(&reader, &field)) {
         struct sc_digest digest;
         if (field.value.len > SC_LIMIT_FIELD_INLINE_BYTES)
             rc = sc_objects_put_bytes(writer->objects, field.value, false, &digest, err);
@@ -49,40 +55,73 @@ static enum sc_rc put_objects(struct storage_writer *writer, const struct sc_job
     return rc;
 }
 
-// The old record may stand in segments and in other coordinators' indexes: it is withdrawn as of just before the new one.
-static enum sc_rc replace_record(struct storage_writer *writer, const struct sc_record *record,
-                                 struct sc_error *err)
+// Withdraws every record of a key that there has been, wherever it stands: in segments, in other coordinators' indexes.
+// Told by generations, since clocks differ: a record has at most one more than its key's newest void. For voids that were
+// not heard of yet the record that is there is looked at, too, and `seen`, the one that was looked up. `generation` is 0
+// at the first try, and kept for the next.
+static enum sc_rc withdraw(struct storage_writer *writer, const struct sc_digest *key, uint64_t seen,
+                           int64_t wall_ms, struct sc_slice reason, uint64_t *generation,
+                           struct sc_error *err)
 {
-    int64_t wall_ms = record->ended_at - 1;
-    enum sc_rc rc = sc_records_replace(writer->store, record, err);
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_index *index = writer->storage->index;
+    struct sc_slice domain = writer->storage->config.domain, bytes;
+    struct sc_record old;
+    uint64_t known = sc_index_voided(index, key);
+    if (*generation == 0 || *generation < known)
+        *generation = known + 1;
+    if (*generation < seen)
+        *generation = seen;
+    enum sc_rc rc = sc_records_get(writer->store, domain, key, &arena, &bytes, &old, err);
+    if (rc == SC_OK && *generation < old.generation)
+        *generation = old.generation;
+    if (rc != SC_OK && rc != SC_NOT_FOUND && !sc_records_is_unreadable(rc))
+        return rc;
+    if (*generation >= SC_LIMIT_GENERATION)
+        return sc_error_set(err, SC_LIMIT, "a result was replaced more than %llu times",
+                            (unsigned long long)SC_LIMIT_GENERATION);
+    int64_t newest_ms = sc_index_newest_void_ms(index);
+    struct sc_void voided = {*key, *generation, wall_ms > newest_ms ? wall_ms : newest_ms};
+    rc = sc_records_void(writer->store, domain, &voided, reason, err);
+    if (rc == SC_OK)
+        sc_index_void(index, &voided); // not before: generations are counted on from what others can know
+    return rc;
+}
+
+// What is there is withdrawn first: whoever stops between the two leaves a miss, not an old record that comes back.
+static enum sc_rc replace_record(struct storage_writer *writer, struct sc_job *job,
+                                 struct sc_slice *ret_bytes, struct sc_error *err)
+{
+    struct sc_record *record = &job->u.write_record.record;
+    enum sc_rc rc = withdraw(writer, &record->key, record->generation - 1, job->u.write_record.wall_ms,
+                             sc_slice_str("replaced"), &job->u.write_record.withdrawn, err);
     if (rc != SC_OK)
         return rc;
-    sc_index_void(writer->storage->index, &record->key, wall_ms);
-    return sc_records_void(writer->store, writer->storage->config.domain, &record->key, wall_ms,
-                           sc_slice_str("replaced"), err);
+    record->supersedes = job->u.write_record.withdrawn;
+    record->generation = record->supersedes + 1;
+    return sc_records_replace(writer->store, record, &job->arena, ret_bytes, err);
 }
 
 static enum sc_rc put_record(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
 {
     struct sc_storage *storage = writer->storage;
-    const struct sc_record *record = &job->u.write_record.record;
-    struct sc_slice other = {NULL, 0};
-    SC_AUTO_BUF struct sc_buf bytes;
-    sc_buf_init(&bytes, SC_LIMIT_RECORD_BYTES);
-    sc_record_encode(record, &bytes);
-    if (bytes.overflow)
-        return sc_error_set(err, SC_LIMIT, "the record of step " SC_SLICE_FMT " is larger than %u bytes",
-                            SC_SLICE_ARG(record->step), SC_LIMIT_RECORD_BYTES);
-    enum sc_rc rc;
-    if (job->u.write_record.mode == SC_WRITE_REPLACE) {
-        job->u.write_record.put = SC_RECORD_WON;
-        rc = replace_record(writer, record, err);
-    } else {
-        rc = sc_records_put(writer->store, record, &job->arena, &job->u.write_record.put, &other, err);
+    struct sc_record *record = &job->u.write_record.record;
+    struct sc_slice there = {NULL, 0};
+    enum sc_rc rc = SC_EXISTS;
+    job->u.write_record.put = SC_RECORD_WON;
+    if (job->u.write_record.mode == SC_WRITE_IF_ABSENT) {
+        uint64_t voided = sc_index_voided(storage->index, &record->key);
+        record->generation = voided + 1;
+        record->supersedes = voided;
+        rc =
+            sc_records_put(writer->store, record, voided, &job->arena, &job->u.write_record.put, &there, err);
     }
+    if (rc == SC_EXISTS)
+        rc = replace_record(writer, job, &there, err);
     if (rc != SC_OK)
         return rc;
-    sc_index_put(storage->index, &record->key, other.len ? other : sc_buf_slice(&bytes));
+    sc_index_put(storage->index, &record->key, there);
     job->u.write_record.latest = (struct sc_job_latest){.number = 1,
                                                         .namespace_ = record->namespace_,
                                                         .pipeline = record->pipeline,
@@ -220,15 +259,22 @@ static void write_batch(struct storage_writer *writer, struct sc_job **list)
 
 // ---- single jobs
 
-static enum sc_rc write_void(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
+static enum sc_rc write_void(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
 {
     struct sc_storage *storage = writer->storage;
-    const struct sc_digest *key = &job->u.write_void.key;
-    sc_index_void(storage->index, key, job->u.write_void.wall_ms);
-    sc_index_remove(storage->index, key);
-    enum sc_rc rc = sc_records_void(writer->store, storage->config.domain, key, job->u.write_void.wall_ms,
-                                    job->u.write_void.reason, err);
-    return rc == SC_OK ? sc_records_remove(writer->store, storage->config.domain, key, err) : rc;
+    for (; job->u.write_void.done < job->u.write_void.key_count; job->u.write_void.done++) {
+        const struct sc_digest *key = &job->u.write_void.keys[job->u.write_void.done];
+        enum sc_rc rc = withdraw(writer, key, 0, job->u.write_void.wall_ms, job->u.write_void.reason,
+                                 &job->u.write_void.withdrawn, err);
+        sc_index_remove(storage->index, key);
+        if (rc == SC_OK)
+            rc = sc_records_remove(writer->store, storage->config.domain, key, err);
+        if (rc != SC_OK)
+            return sc_error_wrap(err, rc, "%u of %u results were removed", job->u.write_void.done,
+                                 job->u.write_void.key_count);
+        job->u.write_void.withdrawn = 0;
+    }
+    return SC_OK;
 }
 
 static enum sc_rc try_single(struct storage_writer *writer, struct sc_job *job)

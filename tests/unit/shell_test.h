@@ -27,6 +27,8 @@ struct shell {
     struct sc_queries *queries;
     struct sc_job *got; // taken from the mailbox, not looked at yet
     uint64_t next_req, seq;
+    struct sc_digest
+        restored; // a plan that is loaded before the threads start, as of an open run; zero: none
     // the test's own handle
     struct sc_store *handle;
     struct sc_objects *objects;
@@ -51,6 +53,11 @@ static SHELL_UNUSED_OK void shell_open(struct shell *s)
     };
     assert_ok(sc_storage_open(&config, &s->storage, &err), err);
     assert_ok(sc_queries_open(&config, s->storage, &s->queries, &err), err);
+    if (!sc_digest_is_zero(&s->restored)) {
+        struct sc_loaded_plan *plan;
+        assert_ok(sc_storage_load_plan(s->storage, &s->restored, &plan, &err), err);
+        sc_loaded_plan_free(plan);
+    }
     sc_storage_start(s->storage);
     sc_queries_start(s->queries);
     assert_ok(sc_store_open(s->store, &s->handle, &err), err);
@@ -75,14 +82,20 @@ static SHELL_UNUSED_OK void shell_close(struct shell *s)
     sc_mailbox_free(s->answers);
 }
 
-static SHELL_UNUSED_OK void shell_make(struct shell *s, const char *folder)
+static SHELL_UNUSED_OK void shell_make_at(struct shell *s, const char *folder, const char *store)
 {
     *s = (struct shell){.folder = sc_strdup(folder),
-                        .store = sc_scratch_path(folder, "store"),
+                        .store = sc_strdup(store),
                         .journal_path = sc_scratch_path(folder, "journal.db"),
                         .scratch = sc_scratch_path(folder, "scratch")};
     sc_arena_init(&s->arena);
     shell_open(s);
+}
+
+static SHELL_UNUSED_OK void shell_make(struct shell *s, const char *folder)
+{
+    SC_AUTO_FREE char *store = sc_scratch_path(folder, "store");
+    shell_make_at(s, folder, store);
 }
 
 static SHELL_UNUSED_OK void shell_done(struct shell *s)
@@ -129,6 +142,10 @@ static SHELL_UNUSED_OK struct sc_job *shell_do(struct shell *s, struct sc_job *j
 {
     shell_post(s, job);
     struct sc_job *answer = shell_next(s);
+    while (answer->kind == SC_JOB_TROUBLE) { // the store refuses, or takes again: nobody asked
+        sc_job_free(answer);
+        answer = shell_next(s);
+    }
     assert_ptr_equal(answer, job);
     return answer;
 }
@@ -257,6 +274,31 @@ static SHELL_UNUSED_OK void shell_note(struct shell *s, struct sc_job_latest *la
 {
     sc_latest_note(sc_storage_latest(s->storage), latest);
     sc_journal_add_latest(s->journal, latest);
+}
+
+// A WRITE_VOID job for the keys made of `salts`.
+static SHELL_UNUSED_OK struct sc_job *shell_void(struct shell *s, const char *const *salts, uint32_t count,
+                                                 int64_t wall_ms)
+{
+    struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
+    job->u.write_void.keys = SC_NEW_ARRAY(&job->arena, count, struct sc_digest);
+    job->u.write_void.key_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        shell_key(s, salts[i], &job->u.write_void.keys[i]);
+    job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("test");
+    job->u.write_void.wall_ms = wall_ms;
+    return job;
+}
+
+// Where a key's own record lies.
+static SHELL_UNUSED_OK char *shell_record_path(struct shell *s, const char *salt)
+{
+    SC_AUTO_BUF struct sc_buf name;
+    struct sc_digest key;
+    sc_buf_init(&name, 0);
+    shell_key(s, salt, &key);
+    sc_name_key(&name, sc_slice_str("main"), &key);
+    return sc_scratch_path(s->store, sc_buf_cstr(&name));
 }
 
 static SHELL_UNUSED_OK void shell_write(struct shell *s, struct sc_job *job, enum sc_record_put want)

@@ -93,17 +93,49 @@ static void test_index_marks_tell_contents_apart(void **state)
     sc_index_free(index);
 }
 
-static void test_index_a_void_withdraws_what_was_made_before_it(void **state)
+static void add_void(struct sc_index *index, uint32_t n, uint64_t generation, int64_t wall_ms)
+{
+    struct sc_void voided = {key_of(n), generation, wall_ms};
+    sc_index_void(index, &voided);
+}
+
+static void test_index_a_void_withdraws_generations_whatever_its_time(void **state)
 {
     (void)state;
     struct sc_index *index = sc_index_new(1 << 20);
     struct sc_digest key = key_of(1), other = key_of(2);
-    sc_index_void(index, &key, 1000);
-    sc_index_void(index, &key, 900); // an older one changes nothing
-    assert_true(sc_index_is_voided(index, &key, 999));
-    assert_true(sc_index_is_voided(index, &key, 1000));
-    assert_false(sc_index_is_voided(index, &key, 1001));
-    assert_false(sc_index_is_voided(index, &other, 1));
+    assert_int_equal(sc_index_voided(index, &key), 0);
+    add_void(index, 1, 3, 1000);
+    add_void(index, 1, 2, 9000); // an older one, by a clock that was ahead, changes nothing
+    assert_int_equal(sc_index_voided(index, &key), 3);
+    add_void(index, 1, 4, 500); // a newer one, by a clock that was behind, counts
+    assert_int_equal(sc_index_voided(index, &key), 4);
+    assert_int_equal(sc_index_voided(index, &other), 0);
+    assert_int_equal(sc_index_newest_void_ms(index), 9000);
+    sc_index_free(index);
+}
+
+static void test_index_knows_the_voids_when_they_were_listed_and_all_had_room(void **state)
+{
+    (void)state;
+    struct sc_index *index = sc_index_new(1 << 20);
+    assert_false(sc_index_voids_known(index));
+    sc_index_set_voids_listed(index, true);
+    assert_true(sc_index_voids_known(index));
+    sc_index_set_voids_listed(index, false);
+    assert_false(sc_index_voids_known(index));
+    sc_index_set_voids_listed(index, true);
+    struct sc_void voided = {.generation = 1};
+    for (uint32_t i = 0; i < SC_INDEX_VOIDS; i++) {
+        memcpy(voided.key.bytes, &i, sizeof i);
+        sc_index_void(index, &voided);
+    }
+    voided.generation = 2; // of one that is known
+    sc_index_void(index, &voided);
+    assert_true(sc_index_voids_known(index));
+    memset(voided.key.bytes, 0xff, sizeof voided.key.bytes);
+    sc_index_void(index, &voided);
+    assert_false(sc_index_voids_known(index));
     sc_index_free(index);
 }
 
@@ -134,7 +166,8 @@ int main(void)
         cmocka_unit_test(test_index_is_bounded_and_what_was_used_stays),
         cmocka_unit_test(test_index_finds_all_of_many),
         cmocka_unit_test(test_index_marks_tell_contents_apart),
-        cmocka_unit_test(test_index_a_void_withdraws_what_was_made_before_it),
+        cmocka_unit_test(test_index_a_void_withdraws_generations_whatever_its_time),
+        cmocka_unit_test(test_index_knows_the_voids_when_they_were_listed_and_all_had_room),
         cmocka_unit_test(test_index_reads_the_key_that_a_record_names),
     };
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "tests/unit/store_test.h"
 
+#include "base/limits.h"
 #include "store/names.h"
 
 #define MAIN sc_slice_str("main")
@@ -35,8 +36,8 @@ static void test_names_are_those_of_the_bucket(void **state)
     assert_name(&name, "v1/main/seg/ba7816bf8f01cfea/98299999999999-c-1_x_y");
     sc_name_segment_prefix(&name, MAIN, &digest);
     assert_name(&name, "v1/main/seg/ba7816bf8f01cfea/");
-    sc_name_void(&name, MAIN, 1700000000000, &digest);
-    assert_name(&name, "v1/main/void/98299999999999-" HEX);
+    sc_name_void(&name, MAIN, 1700000000000, &digest, 12);
+    assert_name(&name, "v1/main/void/98299999999999-" HEX "-12");
     sc_name_out_latest(&name, MAIN, sc_slice_str("default"), sc_slice_str("retrain"));
     assert_name(&name, "v1/main/out/default/retrain/latest.json");
 }
@@ -52,24 +53,30 @@ static void test_names_later_times_sort_first(void **state)
     for (size_t i = 1; i < SC_COUNT(times); i++) {
         sc_buf_clear(&one);
         sc_buf_clear(&other);
-        sc_name_void(&one, MAIN, times[i - 1], &digest);
-        sc_name_void(&other, MAIN, times[i], &digest);
+        sc_name_void(&one, MAIN, times[i - 1], &digest, 1);
+        sc_name_void(&other, MAIN, times[i], &digest, 1);
         assert_true(sc_slice_cmp(sc_buf_slice(&one), sc_buf_slice(&other)) <= 0);
         assert_int_equal(one.len, other.len);
     }
 }
 
-static void test_names_void_parse_gives_back_key_and_time(void **state)
+static void test_names_void_parse_gives_back_key_time_and_generation(void **state)
 {
     (void)state;
+    static const uint64_t generations[] = {1, 10, SC_LIMIT_GENERATION};
     SC_AUTO_BUF struct sc_buf name;
     struct sc_digest digest = abc(), key;
-    int64_t at = 0;
     sc_buf_init(&name, 0);
-    sc_name_void(&name, MAIN, 1700000000123, &digest);
-    assert_true(sc_name_void_parse(sc_buf_slice(&name), &at, &key));
-    assert_int_equal(at, 1700000000123);
-    assert_true(sc_digest_eq(&key, &digest));
+    for (size_t i = 0; i < SC_COUNT(generations); i++) {
+        int64_t at = 0;
+        uint64_t generation = 0;
+        sc_buf_clear(&name);
+        sc_name_void(&name, MAIN, 1700000000123, &digest, generations[i]);
+        assert_true(sc_name_void_parse(sc_buf_slice(&name), &at, &key, &generation));
+        assert_int_equal(at, 1700000000123);
+        assert_int_equal(generation, generations[i]);
+        assert_true(sc_digest_eq(&key, &digest));
+    }
 }
 
 static void test_names_void_parse_refuses_what_is_none(void **state)
@@ -80,19 +87,30 @@ static void test_names_void_parse_refuses_what_is_none(void **state)
         "v1/main/void/",
         "v1/main/void/98299999999999-"
         "ba7816",
-        "v1/main/key/98299999999999-" HEX,
-        "v1//void/98299999999999-" HEX,
-        "v1/MAIN/void/98299999999999-" HEX,
-        "v1/main/void/9829999999999x-" HEX,
-        "v1/main/void/98299999999999_" HEX,
-        "v1/main/void/98299999999999-" HEX "0",
-        "v2/main/void/98299999999999-" HEX,
+        "v1/main/void/98299999999999-" HEX,
+        "v1/main/void/98299999999999-" HEX "-",
+        "v1/main/void/98299999999999-" HEX "-0",
+        "v1/main/void/98299999999999-" HEX "-01",
+        "v1/main/void/98299999999999-" HEX "-1x",
+        "v1/main/void/98299999999999-" HEX "--1",
+        "v1/main/void/98299999999999-" HEX "-1000000000001",
+        "v1/main/void/98299999999999-" HEX "-18446744073709551617",
+        "v1/main/key/98299999999999-" HEX "-1",
+        "v1//void/98299999999999-" HEX "-1",
+        "v1/MAIN/void/98299999999999-" HEX "-1",
+        "v1/main/void/9829999999999x-" HEX "-1",
+        "v1/main/void/98299999999999_" HEX "-1",
+        "v1/main/void/98299999999999-" HEX "0-1",
+        "v1/main/void/x/98299999999999-" HEX "-1",
+        "v2/main/void/98299999999999-" HEX "-1",
     };
     for (size_t i = 0; i < SC_COUNT(wrong); i++) {
         int64_t at = 7;
+        uint64_t generation = 7;
         struct sc_digest key;
-        assert_false(sc_name_void_parse(sc_slice_str(wrong[i]), &at, &key));
+        assert_false(sc_name_void_parse(sc_slice_str(wrong[i]), &at, &key, &generation));
         assert_int_equal(at, 7);
+        assert_int_equal(generation, 7);
     }
 }
 
@@ -137,7 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_are_those_of_the_bucket),
         cmocka_unit_test(test_names_later_times_sort_first),
-        cmocka_unit_test(test_names_void_parse_gives_back_key_and_time),
+        cmocka_unit_test(test_names_void_parse_gives_back_key_time_and_generation),
         cmocka_unit_test(test_names_void_parse_refuses_what_is_none),
         cmocka_unit_test(test_names_encode_what_tools_trip_over),
         cmocka_unit_test(test_names_of_long_parts_stay_short_and_differ),

@@ -1,5 +1,6 @@
 #include "tests/unit/store_test.h"
 
+#include "base/limits.h"
 #include "store/names.h"
 #include "store/records.h"
 
@@ -68,12 +69,29 @@ static char *path_of(const struct world *w, uint8_t key)
     return sc_scratch_path(w->root, sc_buf_cstr(&name));
 }
 
-static enum sc_record_put put(struct world *w, const struct sc_record *record, struct sc_slice *ret_other)
+static enum sc_record_put put(struct world *w, const struct sc_record *record, struct sc_slice *ret_bytes)
 {
     struct sc_error err = SC_ERROR_INIT;
     enum sc_record_put result = SC_RECORD_LOST;
-    assert_ok(sc_records_put(w->store, record, &w->arena, &result, ret_other, &err), err);
+    assert_ok(sc_records_put(w->store, record, 0, &w->arena, &result, ret_bytes, &err), err);
     return result;
+}
+
+static enum sc_rc put_rc(struct world *w, const struct sc_record *record, uint64_t voided)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_slice bytes = {NULL, 0};
+    enum sc_record_put result;
+    return sc_records_put(w->store, record, voided, &w->arena, &result, &bytes, &err);
+}
+
+static void replace(struct world *w, const struct sc_record *record)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_slice bytes;
+    struct sc_record found;
+    assert_ok(sc_records_replace(w->store, record, &w->arena, &bytes, &err), err);
+    assert_ok(sc_record_decode(bytes, MAIN, &record->key, &w->arena, &found, &err), err);
 }
 
 static void test_records_missing_is_not_found(void **state)
@@ -109,7 +127,7 @@ static void test_records_put_of_another_result_loses_and_shows_the_first(void **
     assert_slice(found.run, "r-1");
 }
 
-static void test_records_unreadable_one_is_told_and_replaced_by_a_put(void **state)
+static void test_records_unreadable_one_is_told_and_to_be_replaced(void **state)
 {
     struct world *w = *state;
     struct sc_record_output a;
@@ -118,20 +136,53 @@ static void test_records_unreadable_one_is_told_and_replaced_by_a_put(void **sta
     SC_AUTO_FREE char *path = path_of(w, 1);
     put(w, &record, &other);
     flip_byte(path, 3, false);
-    assert_true(get(w, 1, &found) != SC_OK);
-    assert_int_equal(put(w, &record, &other), SC_RECORD_WON);
+    assert_rc(get(w, 1, &found), SC_CORRUPT);
+    assert_rc(put_rc(w, &record, 0), SC_EXISTS);
+    replace(w, &record);
     assert_rc(get(w, 1, &found), SC_OK);
     cut_to(path, 10);
     assert_rc(get(w, 1, &found), SC_CORRUPT);
-    assert_int_equal(put(w, &record, &other), SC_RECORD_WON);
+    assert_rc(put_rc(w, &record, 0), SC_EXISTS);
+    replace(w, &record);
     // another's record under this key: a copy that went wrong
     struct sc_record second = record_of(2, &a, 5);
     put(w, &second, &other);
     SC_AUTO_FREE char *elsewhere = path_of(w, 2);
     assert_int_equal(rename(elsewhere, path), 0);
     assert_rc(get(w, 1, &found), SC_CORRUPT);
+    assert_rc(put_rc(w, &record, 0), SC_EXISTS);
+}
+
+static void test_records_put_does_not_take_a_withdrawn_one_for_a_result(void **state)
+{
+    struct world *w = *state;
+    struct sc_record_output a, b;
+    struct sc_record first = record_of(1, &a, 5), second = record_of(1, &b, 5);
+    struct sc_slice bytes;
+    second.run = sc_slice_str("r-2");
+    second.generation = 2;
+    put(w, &first, &bytes);
+    assert_rc(put_rc(w, &second, 1), SC_EXISTS);
+    assert_rc(put_rc(w, &second, 0), SC_OK); // the same result, and not withdrawn
+}
+
+static void test_records_what_could_not_be_read_again_is_not_written(void **state)
+{
+    struct world *w = *state;
+    struct sc_record_output a;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_slice bytes;
+    enum sc_record_put result;
+    struct sc_record found, record = record_of(1, &a, 5);
+    record.logs.stdout_ = (struct sc_artifact){.has_inline = true, .bytes = 7}; // as no agent of ours says it
+    record.step = sc_slice_str("train");
+    assert_rc(sc_records_put(w->store, &record, 0, &w->arena, &result, &bytes, &err), SC_INVALID);
+    assert_contains(err.message, "the record of step train could not be read again");
+    assert_rc(get(w, 1, &found), SC_NOT_FOUND);
     record = record_of(1, &a, 5);
-    assert_int_equal(put(w, &record, &other), SC_RECORD_WON);
+    record.generation = SC_LIMIT_GENERATION + 1;
+    assert_rc(sc_records_replace(w->store, &record, &w->arena, &bytes, &err), SC_INVALID);
+    assert_rc(get(w, 1, &found), SC_NOT_FOUND);
 }
 
 static void test_records_replace_and_remove(void **state)
@@ -145,7 +196,7 @@ static void test_records_replace_and_remove(void **state)
     record = record_of(1, &a, 6);
     record.generation = 2;
     record.supersedes = 1;
-    assert_ok(sc_records_replace(w->store, &record, &err), err);
+    replace(w, &record);
     assert_rc(get(w, 1, &found), SC_OK);
     assert_int_equal(found.generation, 2);
     assert_ok(sc_records_remove(w->store, MAIN, &record.key, &err), err);
@@ -162,15 +213,15 @@ static void test_records_voids_come_newest_first_and_not_older_than_asked(void *
     assert_ok(sc_records_voids(w->store, MAIN, 0, &w->arena, &voids, &count, &err), err);
     assert_int_equal(count, 0);
     for (uint8_t i = 1; i <= 5; i++) {
-        struct sc_digest key = {{i}};
-        assert_ok(sc_records_void(w->store, MAIN, &key, 1700000000000 + i, sc_slice_str("refresh"), &err),
-                  err);
+        struct sc_void voided = {{{i}}, i + 10u, 1700000000000 + i};
+        assert_ok(sc_records_void(w->store, MAIN, &voided, sc_slice_str("refresh"), &err), err);
     }
     assert_ok(sc_records_voids(w->store, MAIN, 1700000000003, &w->arena, &voids, &count, &err), err);
     assert_int_equal(count, 3);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(voids[i].wall_ms, 1700000000005 - i);
         assert_int_equal(voids[i].key.bytes[0], 5 - i);
+        assert_int_equal(voids[i].generation, 15 - i);
     }
     assert_ok(sc_records_voids(w->store, sc_slice_str("other"), 0, &w->arena, &voids, &count, &err), err);
     assert_int_equal(count, 0);
@@ -184,13 +235,25 @@ static void test_records_more_voids_than_one_listing_holds_all_come(void **state
     uint32_t count;
     enum { VOIDS = 2100 };
     for (uint32_t i = 0; i < VOIDS; i++) {
-        struct sc_digest key = sc_digest_of(sc_slice(&i, sizeof i));
-        assert_ok(sc_records_void(w->store, MAIN, &key, 1700000000000 + i / 7, sc_slice_str(""), &err), err);
+        struct sc_void voided = {sc_digest_of(sc_slice(&i, sizeof i)), 1, 1700000000000 + i / 7};
+        assert_ok(sc_records_void(w->store, MAIN, &voided, sc_slice_str(""), &err), err);
     }
     assert_ok(sc_records_voids(w->store, MAIN, 0, &w->arena, &voids, &count, &err), err);
     assert_int_equal(count, VOIDS);
     for (uint32_t i = 1; i < count; i++)
         assert_true(voids[i - 1].wall_ms >= voids[i].wall_ms);
+}
+
+static void test_records_a_void_that_cannot_be_read_fails_the_listing(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_void voided = {{{1}}, 1, 1700000000000}, *voids;
+    uint32_t count;
+    assert_ok(sc_records_void(w->store, MAIN, &voided, sc_slice_str(""), &err), err);
+    write_below(w->root, "v1/main/void/98299999999999-of-a-later-version", "");
+    assert_rc(sc_records_voids(w->store, MAIN, 0, &w->arena, &voids, &count, &err), SC_MALFORMED);
+    assert_contains(err.message, "v1/main/void/98299999999999-of-a-later-version");
 }
 
 static void put_segment(struct world *w, int64_t wall_ms, const char *record)
@@ -234,6 +297,26 @@ static void test_records_newest_segment_is_read_and_two_are_kept(void **state)
     assert_slice(records[0], "four");
     assert_int_equal(list(w, "v1/main/seg/", &op), 2);
     sc_store_op_done(&op);
+}
+
+static void test_records_a_segment_is_the_newest_though_a_clock_was_hours_ahead(void **state)
+{
+    struct world *w = *state;
+    struct sc_slice *records;
+    struct sc_store_op op;
+    enum { HOURS = 3 * 3600 * 1000 };
+    put_segment(w, 1700000000000 + HOURS, "by a clock that is ahead");
+    put_segment(w, 1700000000000, "written after it");
+    assert_int_equal(get_segment(w, &records), 1);
+    assert_slice(records[0], "written after it");
+    put_segment(w, 1700000000000 - HOURS, "and after that");
+    get_segment(w, &records);
+    assert_slice(records[0], "and after that");
+    assert_int_equal(list(w, "v1/main/seg/", &op), 2);
+    sc_store_op_done(&op);
+    put_segment(w, INT64_MAX, "at the end of time");
+    get_segment(w, &records);
+    assert_slice(records[0], "at the end of time");
 }
 
 static void test_records_damaged_segment_gives_way_to_the_older(void **state)
@@ -312,7 +395,7 @@ static int race_one(void *context)
     record.attempt = (uint64_t)race->index + 1;
     if (sc_store_open(race->root, &store, &err) != SC_OK || read(race->wait_fd, &byte, 1) != 0)
         return 3;
-    enum sc_rc rc = sc_records_put(store, &record, &arena, &result, &other, &err);
+    enum sc_rc rc = sc_records_put(store, &record, 0, &arena, &result, &other, &err);
     sc_store_close(store);
     sc_arena_done(&arena);
     return rc == SC_OK ? (int)result : 4;
@@ -358,11 +441,15 @@ int main(void)
         T(test_records_missing_is_not_found),
         T(test_records_first_put_wins_and_an_equal_result_is_the_same),
         T(test_records_put_of_another_result_loses_and_shows_the_first),
-        T(test_records_unreadable_one_is_told_and_replaced_by_a_put),
+        T(test_records_unreadable_one_is_told_and_to_be_replaced),
+        T(test_records_put_does_not_take_a_withdrawn_one_for_a_result),
+        T(test_records_what_could_not_be_read_again_is_not_written),
         T(test_records_replace_and_remove),
         T(test_records_voids_come_newest_first_and_not_older_than_asked),
         T(test_records_more_voids_than_one_listing_holds_all_come),
+        T(test_records_a_void_that_cannot_be_read_fails_the_listing),
         T(test_records_newest_segment_is_read_and_two_are_kept),
+        T(test_records_a_segment_is_the_newest_though_a_clock_was_hours_ahead),
         T(test_records_damaged_segment_gives_way_to_the_older),
         T(test_records_segment_of_several_parts_is_read_whole_and_removed_whole),
         T(test_records_of_twenty_racers_exactly_one_wins),

@@ -4,6 +4,7 @@
 #include "base/os/file.h"
 #include "store/compress.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static enum sc_found found(struct shell *s, const char *salt, const char *step, bool *ret_lost)
@@ -14,6 +15,22 @@ static enum sc_found found(struct shell *s, const char *salt, const char *step, 
         *ret_lost = job->u.look_up.found[0].objects_lost;
     sc_job_free(job);
     return was;
+}
+
+// Flips a bit of the last byte of a text that a file holds: what a bad disk does.
+static void flip_in_file(const char *path, const char *text)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    sc_buf_init(&bytes, 0);
+    assert_ok(sc_file_read(path, 1 << 20, &bytes, &err), err);
+    uint8_t *at = memmem(bytes.ptr, bytes.len, text, strlen(text));
+    assert_non_null(at);
+    at[strlen(text) - 1] ^= 1;
+    assert_int_equal(unlink(path), 0);
+    SC_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    assert_true(fd >= 0);
+    assert_ok(sc_fd_write_all(fd, sc_buf_slice(&bytes), &err), err);
 }
 
 static void test_storage_a_record_is_found_from_memory_and_after_a_restart(void **state)
@@ -121,15 +138,30 @@ static void test_storage_a_replaced_record_wins_over_old_ones_elsewhere(void **s
     shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
     struct sc_job *job = shell_record(&s, "1", "train", &newer);
     job->u.write_record.mode = SC_WRITE_REPLACE;
-    job->u.write_record.record.generation = 2;
-    job->u.write_record.record.supersedes = 1;
-    job->u.write_record.record.ended_at += 5000;
     shell_write(&s, job, SC_RECORD_WON);
     shell_key(&s, "1", &key);
-    assert_true(sc_index_is_voided(sc_storage_index(s.storage), &key, 1750000000000));
+    assert_int_equal(sc_index_voided(sc_storage_index(s.storage), &key), 1);
     job = shell_look_up(&s, "1", "train", false);
     assert_int_equal(job->u.look_up.found[0].found, SC_FOUND);
     assert_int_equal(job->u.look_up.found[0].record->generation, 2);
+    sc_job_free(job);
+    shell_done(&s);
+}
+
+static void test_storage_a_replacement_comes_after_the_record_that_was_looked_up(void **state)
+{
+    struct shell s;
+    struct sc_digest key;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "new", "");
+    struct sc_job *job = shell_record(&s, "1", "train", &output);
+    job->u.write_record.mode = SC_WRITE_REPLACE;
+    job->u.write_record.record.generation = 7; // the sixth was, in a segment; its own object is gone
+    shell_write(&s, job, SC_RECORD_WON);
+    shell_key(&s, "1", &key);
+    assert_int_equal(sc_index_voided(sc_storage_index(s.storage), &key), 6);
+    job = shell_look_up(&s, "1", "train", false);
+    assert_int_equal(job->u.look_up.found[0].record->generation, 7);
     sc_job_free(job);
     shell_done(&s);
 }
@@ -140,18 +172,108 @@ static void test_storage_a_void_takes_the_record_out_of_store_and_index(void **s
     shell_make(&s, *state);
     struct sc_artifact output = shell_put(&s, "result", "");
     shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
-    struct sc_job *job = sc_job_new(SC_JOB_WRITE_VOID);
-    shell_key(&s, "1", &job->u.write_void.key);
-    job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("test");
-    job->u.write_void.wall_ms = 1750000000001;
-    job = shell_do(&s, job);
+    static const char *const salts[] = {"1"};
+    struct sc_job *job = shell_do(&s, shell_void(&s, salts, 1, 1750000000001));
     assert_ok(job->rc, job->err);
     sc_job_free(job);
     assert_int_equal(found(&s, "1", "train", NULL), SC_FOUND_ABSENT);
     // Made again, it counts again.
-    job = shell_record(&s, "1", "train", &output);
-    job->u.write_record.record.ended_at = 1750000000002;
-    shell_write(&s, job, SC_RECORD_WON);
+    shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
+    assert_int_equal(found(&s, "1", "train", NULL), SC_FOUND);
+    shell_done(&s);
+}
+
+static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(void **state)
+{
+    struct shell s;
+    static const char *const salts[] = {"1", "2", "3"};
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "result", "");
+    for (size_t i = 0; i < SC_COUNT(salts); i++)
+        shell_write(&s, shell_record(&s, salts[i], "train", &output), SC_RECORD_WON);
+    SC_AUTO_FREE char *path = shell_record_path(&s, "2");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0); // what cannot be removed
+    struct sc_job *job = shell_do(&s, shell_void(&s, salts, SC_COUNT(salts), 1750000000001));
+    assert_true(job->rc != SC_OK);
+    assert_contains(job->err.message, "1 of 3 results were removed");
+    sc_job_free(job);
+    shell_done(&s);
+}
+
+static void test_storage_a_rotten_record_is_corrupt_and_healed_by_the_next(void **state)
+{
+    struct shell s;
+    shell_make(&s, *state);
+    struct sc_artifact output = {.kind = SC_ARTIFACT_FILE,
+                                 .has_inline = true,
+                                 .inline_bytes = SC_SLICE_LIT("the small result"),
+                                 .digest = digest_of_text("the small result"),
+                                 .bytes = 16,
+                                 .files = 1};
+    for (int mode = 0; mode < 2; mode++) { // a flight that saw it, and one that began before it rotted
+        const char *salt = mode ? "2" : "1";
+        shell_write(&s, shell_record(&s, salt, "train", &output), SC_RECORD_WON);
+        SC_AUTO_FREE char *path = shell_record_path(&s, salt);
+        flip_in_file(path, "small result"); // MessagePack as good as before
+        shell_restart(&s);
+        struct sc_job *job = shell_look_up(&s, salt, "train", false);
+        assert_int_equal(job->u.look_up.found[0].found, SC_FOUND_CORRUPT);
+        assert_contains((const char *)job->u.look_up.found[0].message.ptr, "checksum");
+        sc_job_free(job);
+        job = shell_record(&s, salt, "train", &output);
+        job->u.write_record.mode = mode ? SC_WRITE_IF_ABSENT : SC_WRITE_REPLACE;
+        shell_write(&s, job, SC_RECORD_WON);
+        shell_restart(&s);
+        assert_int_equal(found(&s, salt, "train", NULL), SC_FOUND);
+    }
+    shell_done(&s);
+}
+
+static void test_storage_a_record_larger_than_any_is_corrupt(void **state)
+{
+    struct shell s;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "result", "");
+    shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
+    SC_AUTO_FREE char *path = shell_record_path(&s, "1");
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, SC_LIMIT_RECORD_BYTES + 1), 0);
+    shell_restart(&s);
+    assert_int_equal(found(&s, "1", "train", NULL), SC_FOUND_CORRUPT);
+    shell_done(&s);
+}
+
+static void test_storage_a_record_under_another_key_than_its_fields_make_is_refused(void **state)
+{
+    struct shell s;
+    struct sc_digest other;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "result", "");
+    struct sc_job *job = shell_record(&s, "1", "train", &output);
+    job->u.write_record.key_encoding = sc_arena_copy(&job->arena, shell_key(&s, "2", &other));
+    job = shell_do(&s, job);
+    assert_rc(job->rc, SC_CORRUPT);
+    sc_job_free(job);
+    assert_int_equal(found(&s, "1", "train", NULL), SC_FOUND_ABSENT);
+    shell_done(&s);
+}
+
+static void test_storage_generations_do_not_run_over(void **state)
+{
+    struct shell s;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_slice bytes;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "result", "");
+    struct sc_job *job = shell_record(&s, "1", "train", &output);
+    job->u.write_record.record.generation = SC_LIMIT_GENERATION;
+    assert_ok(sc_records_replace(s.handle, &job->u.write_record.record, &s.arena, &bytes, &err), err);
+    job->u.write_record.record.generation = 1;
+    job->u.write_record.mode = SC_WRITE_REPLACE;
+    job = shell_do(&s, job);
+    assert_rc(job->rc, SC_LIMIT);
+    sc_job_free(job);
     assert_int_equal(found(&s, "1", "train", NULL), SC_FOUND);
     shell_done(&s);
 }
@@ -442,7 +564,13 @@ int main(void)
         T(test_storage_a_long_field_is_an_object_for_explain),
         T(test_storage_the_second_of_two_equal_results_is_the_same_and_another_is_lost),
         T(test_storage_a_replaced_record_wins_over_old_ones_elsewhere),
+        T(test_storage_a_replacement_comes_after_the_record_that_was_looked_up),
         T(test_storage_a_void_takes_the_record_out_of_store_and_index),
+        T(test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done),
+        T(test_storage_a_rotten_record_is_corrupt_and_healed_by_the_next),
+        T(test_storage_a_record_larger_than_any_is_corrupt),
+        T(test_storage_a_record_under_another_key_than_its_fields_make_is_refused),
+        T(test_storage_generations_do_not_run_over),
         T(test_storage_the_previous_record_is_that_of_the_step_else_of_the_command),
         T(test_storage_a_hit_under_another_name_is_remembered_for_that_name),
         T(test_storage_an_upload_in_chunks_becomes_an_object),
