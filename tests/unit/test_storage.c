@@ -1,6 +1,7 @@
 // The store threads over a real folder: records, look-ups, lost objects, voids, uploads, close-outs.
 #include "tests/unit/shell_test.h"
 
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "store/compress.h"
 
@@ -474,6 +475,24 @@ static void test_storage_a_close_out_publishes_plain_files_and_moves_latest_forw
     shell_done(&s);
 }
 
+static void test_storage_latest_moves_to_a_run_that_just_ended_though_another_clock_was_ahead(void **state)
+{
+    struct shell s;
+    char latest[4096];
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "first", ".txt"), newer = shell_put(&s, "second", ".txt");
+    shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
+    int64_t now_ms = sc_clock_wall_ms(), hours_ms = 3 * 3600 * 1000;
+    sc_job_free(shell_do(&s, close_out(&s, "r-ahead", "1", &output, now_ms + hours_ms)));
+    sc_job_free(shell_do(&s, close_out(&s, "r-late", "1", &output, now_ms - hours_ms)));
+    read_latest(&s, latest, sizeof latest);
+    assert_contains(latest, "\"r-ahead\"");
+    sc_job_free(shell_do(&s, close_out(&s, "r-now", "1", &newer, sc_clock_wall_ms())));
+    read_latest(&s, latest, sizeof latest);
+    assert_contains(latest, "\"r-now\"");
+    shell_done(&s);
+}
+
 static void test_storage_a_published_file_that_was_cut_is_written_again(void **state)
 {
     struct shell s;
@@ -576,6 +595,7 @@ int main(void)
         T(test_storage_an_upload_in_chunks_becomes_an_object),
         T(test_storage_an_upload_with_a_wrong_digest_is_refused_and_leaves_nothing),
         T(test_storage_a_close_out_publishes_plain_files_and_moves_latest_forward_only),
+        T(test_storage_latest_moves_to_a_run_that_just_ended_though_another_clock_was_ahead),
         T(test_storage_a_published_file_that_was_cut_is_written_again),
         T(test_storage_an_output_that_is_gone_fails_the_close_out_but_the_summary_is_kept),
         T(test_storage_a_segment_serves_records_whose_own_files_are_gone),
