@@ -47,6 +47,27 @@ void sc_agent_core_free(struct sc_agent_core *core)
 
 // ---- what starts
 
+// The place that it may wait for: of one that runs, has no heir and holds at least as much.
+static struct task *find_place(const struct sc_agent_core *core, const struct task *task)
+{
+    struct task *place;
+    DL_FOREACH (core->lists[LIST_RUNNING], place)
+        if (!place->heir && sc_task_fits_place(task, place))
+            return place;
+    return NULL;
+}
+
+static void launch(struct sc_agent_core *core, struct task *task, struct task *place)
+{
+    if (place)
+        sc_task_wait(core, task, place);
+    else
+        sc_task_move(core, task, TASK_RUNNING);
+    sc_agent_effect(core, SC_AGENT_LAUNCH, task->attempt)->after = place ? place->attempt : 0;
+    sc_agent_trace(core, "launch attempt %llu%s", (unsigned long long)task->attempt,
+                   place ? ", to wait for a place" : "");
+}
+
 static void launch_ready(struct sc_agent_core *core)
 {
     struct task *task, *next;
@@ -54,7 +75,8 @@ static void launch_ready(struct sc_agent_core *core)
     DL_FOREACH_SAFE (core->lists[LIST_AHEAD], task, next) {
         if (task->state != TASK_READY)
             continue;
-        if (!sc_task_fits(core, task)) {
+        struct task *place = sc_task_fits(core, task) ? NULL : find_place(core, task);
+        if (!place && !sc_task_fits(core, task)) {
             if (task->overtaken >= OVERTAKES_MOST)
                 return;
             passed = true;
@@ -68,14 +90,26 @@ static void launch_ready(struct sc_agent_core *core)
                 earlier->overtaken += earlier->state == TASK_READY;
             }
         }
+        launch(core, task, place);
+    }
+}
+
+// A slot that nobody inherits goes to the first that waits for another and fits.
+static void start_waiting(struct sc_agent_core *core)
+{
+    struct task *task, *next;
+    DL_FOREACH_SAFE (core->lists[LIST_WAITING], task, next) {
+        if (task->cause != CAUSE_NONE || !sc_task_fits(core, task))
+            continue;
         sc_task_move(core, task, TASK_RUNNING);
-        sc_agent_effect(core, SC_AGENT_LAUNCH, task->attempt);
-        sc_agent_trace(core, "launch attempt %llu", (unsigned long long)task->attempt);
+        sc_agent_effect(core, SC_AGENT_GO, task->attempt);
+        sc_agent_trace(core, "attempt %llu waits no longer", (unsigned long long)task->attempt);
     }
 }
 
 static void schedule(struct sc_agent_core *core)
 {
+    start_waiting(core);
     launch_ready(core);
     while (core->counts[LIST_AHEAD] < core->config.prepare_ahead && core->lists[LIST_QUEUE]) {
         struct task *task = core->lists[LIST_QUEUE];
@@ -268,9 +302,12 @@ static void on_exited(struct sc_agent_core *core, struct task *task, const struc
 
 static void on_runner_lost(struct sc_agent_core *core)
 {
-    struct task *task, *next;
-    DL_FOREACH_SAFE (core->lists[LIST_RUNNING], task, next)
-        sc_task_take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
+    static const enum task_list launched[] = {LIST_WAITING, LIST_RUNNING}; // without heirs, then
+    for (size_t i = 0; i < SC_COUNT(launched); i++) {
+        struct task *task, *next;
+        DL_FOREACH_SAFE (core->lists[launched[i]], task, next)
+            sc_task_take(core, task, outcome_of(task, SC_OUTCOME_AGENT_LOST));
+    }
 }
 
 static void on_taken(struct sc_agent_core *core, struct task *task, uint64_t bytes)
@@ -294,14 +331,17 @@ static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *
     struct task *task = sc_task_find(core, event->attempt);
     if (!task)
         return;
-    bool running = sc_task_list(task->state) == LIST_RUNNING;
+    enum task_list list = sc_task_list(task->state);
+    bool launched = list == LIST_WAITING || list == LIST_RUNNING;
     if (event->kind == SC_AGENT_PREPARED && task->state == TASK_FETCHING)
         on_prepared(core, task, event->u.prepared);
-    else if (event->kind == SC_AGENT_STARTED && running)
+    else if (event->kind == SC_AGENT_STARTED && launched)
         on_started(task, event->u.started_ms);
-    else if (event->kind == SC_AGENT_NOT_STARTED && running)
+    else if (event->kind == SC_AGENT_NOT_STARTED && launched)
         sc_task_take(core, task, outcome_of(task, SC_OUTCOME_START));
-    else if (event->kind == SC_AGENT_EXITED && running)
+    else if (event->kind == SC_AGENT_WITHDRAWN && list == LIST_WAITING)
+        sc_task_clean(core, task);
+    else if (event->kind == SC_AGENT_EXITED && launched)
         on_exited(core, task, event);
     else if (event->kind == SC_AGENT_TAKEN && task->state == TASK_TAKING)
         on_taken(core, task, event->u.taken_bytes);
@@ -435,6 +475,7 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
     case SC_AGENT_PREPARED:
     case SC_AGENT_STARTED:
     case SC_AGENT_NOT_STARTED:
+    case SC_AGENT_WITHDRAWN:
     case SC_AGENT_EXITED:
     case SC_AGENT_TAKEN:
     case SC_AGENT_CLEANED:

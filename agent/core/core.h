@@ -2,11 +2,13 @@
 // attempt is prepared, started, ended and reported, when to say hello and renew, and when to leave. What an attempt's
 // command, inputs and results are it does not know: the shell keeps them by the attempt's number until RELEASE.
 //
-//     queued -> fetching -> ready -> running -> taking -> reported        ending: TERM was sent, KILL follows
-//                                      `-> ending -'                      cleaning: never ran, nothing to report
+//     queued -> fetching -> ready ------------> running -> taking -> reported        ending: TERM was sent, KILL follows
+//                             `-> waiting -'     `-> ending -'                       cleaning: never ran, nothing to report
 //
 // Slots are taken from LAUNCH to the runner's `ended`; fetching before it and taking after it overlap with the steps of
-// others. One thread. An event is borrowed for the call; effects live until the next call.
+// others. One more step for each that runs, which needs no more than that one, waits in the runner to take its place:
+// so a slot is filled without a question. It takes no slot while it waits. One thread. An event is borrowed for the call;
+// effects live until the next call.
 #pragma once
 
 #include "proto/message.h"
@@ -32,6 +34,7 @@ enum sc_agent_event_kind {
     SC_AGENT_PREPARED,    // answer to PREPARE: `outcome` OK, or why it cannot run
     SC_AGENT_STARTED,     // it stays for a while; short steps go from LAUNCH to EXITED
     SC_AGENT_NOT_STARTED, // answer to LAUNCH: the command could not be started
+    SC_AGENT_WITHDRAWN,   // answer to SIGNAL: it waited in the runner, and never starts
     SC_AGENT_EXITED,      // nothing of it runs any more
     SC_AGENT_RUNNER_LOST, // the runner died, and every step with it
     SC_AGENT_TAKEN,       // answer to TAKE: the result is whole, and durable
@@ -69,7 +72,8 @@ enum sc_agent_effect_kind {
     SC_AGENT_SAY_REPORTED, // the result that TAKE made
     SC_AGENT_SAY_ENDED,
     SC_AGENT_PREPARE, // fetch its inputs, make its work folder
-    SC_AGENT_LAUNCH,
+    SC_AGENT_LAUNCH,  // after
+    SC_AGENT_GO,      // the launch that waits does so no longer
     SC_AGENT_SIGNAL,  // signal
     SC_AGENT_TAKE,    // outcome: OK takes outputs; all take logs, make a result, remove the work folder
     SC_AGENT_CLEAN,   // remove what PREPARE made
@@ -81,6 +85,7 @@ enum sc_agent_effect_kind {
 struct sc_agent_effect {
     enum sc_agent_effect_kind kind;
     uint64_t attempt;
+    uint64_t after; // the attempt whose end it waits for, 0: none
     enum sc_outcome outcome;
     enum sc_phase phase;
     int signal;

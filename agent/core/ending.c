@@ -95,6 +95,13 @@ void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause 
         task->cause = cause;
         sc_task_signal(core, task, SIGTERM, grace_ms);
         return;
+    case TASK_WAITING: // WITHDRAWN comes, or it has started just now, and is told so
+        if (task->cause == CAUSE_NONE) {
+            task->cause = cause;
+            sc_task_signal(core, task, SIGTERM, grace_ms);
+            return;
+        }
+        // fall through
     case TASK_ENDING:
         task->cause = cause;
         if (task->deadline_ms > core->now_ms + grace_ms)

@@ -8,7 +8,8 @@
 const bool sc_task_moves[TASK_STATES][TASK_STATES] = {
     [TASK_QUEUED] = {[TASK_FETCHING] = true},
     [TASK_FETCHING] = {[TASK_READY] = true, [TASK_TAKING] = true, [TASK_CLEANING] = true},
-    [TASK_READY] = {[TASK_RUNNING] = true, [TASK_CLEANING] = true},
+    [TASK_READY] = {[TASK_WAITING] = true, [TASK_RUNNING] = true, [TASK_CLEANING] = true},
+    [TASK_WAITING] = {[TASK_RUNNING] = true, [TASK_TAKING] = true, [TASK_CLEANING] = true},
     [TASK_RUNNING] = {[TASK_ENDING] = true, [TASK_TAKING] = true},
     [TASK_ENDING] = {[TASK_TAKING] = true},
     [TASK_TAKING] = {[TASK_REPORTED] = true},
@@ -22,6 +23,8 @@ enum task_list sc_task_list(enum task_state state)
     case TASK_FETCHING:
     case TASK_READY:
         return LIST_AHEAD;
+    case TASK_WAITING:
+        return LIST_WAITING;
     case TASK_RUNNING:
     case TASK_ENDING:
         return LIST_RUNNING;
@@ -39,7 +42,7 @@ enum task_list sc_task_list(enum task_state state)
 
 const char *sc_task_state_name(enum task_state state)
 {
-    static const char *const names[TASK_STATES] = {"queued", "fetching", "ready",    "running",
+    static const char *const names[TASK_STATES] = {"queued", "fetching", "ready",    "waiting", "running",
                                                    "ending", "taking",   "cleaning", "reported"};
     return names[state];
 }
@@ -79,6 +82,31 @@ struct task *sc_task_add(struct sc_agent_core *core, const struct sc_assignment 
     return task;
 }
 
+static void leave_place(struct task *task)
+{
+    task->place->heir = NULL;
+    task->place = NULL;
+}
+
+// The runner has started it in the place of one that is over. What it was told before reaches it now.
+static void inherit(struct sc_agent_core *core, struct task *heir)
+{
+    int64_t kill_ms = heir->deadline_ms;
+    sc_task_move(core, heir, TASK_RUNNING);
+    if (heir->cause == CAUSE_NONE)
+        return;
+    sc_task_move(core, heir, TASK_ENDING);
+    heir->deadline_ms = kill_ms;
+}
+
+void sc_task_wait(struct sc_agent_core *core, struct task *task, struct task *place)
+{
+    SC_ASSERT(!place->heir && sc_task_list(place->state) == LIST_RUNNING);
+    sc_task_move(core, task, TASK_WAITING);
+    task->place = place;
+    place->heir = task;
+}
+
 void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state state)
 {
     SC_ASSERT(sc_task_moves[task->state][state]);
@@ -99,6 +127,13 @@ void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state
         core->used_gpus -= task->gpus;
         core->used_memory_bytes -= task->memory_bytes;
     }
+    if (task->place && state != TASK_WAITING)
+        leave_place(task);
+    struct task *heir = task->heir;
+    if (!has && heir) {
+        leave_place(heir);
+        inherit(core, heir);
+    }
 }
 
 void sc_task_remove(struct sc_agent_core *core, struct task *task)
@@ -115,6 +150,12 @@ bool sc_task_fits(const struct sc_agent_core *core, const struct task *task)
     if (task->cpus_milli > c->cpus_milli - core->used_cpus_milli || task->gpus > c->gpus - core->used_gpus)
         return false;
     return c->memory_bytes == 0 || task->memory_bytes <= c->memory_bytes - core->used_memory_bytes;
+}
+
+bool sc_task_fits_place(const struct task *task, const struct task *place)
+{
+    return task->cpus_milli <= place->cpus_milli && task->gpus <= place->gpus &&
+           task->memory_bytes <= place->memory_bytes;
 }
 
 struct sc_agent_effect *sc_agent_effect(struct sc_agent_core *core, enum sc_agent_effect_kind kind,
@@ -154,6 +195,9 @@ void sc_agent_core_check(const struct sc_agent_core *core)
         DL_FOREACH (core->lists[list], task) {
             SC_ASSERT((int)sc_task_list(task->state) == list);
             SC_ASSERT(sc_task_find(core, task->attempt) == task);
+            SC_ASSERT((list == LIST_WAITING) == (task->place != NULL));
+            SC_ASSERT(!task->place || (task->place->heir == task && sc_task_fits_place(task, task->place)));
+            SC_ASSERT(!task->heir || (list == LIST_RUNNING && task->heir->place == task));
             count++;
             cpus += list == LIST_RUNNING ? task->cpus_milli : 0;
             gpus += list == LIST_RUNNING ? task->gpus : 0;

@@ -10,6 +10,7 @@ enum task_state {
     TASK_QUEUED,
     TASK_FETCHING,
     TASK_READY,
+    TASK_WAITING, // launched, to start when another is over
     TASK_RUNNING, // launched
     TASK_ENDING,  // TERM was sent, or KILL
     TASK_TAKING,
@@ -35,7 +36,7 @@ enum leaving {
 };
 
 // Which list a state's tasks stand in.
-enum task_list { LIST_QUEUE, LIST_AHEAD, LIST_RUNNING, LIST_CLOSING, LIST_REPORTS, LIST_COUNT };
+enum task_list { LIST_QUEUE, LIST_AHEAD, LIST_WAITING, LIST_RUNNING, LIST_CLOSING, LIST_REPORTS, LIST_COUNT };
 
 struct task {
     uint64_t attempt;
@@ -45,12 +46,14 @@ struct task {
     uint64_t memory_bytes;
     int64_t timeout_ms;
     int64_t
-        deadline_ms; // running: of the timeout; ending: of KILL; taking, fetching: of the word to the coordinator
+        deadline_ms; // running: of the timeout; ending, and waiting when it is to end: of KILL; taking, fetching: of the
+                     // word to the coordinator
     int64_t said_ms;    // reported: when it was said last
     uint32_t overtaken; // how often a later one started before it
     uint32_t repeats;   // of its report
     uint64_t report_bytes;
-    int64_t running_word_ms; // running: when the coordinator is told so; INT64_MAX: it was, or need not be
+    int64_t running_word_ms;   // running: when the coordinator is told so; INT64_MAX: it was, or need not be
+    struct task *place, *heir; // waiting: whose place it takes; running: who takes its place
     struct task *prev, *next;
     UT_hash_handle hh;
 };
@@ -88,10 +91,13 @@ const char *sc_task_state_name(enum task_state state);
 
 struct task *sc_task_find(const struct sc_agent_core *core, uint64_t attempt);
 struct task *sc_task_add(struct sc_agent_core *core, const struct sc_assignment *assignment);
-// Moves it to another state, and to that state's list; takes and frees its slot.
+// Moves it to another state, and to that state's list; takes and frees its slot, which passes to its heir.
 void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state state);
+// From ready to waiting, for the other's place.
+void sc_task_wait(struct sc_agent_core *core, struct task *task, struct task *place);
 void sc_task_remove(struct sc_agent_core *core, struct task *task);
 bool sc_task_fits(const struct sc_agent_core *core, const struct task *task);
+bool sc_task_fits_place(const struct task *task, const struct task *place);
 
 // ending.c
 void sc_agent_hold(struct sc_agent_core *core, struct sc_agent_effect *effect, bool reports);

@@ -75,6 +75,12 @@ enum sc_rc sc_runner_launch(struct sc_runner *runner, const struct sc_launch *la
     return sc_runner_send(runner->socket, SC_RUNNER_LAUNCH, &sc_schema_runner_launch, launch, fds, 2, err);
 }
 
+enum sc_rc sc_runner_go(struct sc_runner *runner, uint64_t task, struct sc_error *err)
+{
+    struct sc_runner_go message = {.task = task};
+    return sc_runner_send(runner->socket, SC_RUNNER_GO, &sc_schema_runner_go, &message, NULL, 0, err);
+}
+
 enum sc_rc sc_runner_signal(struct sc_runner *runner, uint64_t task, int sig, struct sc_error *err)
 {
     SC_ASSERT(sig > 0 && sig <= SIGRTMAX);

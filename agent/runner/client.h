@@ -19,8 +19,10 @@ int sc_runner_pid(const struct sc_runner *runner);
 // becomes of it comes as events. SC_CLOSED when the runner is gone, SC_LIMIT when argv and env are too large.
 SC_MUST_USE enum sc_rc sc_runner_launch(struct sc_runner *runner, const struct sc_launch *launch,
                                         int stdout_fd, int stderr_fd, struct sc_error *err);
-// Sends a signal to every process of a task; SIGKILL ends it with all that it started. A task that is not there, or no
-// more, is passed over by the runner.
+// Starts a launch that waits for another task; passed over when it has started.
+SC_MUST_USE enum sc_rc sc_runner_go(struct sc_runner *runner, uint64_t task, struct sc_error *err);
+// Sends a signal to every process of a task; SIGKILL ends it with all that it started, any withdraws a launch that
+// waits. A task that is not there, or no more, is passed over by the runner.
 SC_MUST_USE enum sc_rc sc_runner_signal(struct sc_runner *runner, uint64_t task, int sig,
                                         struct sc_error *err);
 // The next event, without waiting: kind SC_RUNNER_NOTHING when there is none. Texts in it live until the next call.

@@ -35,6 +35,7 @@ static const struct sc_field limits_fields[] = {
 static SC_SCHEMA(limits_schema, "limits", struct sc_runner_limits, limits_fields);
 
 static const struct sc_field launch_fields[] = {
+    SC_FIELD(struct sc_launch, after, SC_F_U64),
     SC_FIELD_SUB(struct sc_launch, argv, SC_F_LIST, &arg_schema, SC_RUNNER_ARGS),
     SC_FIELD_SUB(struct sc_launch, env, SC_F_LIST, &arg_schema, SC_RUNNER_ARGS),
     SC_FIELD_SUB(struct sc_launch, inputs, SC_F_LIST, &input_schema, SC_RUNNER_INPUTS),
@@ -44,6 +45,11 @@ static const struct sc_field launch_fields[] = {
     SC_FIELD_MAX(struct sc_launch, work, SC_F_BIN, SC_LIMIT_PATH_BYTES),
 };
 SC_SCHEMA(sc_schema_runner_launch, "launch", struct sc_launch, launch_fields);
+
+static const struct sc_field go_fields[] = {
+    SC_FIELD(struct sc_runner_go, task, SC_F_U64),
+};
+SC_SCHEMA(sc_schema_runner_go, "go", struct sc_runner_go, go_fields);
 
 static const struct sc_field signal_fields[] = {
     SC_FIELD_MAX(struct sc_runner_signal, signal, SC_F_U32, 64),
@@ -68,7 +74,7 @@ static const struct sc_field event_fields[] = {
     SC_FIELD(struct sc_runner_event, cpu_us, SC_F_U64),
     SC_FIELD(struct sc_runner_event, ended_ms, SC_F_I64),
     SC_FIELD_MAX(struct sc_runner_event, exit_code, SC_F_U32, 255),
-    SC_FIELD_MAX(struct sc_runner_event, kind, SC_F_ENUM, SC_RUNNER_FAILED),
+    SC_FIELD_MAX(struct sc_runner_event, kind, SC_F_ENUM, SC_RUNNER_WITHDRAWN),
     SC_FIELD(struct sc_runner_event, max_rss_bytes, SC_F_U64),
     SC_FIELD(struct sc_runner_event, oom, SC_F_BOOL),
     SC_FIELD_MAX(struct sc_runner_event, pid, SC_F_U32, INT32_MAX),

@@ -5,10 +5,16 @@
 //     agent                               runner
 //       | -- config -------------------------> |   once, first
 //       | <------------------- capabilities -- |   once, before all other events
-//       | -- launch {task}, [stdout, stderr] > |
-//       | -- signal {task} ------------------> |   any number; for a task that is not there: ignored
+//       | -- launch {task}, [stdout, stderr] > |   waits, when it says so, until another task is over
+//       | -- go {task} ----------------------> |   a launch that waits does so no longer
+//       | -- signal {task} ------------------> |   any number; withdraws a launch that waits
 //       | <-------------------- started {task} |   of a step that stays for SC_RUNNER_STAYS_MS: most are shorter
-//       | <------------- ended | failed {task} |   exactly one of the two for every launch
+//       | <- ended | failed | withdrawn {task} |   exactly one of the three for every launch
+//
+// go and signal pass over a task that is not there. A launch that waits starts as soon as the runner has seen the end of
+// the other, without a word of the agent, and that end is told before anything that becomes of the one that waited: so
+// whoever hears the end while he has not heard `withdrawn` knows that the launch has taken the place. When the agent is
+// gone, what waits never starts.
 //
 // What a step sees ("namespaces"): the host's files as they are, with the same rights, except that the hidden folders
 // are empty wherever a mount shows them; /dev is a minimal one of its own; /sys is read-only; /work is its work folder
@@ -48,6 +54,7 @@
 enum sc_runner_kind {
     SC_RUNNER_CONFIG,
     SC_RUNNER_LAUNCH,
+    SC_RUNNER_GO,
     SC_RUNNER_SIGNAL,
     SC_RUNNER_EVENT,
 };
@@ -74,7 +81,8 @@ struct sc_runner_limits {
 };
 
 struct sc_launch {
-    uint64_t task; // the agent's name for it; not in use
+    uint64_t task;  // the agent's name for it; not in use
+    uint64_t after; // the task that must be over before; 0, or one that is not there: none
     struct sc_slice work;
     SC_LIST(struct sc_slice, argv); // argv[0] is looked up in the PATH of env when it has no slash
     SC_LIST(struct sc_slice,
@@ -82,6 +90,10 @@ struct sc_launch {
     SC_LIST(struct sc_runner_input, inputs);
     struct sc_runner_limits limits;
     enum sc_runner_network network;
+};
+
+struct sc_runner_go {
+    uint64_t task;
 };
 
 struct sc_runner_signal {
@@ -107,6 +119,7 @@ enum sc_runner_event_kind {
     SC_RUNNER_STARTED,
     SC_RUNNER_ENDED,
     SC_RUNNER_FAILED,
+    SC_RUNNER_WITHDRAWN, // it waited, and never started
 };
 
 struct sc_runner_event {
@@ -126,8 +139,8 @@ struct sc_runner_event {
     struct sc_runner_capabilities capabilities;
 };
 
-extern const struct sc_schema sc_schema_runner_config, sc_schema_runner_launch, sc_schema_runner_signal,
-    sc_schema_runner_event;
+extern const struct sc_schema sc_schema_runner_config, sc_schema_runner_launch, sc_schema_runner_go,
+    sc_schema_runner_signal, sc_schema_runner_event;
 
 // "namespaces" or "none", as records carry it; "v2", "v1", "none".
 const char *sc_runner_assurance_name(enum sc_runner_assurance assurance);

@@ -33,8 +33,9 @@ struct server {
     const struct sc_sandbox *sandbox;
     struct sc_cgroups *cgroups;
     struct rlimit open_files;
-    struct sc_task *tasks; // oldest first
-    uint32_t task_count;
+    struct sc_task *tasks;   // that have a process, oldest first
+    struct sc_task *waiting; // each for another to be over
+    uint32_t task_count;     // of both
     struct queued *first, **last;
     struct sc_buf packet;
     bool stop;
@@ -94,24 +95,17 @@ static void flush(struct server *s)
     }
 }
 
-static void emit_failed(struct server *s, uint64_t task, int sys_errno, const char *text)
-{
-    struct sc_runner_event event = {.kind = SC_RUNNER_FAILED,
-                                    .task = task,
-                                    .sys_errno = (uint32_t)sys_errno,
-                                    .text = sc_slice(text, strnlen(text, SC_RUNNER_TEXT_BYTES))};
-    emit(s, &event);
-}
-
-static struct sc_task *find(struct server *s, uint64_t id)
+static struct sc_task *find(struct sc_task *list, uint64_t id)
 {
     struct sc_task *task;
-    DL_SEARCH_SCALAR(s->tasks, task, id, id);
+    DL_SEARCH_SCALAR(list, task, id, id);
     return task;
 }
 
-static bool start(struct server *s, struct sc_task *task, struct sc_failure *failure)
+// Starts the task's init; else its failure is set.
+static bool start(struct server *s, struct sc_task *task)
 {
+    struct sc_failure *failure = &task->failure;
     if (task->limits.memory_bytes || task->limits.processes || task->limits.cpus_milli) {
         struct sc_error err = SC_ERROR_INIT;
         if (sc_cgroup_make(s->cgroups, &task->limits, &task->cgroup, &err) != SC_OK) {
@@ -147,7 +141,53 @@ static bool start(struct server *s, struct sc_task *task, struct sc_failure *fai
     sc_fd_close(task->out);
     sc_fd_close(task->err);
     task->out = task->err = -1;
+    DL_APPEND(s->tasks, task);
     return true;
+}
+
+static void give_up(struct server *s, struct sc_task *task);
+
+// Tells what became of a task, which is over. What waited for it starts first, so that its place is empty for as short
+// as can be, and is told of after.
+static void conclude(struct server *s, const struct sc_runner_event *event)
+{
+    struct sc_task *task, *next, *unstarted = NULL;
+    DL_FOREACH_SAFE (s->waiting, task, next) {
+        if (task->after != event->task || s->stop)
+            continue;
+        DL_DELETE(s->waiting, task);
+        if (!start(s, task))
+            DL_APPEND(unstarted, task);
+    }
+    emit(s, event);
+    DL_FOREACH_SAFE (unstarted, task, next)
+        give_up(s, task);
+}
+
+static void forget(struct server *s, struct sc_task *task)
+{
+    s->task_count--;
+    sc_task_free(task);
+}
+
+static void conclude_failed(struct server *s, uint64_t id, const struct sc_failure *failure)
+{
+    struct sc_runner_event event = {.kind = SC_RUNNER_FAILED,
+                                    .task = id,
+                                    .sys_errno = (uint32_t)failure->sys_errno,
+                                    .text = sc_slice_str(failure->text)};
+    conclude(s, &event);
+}
+
+// Of a task that is in neither list and has no process.
+static void give_up(struct server *s, struct sc_task *task)
+{
+    bool oom;
+    uint64_t peak;
+    if (task->has_cgroup)
+        sc_cgroup_end(s->cgroups, &task->cgroup, true, &oom, &peak);
+    conclude_failed(s, task->id, &task->failure);
+    forget(s, task);
 }
 
 static void launch(struct server *s, struct sc_runner_packet *packet)
@@ -156,54 +196,80 @@ static void launch(struct server *s, struct sc_runner_packet *packet)
     uint64_t id = 0;
     struct sc_task *task =
         sc_task_new(packet, s->sandbox ? SC_RUNNER_WORK_PATH : NULL, s->sandbox != NULL, &id, &failure);
-    if (task && find(s, id)) {
-        sc_failure_set(&failure, 0, "launch: task %llu is there already", (unsigned long long)id);
-    } else if (task && s->task_count == SC_RUNNER_TASKS) {
-        sc_failure_set(&failure, 0, "launch: more than %u tasks", SC_RUNNER_TASKS);
-    } else if (task && start(s, task, &failure)) {
-        DL_APPEND(s->tasks, task);
-        s->task_count++;
+    if (!task) {
+        conclude_failed(s, id, &failure);
         return;
     }
-    if (task && task->has_cgroup) {
-        bool oom;
-        uint64_t peak;
-        sc_cgroup_end(s->cgroups, &task->cgroup, true, &oom, &peak);
-    }
-    sc_task_free(task);
-    emit_failed(s, id, failure.sys_errno, failure.text);
+    bool is_there = find(s->tasks, id) || find(s->waiting, id);
+    s->task_count++;
+    if (is_there)
+        sc_failure_set(&task->failure, 0, "launch: task %llu is there already", (unsigned long long)id);
+    else if (s->task_count > SC_RUNNER_TASKS)
+        sc_failure_set(&task->failure, 0, "launch: more than %u tasks", SC_RUNNER_TASKS);
+    else if (task->after && (find(s->tasks, task->after) || find(s->waiting, task->after))) {
+        DL_APPEND(s->waiting, task);
+        return;
+    } else if (start(s, task))
+        return;
+    give_up(s, task);
 }
 
-static void kill_task(struct server *s, const struct sc_task *task, int sig)
+static void go(struct server *s, uint64_t id)
 {
-    if (s->sandbox && sig == SIGKILL)
+    struct sc_task *task = find(s->waiting, id);
+    if (!task)
+        return;
+    DL_DELETE(s->waiting, task);
+    if (!start(s, task))
+        give_up(s, task);
+}
+
+static void pass_signal(struct server *s, uint64_t id, int sig)
+{
+    struct sc_task *task = find(s->tasks, id), *waits = find(s->waiting, id);
+    if (task && s->sandbox && sig == SIGKILL)
         kill(task->init, SIGKILL); // and the kernel kills its namespace
-    else
+    else if (task)
         sigqueue(task->init, SC_INIT_CARRIER, (union sigval){.sival_int = sig});
+    if (!waits)
+        return;
+    DL_DELETE(s->waiting, waits);
+    struct sc_runner_event event = {.kind = SC_RUNNER_WITHDRAWN, .task = id};
+    conclude(s, &event);
+    forget(s, waits);
+}
+
+// Decodes a packet's body, which holds no lists; a body that cannot be decoded stops the server.
+static bool decode(struct server *s, const struct sc_runner_packet *packet, const struct sc_schema *schema,
+                   void *ret_object)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    enum sc_rc rc = sc_decode(schema, packet->body, SC_DECODE_LENIENT, &arena, ret_object, s->error);
+    if (rc != SC_OK)
+        stop(s, rc);
+    return rc == SC_OK;
 }
 
 static void take_packet(struct server *s, struct sc_runner_packet *packet)
 {
+    struct sc_runner_go go_message = {0};
+    struct sc_runner_signal signal = {0};
     switch (packet->kind) {
     case SC_RUNNER_LAUNCH:
         launch(s, packet);
         return;
-    case SC_RUNNER_SIGNAL: {
-        SC_AUTO_ARENA struct sc_arena arena;
-        sc_arena_init(&arena);
-        struct sc_runner_signal message = {0};
-        enum sc_rc rc =
-            sc_decode(&sc_schema_runner_signal, packet->body, SC_DECODE_LENIENT, &arena, &message, s->error);
-        struct sc_task *task = rc == SC_OK ? find(s, message.task) : NULL;
-        if (rc != SC_OK)
-            stop(s, rc);
-        else if (task && message.signal)
-            kill_task(s, task, (int)message.signal);
+    case SC_RUNNER_GO:
+        if (decode(s, packet, &sc_schema_runner_go, &go_message))
+            go(s, go_message.task);
         return;
-    }
+    case SC_RUNNER_SIGNAL:
+        if (decode(s, packet, &sc_schema_runner_signal, &signal) && signal.signal)
+            pass_signal(s, signal.task, (int)signal.signal);
+        return;
     case SC_RUNNER_CONFIG:
     case SC_RUNNER_EVENT:
-        stop(s, sc_error_set(s->error, SC_MALFORMED, "the agent sent what is neither launch nor signal"));
+        stop(s, sc_error_set(s->error, SC_MALFORMED, "the agent sent what is none of an agent's messages"));
         return;
     }
 }
@@ -226,7 +292,7 @@ static void take_packets(struct server *s)
 
 static void take_report(struct server *s, const struct sc_report *r)
 {
-    struct sc_task *task = find(s, r->task);
+    struct sc_task *task = find(s->tasks, r->task);
     if (!task)
         return;
     switch (r->kind) {
@@ -259,22 +325,23 @@ static void take_reports(struct server *s)
     }
 }
 
+// Of a task whose init is gone, and all that was below it.
 static void end_task(struct server *s, struct sc_task *task, int init_status, const struct rusage *usage)
 {
     bool oom = false;
     uint64_t peak_bytes = 0;
     if (task->has_cgroup)
         sc_cgroup_end(s->cgroups, &task->cgroup, s->sandbox != NULL, &oom, &peak_bytes);
-    if (task->reported_failure) {
-        emit_failed(s, task->id, task->failure.sys_errno, task->failure.text);
-        return;
-    }
     // An init that was killed says nothing; its step died with it.
-    int status = task->reported_end ? task->status : init_status;
-    if (!task->reported_end && WIFEXITED(init_status)) {
-        emit_failed(s, task->id, 0, "the step's init left without a word");
+    if (!task->reported_end && !task->reported_failure && WIFEXITED(init_status)) {
+        task->reported_failure = true;
+        sc_failure_set(&task->failure, 0, "the step's init left without a word");
+    }
+    if (task->reported_failure) {
+        conclude_failed(s, task->id, &task->failure);
         return;
     }
+    int status = task->reported_end ? task->status : init_status;
     uint64_t cpu_us = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 +
                       (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
     uint64_t rss_bytes = task->reported_end ? task->max_rss_bytes : (uint64_t)usage->ru_maxrss * 1024;
@@ -289,7 +356,7 @@ static void end_task(struct server *s, struct sc_task *task, int init_status, co
         .started_ms = task->started_ms,
         .ended_ms = task->reported_end ? task->ended_ms : sc_clock_wall_ms(),
     };
-    emit(s, &event);
+    conclude(s, &event);
 }
 
 // First who is dead, then what they said before, then the conclusions: a report is written before its writer ends, and
@@ -319,9 +386,8 @@ static void reap(struct server *s)
             if (!task)
                 continue;
             DL_DELETE(s->tasks, task);
-            s->task_count--;
             end_task(s, task, dead[i].status, &dead[i].usage);
-            sc_task_free(task);
+            forget(s, task);
         }
     } while (count == SC_COUNT(dead));
 }
@@ -387,10 +453,10 @@ static void loop(struct server *s)
             continue;
         if (fds[0].revents & POLLOUT)
             flush(s);
+        if (fds[0].revents & ~POLLOUT)
+            take_packets(s); // first: nothing starts that was withdrawn, or when the agent is gone
         if (fds[1].revents)
             take_signals(s);
-        if (fds[0].revents & ~POLLOUT)
-            take_packets(s);
     }
 }
 
@@ -398,6 +464,9 @@ static void loop(struct server *s)
 static void end_all(struct server *s)
 {
     struct sc_task *task, *next;
+    DL_FOREACH_SAFE (s->waiting, task, next)
+        sc_task_free(task);
+    s->waiting = NULL;
     DL_FOREACH (s->tasks, task)
         kill(task->init, s->sandbox ? SIGKILL : SIGTERM);
     while (s->tasks) {

@@ -117,6 +117,7 @@ struct sc_task *sc_task_new(struct sc_runner_packet *packet, const char *home, b
     struct sc_task *task = sc_calloc(1, sizeof *task);
     sc_arena_init(&task->arena);
     task->id = launch.task;
+    task->after = launch.after;
     copy(task, &launch, home);
     task->out = packet->fds[0];
     task->err = packet->fds[1];

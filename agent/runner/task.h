@@ -24,7 +24,7 @@ struct sc_task_input {
 
 struct sc_task {
     struct sc_arena arena; // texts of the task
-    uint64_t id;
+    uint64_t id, after;
     char **argv, **env;
     char *work;
     const char *path; // where argv[0] is looked up

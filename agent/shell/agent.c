@@ -245,6 +245,10 @@ static void on_runner_event(struct sc_agent *agent, const struct sc_runner_event
         if (task)
             on_ended(agent, task, event);
         return;
+    case SC_RUNNER_WITHDRAWN:
+        if (task)
+            simple_event(agent, SC_AGENT_WITHDRAWN, task->attempt);
+        return;
     case SC_RUNNER_FAILED:
         if (!task)
             return;

@@ -16,12 +16,14 @@ static void close_both(int fds[2])
     sc_fd_close(fds[1]);
 }
 
-static void launch(struct sc_agent *agent, struct sc_agent_task *task)
+// The one place where a step leaves the agent's hands; sc_agent_event EXITED, NOT_STARTED and WITHDRAWN bring it back.
+static void launch(struct sc_agent *agent, struct sc_agent_task *task, uint64_t after)
 {
     struct sc_error err = SC_ERROR_INIT;
     int fds[2];
     task->label = sc_keeper_label(task->assignment, &task->arena);
     task->started_ms = task->ended_ms = sc_clock_wall_ms();
+    task->launch.after = after;
     enum sc_rc rc = sc_attempt_logs_open(&task->logs, fds, &err);
     if (rc == SC_OK) {
         rc = sc_runner_launch(agent->runner, &task->launch, fds[0], fds[1], &err);
@@ -104,7 +106,12 @@ void sc_agent_carry(struct sc_agent *agent, const struct sc_agent_effect *effect
         sc_workers_give(agent->workers, &task->job);
         return;
     case SC_AGENT_LAUNCH:
-        launch(agent, task);
+        launch(agent, task, effect->after);
+        return;
+    case SC_AGENT_GO:
+        if (sc_runner_go(agent->runner, task->attempt, NULL) != SC_OK)
+            sc_log(SC_LOG_WARN, "attempt=%llu ignoring that its start was not sent: the runner is gone",
+                   (unsigned long long)task->attempt);
         return;
     case SC_AGENT_SIGNAL:
         if (task->launched && sc_runner_signal(agent->runner, task->attempt, effect->signal, NULL) != SC_OK)

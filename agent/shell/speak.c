@@ -187,6 +187,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
         break;
     case SC_AGENT_PREPARE:
     case SC_AGENT_LAUNCH:
+    case SC_AGENT_GO:
     case SC_AGENT_SIGNAL:
     case SC_AGENT_TAKE:
     case SC_AGENT_CLEAN:

@@ -44,6 +44,11 @@ static void say(struct fixture *f, const struct sc_agent_effect *e)
         return;
     case SC_AGENT_LAUNCH:
         sc_buf_printf(&f->said, "launch %llu ", n);
+        if (e->after)
+            sc_buf_printf(&f->said, "after %llu ", (unsigned long long)e->after);
+        return;
+    case SC_AGENT_GO:
+        sc_buf_printf(&f->said, "go %llu ", n);
         return;
     case SC_AGENT_SIGNAL:
         sc_buf_printf(&f->said, "%s %llu ", e->signal == SIGTERM ? "term" : "kill", n);
@@ -102,6 +107,12 @@ struct want { // of an assignment
     uint64_t timeout_ms;
 };
 
+static void assign_items(struct fixture *f, const struct sc_assignment *items, uint32_t count)
+{
+    struct sc_msg_assign assign = {.assignments = {(struct sc_assignment *)(uintptr_t)items, count}};
+    step(f, (struct sc_agent_event){.kind = SC_AGENT_ASSIGN, .u.assign = &assign});
+}
+
 static void assign_all(struct fixture *f, const struct want *wants, uint32_t count)
 {
     struct sc_assignment *items = sc_calloc(count, sizeof *items);
@@ -109,8 +120,7 @@ static void assign_all(struct fixture *f, const struct want *wants, uint32_t cou
         items[i] = (struct sc_assignment){.attempt = wants[i].attempt,
                                           .cpus_milli = wants[i].cpus_milli,
                                           .timeout_ms = wants[i].timeout_ms};
-    struct sc_msg_assign assign = {.assignments = {items, count}};
-    step(f, (struct sc_agent_event){.kind = SC_AGENT_ASSIGN, .u.assign = &assign});
+    assign_items(f, items, count);
     free(items);
 }
 
@@ -169,6 +179,8 @@ static void pass(struct fixture *f, int64_t ms)
 static void begin(struct fixture *f)
 {
     struct sc_agent_core_config config = {.cpus_milli = 2000,
+                                          .gpus = 4,
+                                          .memory_bytes = 1000,
                                           .backlog = 8,
                                           .prepare_ahead = 3,
                                           .grace_ms = 5000,
@@ -296,9 +308,98 @@ static void test_next_step_starts_when_a_slot_frees_and_not_when_its_outputs_are
     prepared(f, 1);
     prepared(f, 2);
     prepared(f, 3);
-    assert_said(f, "accepted[1 2 3] prepare 1 prepare 2 prepare 3 launch 1 launch 2 ");
+    assert_said(f, "accepted[1 2 3] prepare 1 prepare 2 prepare 3 launch 1 launch 2 launch 3 after 1 ");
     exited(f, 2, 0, 0, false);
-    assert_said(f, "take 2 ok launch 3 ");
+    assert_said(f, "take 2 ok go 3 ");
+}
+
+static void test_place_of_a_step_that_ends_passes_to_its_heir_without_a_word(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    start(f, 2);
+    for (uint64_t n = 3; n <= 5; n++) {
+        assign(f, n);
+        prepared(f, n);
+    }
+    assert_said(f, "accepted[3] prepare 3 launch 3 after 1 accepted[4] prepare 4 launch 4 after 2 "
+                   "accepted[5] prepare 5 ");
+    exited(f, 1, 0, 0, false);
+    assert_said(f, "take 1 ok launch 5 after 3 "); // 3 runs
+    assign_all(f, &(struct want){6, 1000, 100}, 1);
+    prepared(f, 6);
+    exited(f, 2, 0, 0, false);
+    assert_said(f, "accepted[6] prepare 6 take 2 ok launch 6 after 4 ");
+    f->now += 200;
+    exited(f, 4, 0, 0, false);
+    started(f, 6);
+    assert_said(f, "take 4 ok ");
+    pass(f, 100); // its timeout counts from its own start
+    assert_said(f, "phase 6:2 term 6 ");
+}
+
+static void test_only_what_needs_no_more_waits_for_a_place(void **state)
+{
+    struct fixture *f = *state;
+    const struct sc_assignment items[] = {
+        {.attempt = 1, .cpus_milli = 1200, .gpus = 1, .memory_bytes = 100},
+        {.attempt = 2, .cpus_milli = 800, .gpus = 3, .memory_bytes = 500},
+        {.attempt = 3, .cpus_milli = 900, .gpus = 0, .memory_bytes = 50},
+        {.attempt = 4, .cpus_milli = 700, .gpus = 4, .memory_bytes = 50},
+        {.attempt = 5, .cpus_milli = 700, .gpus = 3, .memory_bytes = 501},
+        {.attempt = 6, .cpus_milli = 800, .gpus = 3, .memory_bytes = 500},
+    };
+    assign_items(f, items, SC_COUNT(items));
+    prepared(f, 1);
+    prepared(f, 2);
+    sc_buf_clear(&f->said);
+    prepared(f, 3); // fits the first place only
+    assert_said(f, "launch 3 after 1 prepare 6 ");
+    prepared(f, 4); // too many gpus for the second
+    prepared(f, 5); // too much memory
+    assert_said(f, "");
+    prepared(f, 6);
+    assert_said(f, "launch 6 after 2 ");
+}
+
+static void test_large_step_is_not_overtaken_for_ever_by_what_waits_for_places(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    start(f, 2);
+    assign_all(f, &(struct want){3, 2000, 0}, 1);
+    prepared(f, 3);
+    sc_buf_clear(&f->said);
+    uint64_t runs = 1, n = 10;
+    for (; n < 110; n++) { // each waits for the place of the one before it
+        assign(f, n);
+        prepared(f, n);
+        if (!strstr(sc_buf_cstr(&f->said), " after "))
+            break;
+        sc_buf_clear(&f->said);
+        exited(f, runs, 0, 0, false);
+        event(f, SC_AGENT_TAKEN, runs);
+        sc_buf_clear(&f->said);
+        runs = n;
+    }
+    assert_int_equal(n, 10 + 64);
+    exited(f, runs, 0, 0, false);
+    sc_buf_clear(&f->said);
+    exited(f, 2, 0, 0, false);
+    assert_said(f, "take 2 ok launch 3 launch 74 after 3 ");
+}
+
+static void test_launch_that_waits_and_is_refused_leaves_the_place_to_another(void **state)
+{
+    struct fixture *f = *state;
+    const struct want wants[] = {{1, 2000, 0}, {2, 2000, 0}, {3, 2000, 0}};
+    assign_all(f, wants, 3);
+    prepared(f, 1);
+    prepared(f, 2);
+    prepared(f, 3);
+    sc_buf_clear(&f->said);
+    event(f, SC_AGENT_NOT_STARTED, 2);
+    assert_said(f, "take 2 start launch 3 after 1 ");
 }
 
 static void test_preparation_runs_ahead_but_bounded(void **state)
@@ -397,29 +498,60 @@ static void test_timeout_counts_from_the_start_and_not_from_the_word_of_it(void 
 static void test_revoke_in_every_state(void **state)
 {
     struct fixture *f = *state;
-    const struct want wants[] = {{1, 2000, 0}, {2, 2000, 0}, {3, 2000, 0}, {4, 2000, 0}, {5, 2000, 0}};
-    assign_all(f, wants, 5);
+    const struct want wants[] = {{1, 2000, 0}, {2, 2000, 0}, {3, 2000, 0},
+                                 {4, 2000, 0}, {5, 2000, 0}, {6, 2000, 0}};
+    assign_all(f, wants, 6);
     prepared(f, 1); // runs
-    prepared(f, 2); // is ready; 3 and 4 are fetching, 5 is queued
+    prepared(f, 2); // waits for its place
+    prepared(f, 3); // is ready; 4 and 5 are fetching, 6 is queued
     sc_buf_clear(&f->said);
-    revoke_one(f, 5);
-    assert_said(f, "ended 5 release 5 ");
-    revoke_one(f, 3);
+    revoke_one(f, 6);
+    assert_said(f, "ended 6 release 6 ");
+    revoke_one(f, 4);
     assert_said(f, "");
-    prepared(f, 3);
-    assert_said(f, "clean 3 ");
+    prepared(f, 4);
+    assert_said(f, "clean 4 ");
+    event(f, SC_AGENT_CLEANED, 4);
+    assert_said(f, "ended 4 release 4 ");
+    revoke_one(f, 3);
     event(f, SC_AGENT_CLEANED, 3);
-    assert_said(f, "ended 3 release 3 ");
+    assert_said(f, "clean 3 ended 3 release 3 ");
     revoke_one(f, 2);
+    revoke_one(f, 2); // is not told twice
+    assert_said(f, "term 2 ");
+    event(f, SC_AGENT_WITHDRAWN, 2);
     event(f, SC_AGENT_CLEANED, 2);
     assert_said(f, "clean 2 ended 2 release 2 ");
     revoke_one(f, 1);
     assert_said(f, "term 1 ");
     pass(f, 2000);
-    assert_said(f, "phase 4:1 kill 1 ");
+    assert_said(f, "phase 5:1 kill 1 ");
     exited(f, 1, 0, SIGKILL, false);
     event(f, SC_AGENT_TAKEN, 1);
     assert_said(f, "take 1 cancelled ended 1 release 1 ");
+}
+
+static void test_revoke_that_crosses_the_start_of_what_waited_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    start(f, 2);
+    assign(f, 3);
+    prepared(f, 3);
+    sc_buf_clear(&f->said);
+    revoke_one(f, 3);
+    f->now += 1500;
+    exited(f, 2, 0, 0, false); // a free slot is not for what is to end
+    assert_said(f, "term 3 take 2 ok ");
+    exited(f, 1, 0, 0, false); // and no word of 3: it has started
+    assert_said(f, "take 1 ok ");
+    pass(f, 499);
+    assert_said(f, "");
+    pass(f, 1);
+    assert_said(f, "kill 3 phase 2:3 phase 1:3 ");
+    exited(f, 3, 0, SIGKILL, false);
+    event(f, SC_AGENT_TAKEN, 3);
+    assert_said(f, "take 3 cancelled ended 3 release 3 ");
 }
 
 static void test_revoke_of_what_is_done_is_answered_by_its_report(void **state)
@@ -448,7 +580,7 @@ static void test_runner_that_dies_takes_its_steps_along(void **state)
     prepared(f, 3);
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_RUNNER_LOST, 0);
-    assert_said(f, "take 1 agent-lost take 2 agent-lost launch 3 ");
+    assert_said(f, "take 3 agent-lost take 1 agent-lost take 2 agent-lost "); // 3 may have begun
 }
 
 // ---- the coordinator
@@ -572,10 +704,17 @@ static void test_drain_with_nothing_held_leaves_at_once(void **state)
 static void test_stop_gives_back_what_waits_and_lets_what_runs_finish(void **state)
 {
     struct fixture *f = *state;
-    start(f, 1);
+    assign_all(f, &(struct want){1, 2000, 0}, 1);
+    prepared(f, 1);
     assign(f, 2);
+    assign(f, 4);
+    prepared(f, 4);
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_STOP, 0);
+    assert_said(f, "term 4 ");
+    event(f, SC_AGENT_WITHDRAWN, 4);
+    event(f, SC_AGENT_CLEANED, 4);
+    assert_said(f, "clean 4 rejected 4(the agent is leaving) release 4 ");
     assign(f, 3);
     prepared(f, 2);
     event(f, SC_AGENT_CLEANED, 2);
@@ -676,7 +815,7 @@ static void test_random_conversations_keep_the_invariants(void **state)
             else if (what < 13)
                 exited(&f, n, (x >> 10) % 2, 0, false);
             else if (what == 13)
-                event(&f, (x >> 10) % 2 ? SC_AGENT_CLEANED : SC_AGENT_TAKEN, n);
+                event(&f, (x >> 10) % 2 ? SC_AGENT_CLEANED : SC_AGENT_WITHDRAWN, n);
             else if (what == 15 && n == 1)
                 event(&f, SC_AGENT_DESERTED, 0);
             else if (what == 14)
@@ -690,6 +829,7 @@ static void test_random_conversations_keep_the_invariants(void **state)
         for (int round = 0; round < 4; round++) {
             for (uint64_t n = 1; n <= 25; n++) {
                 prepared(&f, n);
+                event(&f, SC_AGENT_WITHDRAWN, n);
                 exited(&f, n, 0, 0, false);
                 event(&f, SC_AGENT_TAKEN, n);
                 event(&f, SC_AGENT_CLEANED, n);
@@ -712,6 +852,10 @@ int main(void)
         TEST(test_preparation_that_fails_is_reported),
         TEST(test_command_that_cannot_be_started_is_reported),
         TEST(test_next_step_starts_when_a_slot_frees_and_not_when_its_outputs_are_taken),
+        TEST(test_place_of_a_step_that_ends_passes_to_its_heir_without_a_word),
+        TEST(test_only_what_needs_no_more_waits_for_a_place),
+        TEST(test_large_step_is_not_overtaken_for_ever_by_what_waits_for_places),
+        TEST(test_launch_that_waits_and_is_refused_leaves_the_place_to_another),
         TEST(test_preparation_runs_ahead_but_bounded),
         TEST(test_small_step_overtakes_a_large_one_but_not_for_ever),
         TEST(test_what_the_agent_cannot_hold_is_rejected),
@@ -719,6 +863,7 @@ int main(void)
         TEST(test_timeout_is_term_then_kill),
         TEST(test_timeout_counts_from_the_start_and_not_from_the_word_of_it),
         TEST(test_revoke_in_every_state),
+        TEST(test_revoke_that_crosses_the_start_of_what_waited_ends_it),
         TEST(test_revoke_of_what_is_done_is_answered_by_its_report),
         TEST(test_revoke_of_what_is_unknown_is_answered),
         TEST(test_runner_that_dies_takes_its_steps_along),

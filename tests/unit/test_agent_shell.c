@@ -100,6 +100,12 @@ static void test_timeout_ends_a_step_that_ignores_term(void **state)
     assert_true(agent_fixture_is_clean(f));
 }
 
+static void revoke_attempt(struct agent_fixture *f, uint64_t attempt)
+{
+    struct sc_message message = {.type = SC_MESSAGE_REVOKE, .body.revoke.attempts = {&attempt, 1}};
+    agent_fixture_send(f, &message);
+}
+
 static void test_revoked_step_ends_and_its_log_is_kept(void **state)
 {
     FIXTURE(f);
@@ -107,14 +113,46 @@ static void test_revoked_step_ends_and_its_log_is_kept(void **state)
         agent_fixture_script(f, "echo before; mkfifo fifo; exec 3<> fifo; read x <&3", NULL);
     a->listened = true;
     agent_fixture_assign(f, a);
-    struct sc_message revoke = {.type = SC_MESSAGE_REVOKE};
-    uint64_t attempt = a->attempt;
-    revoke.body.revoke.attempts.items = &attempt;
-    revoke.body.revoke.attempts.count = 1;
     agent_fixture_await_log(f, SC_STREAM_STDOUT, "before\n");
-    agent_fixture_send(f, &revoke);
+    revoke_attempt(f, a->attempt);
     assert_int_equal(agent_fixture_await(f, SC_MESSAGE_ENDED)->body.ended.attempt, a->attempt);
     assert_string_equal(agent_fixture_named(f, "v1/main/run/default/r1/train/1/stdout"), "before\n");
+    assert_true(agent_fixture_is_clean(f));
+}
+
+static void test_step_that_waits_for_a_place_can_be_revoked_and_else_follows(void **state)
+{
+    FIXTURE(f);
+    struct sc_assignment *held =
+        agent_fixture_script(f, "echo up; mkfifo fifo; exec 3<> fifo; read x <&3", NULL);
+    held->listened = true;
+    held->timeout_ms = 300;
+    held->cpus_milli = 2000;
+    agent_fixture_assign(f, held);
+    agent_fixture_await_log(f, SC_STREAM_STDOUT, "up\n");
+    struct sc_assignment *revoked = agent_fixture_script(f, "true", NULL);
+    revoked->cpus_milli = 2000;
+    agent_fixture_assign(f, revoked);
+    struct sc_assignment *lost =
+        agent_fixture_script(f, "true", NULL); // when it is reported, the other one waits
+    agent_fixture_input(
+        f, lost, "raw",
+        (struct sc_artifact){
+            .kind = SC_ARTIFACT_FILE, .bytes = 9, .files = 1, .digest = sc_digest_of(sc_slice_str("gone"))});
+    assert_outcome(agent_fixture_run(f, lost), "input-lost");
+    revoke_attempt(f, revoked->attempt);
+    assert_int_equal(agent_fixture_await(f, SC_MESSAGE_ENDED)->body.ended.attempt, revoked->attempt);
+    struct sc_assignment *next = agent_fixture_script(f, "echo > out/o", "o=o", NULL);
+    next->cpus_milli = 2000;
+    agent_fixture_assign(f, next);
+    int64_t ended_at = 0, started_at = 0;
+    for (int i = 0; i < 2; i++) {
+        const struct sc_msg_reported *r = &agent_fixture_await(f, SC_MESSAGE_REPORTED)->body.reported;
+        assert_outcome(&r->result, r->attempt == held->attempt ? "timeout" : "ok");
+        *(r->attempt == held->attempt ? &ended_at : &started_at) =
+            r->attempt == held->attempt ? r->result.ended_at : r->result.started_at;
+    }
+    assert_true(ended_at > 0 && started_at >= ended_at);
     assert_true(agent_fixture_is_clean(f));
 }
 
@@ -593,6 +631,7 @@ int main(void)
         TEST(test_command_that_is_not_there_is_named),
         TEST(test_timeout_ends_a_step_that_ignores_term),
         TEST(test_revoked_step_ends_and_its_log_is_kept),
+        TEST(test_step_that_waits_for_a_place_can_be_revoked_and_else_follows),
         TEST(test_missing_output_is_named_with_what_is_there),
         TEST(test_outputs_that_are_no_files_are_refused),
         TEST(test_folder_with_what_is_not_allowed_is_refused),

@@ -473,6 +473,139 @@ static void test_twenty_steps_at_once(void **state)
         close(outs[i]);
 }
 
+// ---- launches that wait
+
+// A step that runs until it is let go; its task.
+static uint64_t begin_held(struct runner_fixture *f, int *ret_out)
+{
+    struct sc_launch launch = fixture_launch(f, "mkfifo f; echo up; read x < f; rm f");
+    *ret_out = fixture_begin(f, &launch);
+    char line[64];
+    fixture_line(*ret_out, line, sizeof line);
+    return launch.task;
+}
+
+static void let_go(struct runner_fixture *f)
+{
+    SC_AUTO_FREE char *fifo = sc_asprintf("%s/f", f->work);
+    close(open(fifo, O_WRONLY | O_CLOEXEC));
+}
+
+static uint64_t begin_after(struct runner_fixture *f, uint64_t task, const char *script)
+{
+    struct sc_launch launch = fixture_launch(f, script);
+    launch.after = task;
+    close(fixture_begin(f, &launch));
+    return launch.task;
+}
+
+#define expect_event(f, wanted, of)                                                                          \
+    do {                                                                                                     \
+        struct sc_runner_event event_;                                                                       \
+        assert_int_equal(fixture_event(f, &event_), SC_OK);                                                  \
+        assert_int_equal(event_.task, of);                                                                   \
+        assert_int_equal(event_.kind, wanted);                                                               \
+    } while (0)
+
+static void test_launch_waits_for_the_end_of_another(void **state)
+{
+    struct runner_fixture *f = *state;
+    SC_AUTO_CLOSE int out = -1;
+    uint64_t held = begin_held(f, &out);
+    uint64_t second = begin_after(f, held, "test ! -e f"), third = begin_after(f, second, "true");
+    struct outcome o;
+    fixture_sh(f, "exit 5", &o); // meanwhile others run, and no event of those two comes
+    assert_int_equal(o.event.exit_code, 5);
+    let_go(f);
+    expect_event(f, SC_RUNNER_ENDED, held);
+    struct sc_runner_event event;
+    assert_int_equal(fixture_event(f, &event), SC_OK);
+    assert_int_equal(event.task, second);
+    assert_int_equal(event.exit_code, 0); // the first one was over when it began
+    expect_event(f, SC_RUNNER_ENDED, third);
+    uint64_t late = begin_after(f, held, "true"); // what it would wait for is over
+    expect_event(f, SC_RUNNER_ENDED, late);
+}
+
+static void test_launch_that_waits_can_be_withdrawn(void **state)
+{
+    struct runner_fixture *f = *state;
+    SC_AUTO_CLOSE int out = -1;
+    uint64_t held = begin_held(f, &out), second = begin_after(f, held, "touch ran"),
+             third = begin_after(f, second, "touch third");
+    assert_int_equal(sc_runner_signal(f->runner, second, SIGTERM, NULL), SC_OK);
+    expect_event(f, SC_RUNNER_WITHDRAWN, second);
+    expect_event(f, SC_RUNNER_ENDED, third); // what it waited for is over
+    let_go(f);
+    expect_event(f, SC_RUNNER_ENDED, held);
+    struct outcome o;
+    fixture_sh(f, "test -e third && test ! -e ran", &o);
+    assert_int_equal(o.event.exit_code, 0);
+}
+
+static void test_launch_that_waits_starts_when_it_is_told(void **state)
+{
+    struct runner_fixture *f = *state;
+    SC_AUTO_CLOSE int out = -1;
+    uint64_t held = begin_held(f, &out), second = begin_after(f, held, "exit 0");
+    assert_int_equal(sc_runner_go(f->runner, second, NULL), SC_OK);
+    expect_event(f, SC_RUNNER_ENDED, second);
+    assert_int_equal(sc_runner_go(f->runner, second, NULL), SC_OK); // it is no more
+    assert_int_equal(sc_runner_go(f->runner, held, NULL), SC_OK);   // it does not wait
+    let_go(f);
+    expect_event(f, SC_RUNNER_ENDED, held);
+}
+
+static void test_launch_that_waited_and_fails_is_told_after_the_end_and_holds_nobody_up(void **state)
+{
+    struct runner_fixture *f = *state;
+    SC_AUTO_CLOSE int out = -1;
+    uint64_t held = begin_held(f, &out);
+    struct sc_launch launch = fixture_launch(f, "");
+    struct sc_slice argv[] = {SC_SLICE_LIT("python4")};
+    launch.argv.items = argv;
+    launch.argv.count = 1;
+    launch.after = held;
+    close(fixture_begin(f, &launch));
+    uint64_t last = begin_after(f, launch.task, "true");
+    struct sc_launch invalid = fixture_launch(f, "true");
+    invalid.work = sc_slice_str("work");
+    invalid.after = held;
+    close(fixture_begin(f, &invalid));
+    expect_event(f, SC_RUNNER_FAILED, invalid.task); // at once
+    let_go(f);
+    expect_event(f, SC_RUNNER_ENDED, held);
+    expect_event(f, SC_RUNNER_FAILED, launch.task);
+    expect_event(f, SC_RUNNER_ENDED, last);
+    if (!f->capabilities.limits_cpu)
+        return;
+    close(out);
+    held = begin_held(f, &out);
+    launch = fixture_launch(f, "true"); // does not even get a process
+    launch.limits.cpus_milli = 1000000000000;
+    launch.after = held;
+    close(fixture_begin(f, &launch));
+    last = begin_after(f, launch.task, "true");
+    let_go(f);
+    expect_event(f, SC_RUNNER_ENDED, held);
+    expect_event(f, SC_RUNNER_FAILED, launch.task);
+    expect_event(f, SC_RUNNER_ENDED, last);
+}
+
+static void test_what_waits_never_starts_when_the_client_is_gone(void **state)
+{
+    struct runner_fixture *f = *state;
+    SC_AUTO_CLOSE int out = -1;
+    uint64_t held = begin_held(f, &out);
+    for (uint64_t i = 0; i < 50; i++)
+        begin_after(f, i ? f->task : held, "touch ran");
+    sc_runner_free(f->runner); // kills the first one, whose end the others wait for
+    f->runner = NULL;
+    assert_true(fixture_is_at_end(out));
+    SC_AUTO_FREE char *ran = sc_asprintf("%s/ran", f->work);
+    assert_int_equal(access(ran, F_OK), -1);
+}
+
 static void test_steps_die_with_a_killed_runner_and_the_client_says_closed(void **state)
 {
     struct runner_fixture *f = *state;
@@ -579,6 +712,7 @@ static void test_schemas_are_valid(void **state)
     (void)state;
     assert_true(sc_schema_is_valid(&sc_schema_runner_config));
     assert_true(sc_schema_is_valid(&sc_schema_runner_launch));
+    assert_true(sc_schema_is_valid(&sc_schema_runner_go));
     assert_true(sc_schema_is_valid(&sc_schema_runner_signal));
     assert_true(sc_schema_is_valid(&sc_schema_runner_event));
 }
@@ -609,6 +743,11 @@ int main(int argc, char **argv)
         TEST(test_group_serves_the_next_step_with_the_same_limits_only),
         TEST(test_open_files_limit_holds),
         TEST(test_twenty_steps_at_once),
+        TEST(test_launch_waits_for_the_end_of_another),
+        TEST(test_launch_that_waits_can_be_withdrawn),
+        TEST(test_launch_that_waits_starts_when_it_is_told),
+        TEST(test_launch_that_waited_and_fails_is_told_after_the_end_and_holds_nobody_up),
+        TEST(test_what_waits_never_starts_when_the_client_is_gone),
         TEST(test_steps_die_with_a_killed_runner_and_the_client_says_closed),
         TEST(test_next_runner_ends_what_dead_ones_left_in_their_groups),
         TEST(test_steps_die_with_the_client),
