@@ -88,23 +88,16 @@ enum sc_rc sc_runner_signal(struct sc_runner *runner, uint64_t task, int sig, st
     return sc_runner_send(runner->socket, SC_RUNNER_SIGNAL, &sc_schema_runner_signal, &message, NULL, 0, err);
 }
 
-// Sending waits for room (the runner never waits for a step, and queues its events when we do not read them), while
-// receiving must not: so it asks first.
-static bool is_readable(int socket)
-{
-    uint8_t byte;
-    ssize_t n = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
-    return n >= 0 || (errno != EAGAIN && errno != EINTR);
-}
-
 enum sc_rc sc_runner_next(struct sc_runner *runner, struct sc_runner_event *ret_event, struct sc_error *err)
 {
-    if (!is_readable(runner->socket)) {
+    // Sending waits for room (the runner never waits for a step, and queues its events when we do not read them), while
+    // receiving must not.
+    struct sc_runner_packet packet;
+    enum sc_rc rc = sc_runner_receive(runner->socket, MSG_DONTWAIT, &runner->buffer, &packet, err);
+    if (rc == SC_BUSY) {
         *ret_event = (struct sc_runner_event){.kind = SC_RUNNER_NOTHING};
         return SC_OK;
     }
-    struct sc_runner_packet packet;
-    enum sc_rc rc = sc_runner_receive(runner->socket, &runner->buffer, &packet, err);
     if (rc != SC_OK)
         return rc;
     struct sc_slice body = packet.body;

@@ -40,7 +40,7 @@ static enum sc_rc receive_config(struct sc_buf *buffer, struct sc_arena *arena,
                                  struct sc_runner_config *ret_config, struct sc_error *err)
 {
     struct sc_runner_packet packet;
-    enum sc_rc rc = sc_runner_receive(SC_RUNNER_SOCKET_FD, buffer, &packet, err);
+    enum sc_rc rc = sc_runner_receive(SC_RUNNER_SOCKET_FD, 0, buffer, &packet, err);
     if (rc != SC_OK)
         return rc;
     sc_runner_packet_done(&packet);

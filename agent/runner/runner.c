@@ -193,8 +193,8 @@ static enum sc_rc read_memfd(struct sc_runner_packet *packet, struct sc_buf *buf
     return SC_OK;
 }
 
-enum sc_rc sc_runner_receive(int socket, struct sc_buf *buffer, struct sc_runner_packet *ret_packet,
-                             struct sc_error *err)
+enum sc_rc sc_runner_receive(int socket, int flags, struct sc_buf *buffer,
+                             struct sc_runner_packet *ret_packet, struct sc_error *err)
 {
     sc_buf_clear(buffer);
     uint8_t *at = sc_buf_reserve(buffer, HEADER_BYTES + SC_RUNNER_PACKET_BYTES);
@@ -204,7 +204,7 @@ enum sc_rc sc_runner_receive(int socket, struct sc_buf *buffer, struct sc_runner
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n;
-    while ((n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+    while ((n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
         ;
     if (n < 0 && errno == EAGAIN)
         return SC_BUSY;

@@ -159,8 +159,9 @@ struct sc_runner_packet {
 SC_MUST_USE enum sc_rc sc_runner_send(int socket, enum sc_runner_kind kind, const struct sc_schema *schema,
                                       const void *object, const int *fds, uint32_t fd_count,
                                       struct sc_error *err);
-// Receives one into the buffer. SC_BUSY when none is there and the socket does not block, SC_CLOSED at the end.
-SC_MUST_USE enum sc_rc sc_runner_receive(int socket, struct sc_buf *buffer,
+// Receives one into the buffer, with the flags of recvmsg(2). SC_BUSY when none is there and neither they nor the socket
+// block, SC_CLOSED at the end.
+SC_MUST_USE enum sc_rc sc_runner_receive(int socket, int flags, struct sc_buf *buffer,
                                          struct sc_runner_packet *ret_packet, struct sc_error *err);
 // Closes the descriptors that are left.
 void sc_runner_packet_done(struct sc_runner_packet *packet);

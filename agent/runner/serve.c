@@ -278,7 +278,7 @@ static void take_packets(struct server *s)
 {
     for (int i = 0; i < PACKETS_A_TURN && !s->stop; i++) {
         struct sc_runner_packet packet;
-        enum sc_rc rc = sc_runner_receive(s->socket, &s->packet, &packet, s->error);
+        enum sc_rc rc = sc_runner_receive(s->socket, 0, &s->packet, &packet, s->error);
         if (rc == SC_BUSY)
             return;
         if (rc != SC_OK) {
