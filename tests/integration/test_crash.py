@@ -108,6 +108,7 @@ class Crash(lib.Case):
         self.bell.wait()
         live.signal(signal.SIGINT)
         live.wait()
+        self.assertEqual(self.home.wait_gone(), {})  # the run has ended; its step may still be at it
         self.assertEqual(self.home.witness(), ["a", "cleaned"])
 
     def test_ctrl_c_twice_leaves_at_once_though_a_step_ignores_term(self):
