@@ -9,6 +9,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+// openat2 calls a link in the middle ELOOP, openat with O_DIRECTORY calls it ENOTDIR.
+static int open_part(int dirfd, const char *part)
+{
+    int fd = openat(dirfd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 && errno == ENOTDIR && fstatat(dirfd, part, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        errno = S_ISLNK(st.st_mode) ? ELOOP : ENOTDIR;
+    return fd;
+}
+
 static int open_by_parts(int dirfd, const char *path, int flags, mode_t mode)
 {
     SC_AUTO_FREE char *copy = sc_strdup(path);
@@ -22,7 +32,7 @@ static int open_by_parts(int dirfd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        int next = openat(held < 0 ? dirfd : held, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next = open_part(held < 0 ? dirfd : held, part);
         if (next < 0)
             return -1;
         sc_close_fd(&held);

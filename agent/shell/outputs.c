@@ -3,6 +3,7 @@
 #include "agent/shell/value.h"
 #include "base/memory.h"
 #include "base/os/file.h"
+#include "store/beneath.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,10 +20,15 @@ enum {
     LISTED_MOST = 10,            // entries of out/ named with a missing output
 };
 
-static int open_beneath(int dirfd, const char *path, uint64_t flags, uint64_t resolve)
+// Follows links that stay inside.
+static int open_linked(int dirfd, const char *path)
 {
-    struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = resolve};
-    return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd;
+    do {
+        fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    } while (fd < 0 && errno == EAGAIN); // openat2(2): a rename somewhere, while it was at a ".."
+    return fd;
 }
 
 static void list_out(struct taking *t, struct sc_buf *text)
@@ -105,6 +111,10 @@ static bool leads_out(struct taking *t, const struct sc_assigned_output *output,
             "that stays in out/");
     if (sys_errno == ELOOP)
         return not_allowed(t, output, "its links form a loop");
+    if (sys_errno == ENOSYS || sys_errno == EPERM)
+        return not_allowed(t, output,
+                           "it is a link, and this kernel, or the sandbox that the agent is in, has no "
+                           "openat2 to follow it safely; write the file itself");
     snprintf(why, sizeof why, "it cannot be opened: %s", strerror(sys_errno));
     return not_allowed(t, output, why);
 }
@@ -119,11 +129,11 @@ static bool find(struct taking *t, const struct sc_assigned_output *output, stru
         return not_allowed(t, output, "no file can have this path");
     memcpy(path, output->path.ptr, output->path.len);
     path[output->path.len] = 0;
-    *ret_linked = false;
-    int fd = open_beneath(t->taken_fd, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-    if (fd < 0 && errno == ELOOP) {
-        *ret_linked = true;
-        fd = open_beneath(t->taken_fd, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    int fd = sc_open_beneath(t->taken_fd, path, O_PATH, 0);
+    *ret_linked = fd < 0 ? errno == ELOOP : fstat(fd, ret_st) == 0 && S_ISLNK(ret_st->st_mode);
+    if (*ret_linked) {
+        sc_close_fd(&fd);
+        fd = open_linked(t->taken_fd, path);
     }
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return missing(t, output);

@@ -7,6 +7,7 @@ JSON lines, or on the end of a process (pidfd). Every wait has a deadline, which
 Environment: STEPCACHE_BUILD is the build folder (default: build beside the tests' project).
 """
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import select
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -625,6 +627,27 @@ def unpack(data, at):
         count, start = number(2 << (code - 0xde))
         return mapping(count, start)
     raise AssertionError(f"no MessagePack of ours: {code:#x}")
+
+
+def refuse_syscalls(*names):
+    """What a new process calls (preexec) so that the kernel does not know these system calls any more, as an older one or a
+    container engine's filter does: seccomp(2), ENOSYS."""
+    numbers = {"open_tree": 428, "move_mount": 429, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
+               "landlock_create_ruleset": 444}  # the same on every architecture
+    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+    LOAD, JUMP_IF_EQUAL, RETURN, ALLOW, REFUSE = 0x20, 0x15, 0x06, 0x7fff0000, 0x00050000 | errno.ENOSYS
+    code = [struct.pack("HBBI", LOAD, 0, 0, 0)]  # the number
+    for left, name in zip(range(len(names), 0, -1), names):
+        code.append(struct.pack("HBBI", JUMP_IF_EQUAL, left, 0, numbers[name]))
+    code += [struct.pack("HBBI", RETURN, 0, 0, ALLOW), struct.pack("HBBI", RETURN, 0, 0, REFUSE)]
+    text = ctypes.create_string_buffer(b"".join(code))
+    program = ctypes.create_string_buffer(struct.pack("HP", len(code), ctypes.addressof(text)))
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def preexec(_kept=text):
+        if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+            raise OSError(ctypes.get_errno(), "no seccomp filter is to be had")
+    return preexec
 
 
 def adopt_orphans():

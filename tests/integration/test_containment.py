@@ -248,5 +248,37 @@ class Outputs(lib.Case):
         self.assertEqual(project.run(seconds=5 * lib.DEADLINE).run["hits"], 2)
 
 
+class Kernels(lib.Case):
+    """Kernels, and sandboxes around us, that do not know what Stepcache likes to use."""
+
+    def run_all(self, *refused):
+        project = self.project(self.home.doc({
+            "make": {"run": 'mkdir -p "${outputs.tree}/sub"; echo 1 > "${outputs.tree}/sub/f"; echo 2 > "${outputs.file}"',
+                     "outputs": {"tree": "tree/", "file": "below/file"}},
+            "take": {"run": 'cat "${inputs.tree}/sub/f" "${inputs.file}" > "${outputs.o}"',
+                     "inputs": {"tree": "make.tree", "file": "make.file"}, "outputs": {"o": "o"}}}))
+        preexec = lib.refuse_syscalls(*refused)
+        result = project.run(preexec=preexec)
+        self.assertEqual(project.get("take.o"), b"1\n2\n")
+        assurance = self.home.record(result.verdicts["take"]["key"])["assurance"]["sandbox"]
+        self.assertEqual(self.home.wait_gone(), {})
+        again = project.run(preexec=preexec)
+        self.assert_says(again, make="hit", take="hit")
+        self.assert_witness("make", "take")
+        return assurance
+
+    def test_without_the_newer_ways_to_open_clone_and_close(self):
+        self.run_all("clone3", "close_range", "openat2")
+
+    def test_without_the_system_calls_of_mounts_and_landlock(self):
+        self.assertEqual(self.run_all("clone3", "close_range", "openat2", "open_tree", "move_mount", "mount_setattr", "landlock_create_ruleset"), "none")
+
+    def test_an_output_that_is_a_link_is_refused_without_openat2(self):
+        project = self.project(self.home.doc({"a": {"run": 'echo 1 > out/real; ln -s real "${outputs.o}"', "outputs": {"o": "o"}}}))
+        result = project.run(code=1, preexec=lib.refuse_syscalls("openat2"))
+        self.assertEqual(result.finished["a"]["outcome"], "output-not-allowed", str(result))
+        self.assertIn("openat2", result.finished["a"]["message"])
+
+
 if __name__ == "__main__":
     lib.main()
