@@ -33,24 +33,6 @@ struct attempt *attempt_find(struct sc_core *core, uint64_t id)
     return attempt;
 }
 
-struct agent *agent_by_number(struct sc_core *core, uint64_t number)
-{
-    struct agent *agent;
-    DL_FOREACH (core->agents, agent)
-        if (number && agent->number == number)
-            return agent;
-    return NULL;
-}
-
-struct agent *agent_by_name(struct sc_core *core, struct sc_slice name)
-{
-    struct agent *agent;
-    DL_FOREACH (core->agents, agent)
-        if (sc_slice_eq(agent->name, name))
-            return agent;
-    return NULL;
-}
-
 struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
                             const struct sc_plan_step *plan_step)
 {
@@ -352,8 +334,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     attempt->flight = flight;
     flight->attempt = attempt;
     charge(agent, attempt);
-    DL_DELETE2(core->queue, flight, qprev, qnext);
-    flight->queued = false;
+    flight_unqueue(core, flight);
     flight_move(core, flight, FLIGHT_ASSIGNED);
     struct step *step;
     DL_FOREACH2 (flight->waiters, step, wait_next)
@@ -415,8 +396,7 @@ static void fail_unplaceable(struct sc_core *core, struct flight *flight)
                                    step->gpus, step->labels.count, cpus / 1000.0,
                                    (unsigned long long)(memory >> 20), gpus),
     };
-    DL_DELETE2(core->queue, flight, qprev, qnext);
-    flight->queued = false;
+    flight_unqueue(core, flight);
     flight_fail(core, flight, &result, 0);
 }
 
@@ -460,15 +440,6 @@ void agent_place(struct sc_core *core)
                 fail_unplaceable(core, flight);
         }
     }
-}
-
-bool agent_any_alive(const struct sc_core *core)
-{
-    const struct agent *agent;
-    DL_FOREACH (core->agents, agent)
-        if (agent->number)
-            return true;
-    return false;
 }
 
 void agent_flush(struct sc_core *core)

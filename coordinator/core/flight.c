@@ -4,79 +4,6 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-static const uint16_t moves[FLIGHT_STATES] = {
-    [FLIGHT_QUEUED] = 1 << FLIGHT_ASSIGNED | 1 << FLIGHT_ABORTED | 1 << FLIGHT_DEAD | 1 << FLIGHT_SETTLED,
-    [FLIGHT_ASSIGNED] = 1 << FLIGHT_RUNNING | 1 << FLIGHT_QUEUED | 1 << FLIGHT_CHECKING | 1 << FLIGHT_ABORTED,
-    [FLIGHT_RUNNING] = 1 << FLIGHT_CHECKING | 1 << FLIGHT_BACKOFF | 1 << FLIGHT_DEAD | 1 << FLIGHT_ABORTED,
-    [FLIGHT_CHECKING] = 1 << FLIGHT_SETTLED | 1 << FLIGHT_BACKOFF | 1 << FLIGHT_DEAD | 1 << FLIGHT_ABORTED,
-    [FLIGHT_BACKOFF] = 1 << FLIGHT_QUEUED | 1 << FLIGHT_ABORTED | 1 << FLIGHT_DEAD,
-};
-
-void flight_move(struct sc_core *core, struct flight *flight, enum flight_state to)
-{
-    SC_ASSERT(moves[flight->state] & 1 << to);
-    SC_ASSERT(to != FLIGHT_ABORTED || !flight->waiters);
-    core->backoff_count += to == FLIGHT_BACKOFF;
-    core->backoff_count -= flight->state == FLIGHT_BACKOFF;
-    flight->state = to;
-}
-
-struct flight *flight_find(struct sc_core *core, const struct sc_digest *key)
-{
-    struct flight *flight;
-    HASH_FIND(hh, core->flights_by_key, key, sizeof *key, flight);
-    return flight;
-}
-
-struct flight *flight_new(struct sc_core *core, const struct sc_digest *key)
-{
-    struct flight *flight = sc_calloc(1, sizeof *flight);
-    flight->key = *key;
-    flight->number = ++core->next_flight;
-    sc_arena_init(&flight->arena);
-    HASH_ADD(hh, core->flights_by_key, key, sizeof flight->key, flight);
-    DL_APPEND(core->flights, flight);
-    return flight;
-}
-
-static void unqueue(struct sc_core *core, struct flight *flight)
-{
-    if (flight->queued)
-        DL_DELETE2(core->queue, flight, qprev, qnext);
-    flight->queued = false;
-}
-
-void flight_free(struct sc_core *core, struct flight *flight)
-{
-    SC_ASSERT(!flight->waiters && !flight->attempt);
-    unqueue(core, flight);
-    HASH_DEL(core->flights_by_key, flight);
-    DL_DELETE(core->flights, flight);
-    sc_arena_done(&flight->arena);
-    free(flight);
-}
-
-void flight_queue(struct sc_core *core, struct flight *flight)
-{
-    SC_ASSERT(!flight->queued && flight->state == FLIGHT_QUEUED);
-    flight->unplaceable_since_ms = 0;
-    flight->queued = true;
-    DL_APPEND2(core->queue, flight, qprev, qnext);
-}
-
-static void add_waiter(struct flight *flight, struct step *step)
-{
-    step->flight = flight;
-    DL_APPEND2(flight->waiters, step, wait_prev, wait_next);
-}
-
-static void remove_waiter(struct flight *flight, struct step *step)
-{
-    DL_DELETE2(flight->waiters, step, wait_prev, wait_next);
-    step->wait_prev = step->wait_next = NULL;
-    step->flight = NULL;
-}
-
 // What an artifact says of itself, as far as it can be told without the store.
 static bool artifact_is_sound(const struct sc_artifact *artifact, bool dir, uint64_t inline_most)
 {
@@ -160,7 +87,7 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step)
         step->attempts = (uint16_t)flight->failures;
         step->number = flight->tries;
     }
-    add_waiter(flight, step);
+    flight_add_waiter(flight, step);
     if (!step->again)
         watch_tell_verdict(core, step, 0);
     if (flight->state == FLIGHT_SETTLED && flight->restored && !fits_plan(step_plan(step), flight->result)) {
@@ -193,7 +120,7 @@ void flight_join_or_start(struct sc_core *core, struct step *step)
     flight->made_by_run = sc_arena_copy(&flight->arena, step->run->id);
     flight->made_by_step = run_step_name(core, step, &flight->arena);
     equip(core, flight, step);
-    add_waiter(flight, step);
+    flight_add_waiter(flight, step);
     watch_tell_verdict(core, step, 0);
     flight_queue(core, flight);
 }
@@ -203,7 +130,7 @@ void flight_detach(struct sc_core *core, struct step *step)
     struct flight *flight = step->flight;
     if (!flight)
         return;
-    remove_waiter(flight, step);
+    flight_remove_waiter(flight, step);
     if (flight->waiters || flight->state == FLIGHT_SETTLED || flight->state == FLIGHT_CHECKING)
         return;
     core_trace(core, "flight %llu: nobody waits for it any more", (unsigned long long)flight->number);
@@ -248,7 +175,7 @@ void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_s
     DL_FOREACH_SAFE2 (flight->waiters, step, next, wait_next) {
         if (step->again)
             continue;
-        remove_waiter(flight, step);
+        flight_remove_waiter(flight, step);
         if (step->own_work) {
             remember_work(step, flight, result);
             step->run->ran_ms += result->wall_ms;
@@ -324,7 +251,7 @@ static void environment_changed(struct sc_core *core, struct flight *flight, str
         step->run->told_environment = true;
         if (++step->moves <= SC_LIMIT_ENVIRONMENT_CHANGES)
             continue;
-        remove_waiter(flight, step);
+        flight_remove_waiter(flight, step);
         step_fail(core, step, SC_OUTCOME_ENVIRONMENT,
                   sc_arena_printf(&core->effects.arena,
                                   SC_SLICE_FMT
@@ -493,7 +420,7 @@ void flight_fail(struct sc_core *core, struct flight *flight, const struct sc_re
     }
     flight_move(core, flight, FLIGHT_DEAD);
     struct step *failed = owner;
-    remove_waiter(flight, failed);
+    flight_remove_waiter(flight, failed);
     finish(core, flight); // the others queue again under their own limits
     step_fail(core, failed, result->outcome, result->message);
 }

@@ -15,34 +15,6 @@ void sc_loaded_plan_free(struct sc_loaded_plan *plan)
     free(plan);
 }
 
-struct run *run_find(struct sc_core *core, struct sc_slice id)
-{
-    struct run *run;
-    HASH_FIND(by_id, core->runs_by_id, id.ptr, id.len, run);
-    return run;
-}
-
-struct run *run_by_number(struct sc_core *core, uint64_t number)
-{
-    struct run *run;
-    DL_FOREACH (core->runs, run)
-        if (run->number == number)
-            return run;
-    return NULL;
-}
-
-struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena)
-{
-    (void)core;
-    const struct sc_plan_step *plan_step = step_plan(step);
-    if (!plan_step->matrix.count)
-        return plan_step->name;
-    SC_AUTO_BUF struct sc_buf name;
-    sc_buf_init(&name, 0);
-    sc_plan_instance_name(plan_step, step->instance, &name);
-    return sc_arena_copy(arena, sc_buf_slice(&name));
-}
-
 // "20260102-030405-k3x9": when it began (UTC), and enough from the generator to tell runs of one second apart.
 static struct sc_slice mint_id(struct sc_core *core, struct sc_arena *arena)
 {
@@ -355,20 +327,6 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
 // ---- work of a run, in pieces: a turn visits a bounded number of steps, however wide a change ripples
 
 enum { STEPS_A_TURN = 1000 };
-
-void run_visit_later(struct run *run, struct group *group)
-{
-    if (group->visiting)
-        return;
-    group->visiting = true;
-    uint32_t index = (uint32_t)(group - run->groups) + 1;
-    if (run->visit_last)
-        run->groups[run->visit_last - 1].visit_next = index;
-    else
-        run->visit_first = index;
-    run->visit_last = index;
-    group->visit_next = 0;
-}
 
 void run_begin(struct sc_core *core, struct run *run)
 {

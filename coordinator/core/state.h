@@ -335,10 +335,31 @@ struct sc_message *core_message(struct sc_core *core, enum sc_message_type type)
 void core_send_agent(struct sc_core *core, const struct agent *agent, struct sc_message *message,
                      uint64_t after_seq);
 
-// ---- run.c
+// ---- tables.c: finds, moves and names rows
 
 struct run *run_find(struct sc_core *core, struct sc_slice id);
 struct run *run_by_number(struct sc_core *core, uint64_t number);
+// The group's blocked steps are released, or end by its fate.
+void run_visit_later(struct run *run, struct group *group);
+struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena);
+void step_move(struct sc_core *core, struct step *step, enum step_state to);
+const struct sc_plan_step *step_plan(const struct step *step);
+struct group *step_group(const struct step *step);
+struct step_info *step_info(struct step *step); // made when there is none
+struct flight *flight_find(struct sc_core *core, const struct sc_digest *key);
+struct flight *flight_new(struct sc_core *core, const struct sc_digest *key);
+void flight_free(struct sc_core *core, struct flight *flight); // nobody waits for it, nothing of it runs
+void flight_move(struct sc_core *core, struct flight *flight, enum flight_state to);
+void flight_queue(struct sc_core *core, struct flight *flight);
+void flight_unqueue(struct sc_core *core, struct flight *flight);
+void flight_add_waiter(struct flight *flight, struct step *step);
+void flight_remove_waiter(struct flight *flight, struct step *step);
+struct agent *agent_by_number(struct sc_core *core, uint64_t number);
+struct agent *agent_by_name(struct sc_core *core, struct sc_slice name);
+bool agent_any_alive(const struct sc_core *core);
+
+// ---- run.c
+
 void run_submit(struct sc_core *core, const struct sc_event *event);
 void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_plan *plan, enum sc_rc rc,
                      struct sc_slice message);
@@ -354,11 +375,6 @@ void run_maybe_close(struct sc_core *core, struct run *run);
 void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event *event);
 void run_free(struct sc_core *core, struct run *run);
 void run_step_unfinished(struct sc_core *core, struct step *step); // healing: what was done is not any more
-void run_visit_later(struct run *run,
-                     struct group *group); // its blocked steps are released, or end by its fate
-struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena);
-const struct sc_plan_step *step_plan(const struct step *step);
-struct group *step_group(const struct step *step);
 
 // ---- watch.c
 
@@ -381,7 +397,6 @@ bool watch_wants_log(const struct flight *flight);
 
 // ---- step.c: one step's way through verdict and flight
 
-void step_move(struct sc_core *core, struct step *step, enum step_state to);
 void step_release(struct sc_core *core, struct step *step);     // its needs are done
 void step_evaluate(struct sc_core *core, struct step *step);    // probing or looking
 void step_begin_again(struct sc_core *core, struct step *step); // what it waited or looked for does not serve
@@ -390,7 +405,6 @@ void step_done(struct sc_core *core, struct step *step, uint64_t after_seq);
 void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message);
 void step_end_quietly(struct sc_core *core, struct step *step, enum step_state to,
                       enum sc_outcome outcome); // skipped, cancelled
-struct step_info *step_info(struct step *step);
 void step_take_result(struct step *step, const struct sc_result *result);
 struct sc_digest step_command_digest(const struct step *step);
 void core_flush_look_ups(struct sc_core *core);
@@ -449,13 +463,8 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
 void flight_attempt_lost(struct sc_core *core, struct attempt *attempt, const char *why);
 void flight_recorded(struct sc_core *core, struct flight *flight, struct request *request,
                      const struct sc_event *event); // flight may be NULL
-void flight_free(struct sc_core *core, struct flight *flight);
-void flight_queue(struct sc_core *core, struct flight *flight);
-void flight_move(struct sc_core *core, struct flight *flight, enum flight_state to);
 void flight_deadlines(struct sc_core *core);
 int64_t flight_next_deadline(const struct sc_core *core);
-struct flight *flight_find(struct sc_core *core, const struct sc_digest *key);
-struct flight *flight_new(struct sc_core *core, const struct sc_digest *key);
 void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,
                          uint64_t after_seq);
 void flight_started(struct sc_core *core, struct flight *flight);
@@ -477,9 +486,6 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct req
 void agent_hello(struct sc_core *core, const struct sc_event *event);
 void agent_renew(struct sc_core *core, const struct sc_event *event);
 void agent_gone(struct sc_core *core, const struct sc_event *event);
-struct agent *agent_by_number(struct sc_core *core, uint64_t number);
-struct agent *agent_by_name(struct sc_core *core, struct sc_slice name);
-bool agent_any_alive(const struct sc_core *core);
 bool agent_is_saturated(const struct agent *agent);
 void agent_measure(struct agent *agent, uint64_t wall_ms);
 void agent_place(struct sc_core *core); // gives queued flights to agents

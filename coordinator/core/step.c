@@ -6,45 +6,6 @@
 
 enum { CLOCK_SLACK_MS = 5 * 60 * 1000, FIELDS_MOST = 40 };
 
-// 2-ARCHITECTURE, "step of a run". Every other move is a defect.
-static const uint16_t moves[STEP_STATES] = {
-    [STEP_BLOCKED] =
-        1 << STEP_PROBING | 1 << STEP_LOOKING | 1 << STEP_SKIPPED | 1 << STEP_CANCELLED | 1 << STEP_FAILED,
-    [STEP_PROBING] =
-        1 << STEP_LOOKING | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_SKIPPED | 1 << STEP_BLOCKED,
-    [STEP_LOOKING] = 1 << STEP_DONE | 1 << STEP_WAITING | 1 << STEP_FAILED | 1 << STEP_CANCELLED |
-                     1 << STEP_SKIPPED | 1 << STEP_BLOCKED,
-    [STEP_WAITING] =
-        1 << STEP_DONE | 1 << STEP_LOOKING | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_BLOCKED,
-    [STEP_DONE] = 1 << STEP_HEALING,
-    [STEP_HEALING] = 1 << STEP_DONE | 1 << STEP_FAILED | 1 << STEP_CANCELLED | 1 << STEP_PROBING |
-                     1 << STEP_LOOKING | 1 << STEP_WAITING,
-};
-
-void step_move(struct sc_core *core, struct step *step, enum step_state to)
-{
-    (void)core;
-    SC_ASSERT(moves[step->state] & 1 << to);
-    step->state = (uint8_t)to;
-}
-
-const struct sc_plan_step *step_plan(const struct step *step)
-{
-    return &step->run->plan->plan->steps.items[step->group];
-}
-
-struct group *step_group(const struct step *step)
-{
-    return &step->run->groups[step->group];
-}
-
-struct step_info *step_info(struct step *step)
-{
-    if (!step->info)
-        step->info = SC_NEW(&step->run->arena, struct step_info);
-    return step->info;
-}
-
 void step_release(struct sc_core *core, struct step *step)
 {
     struct run *run = step->run;
