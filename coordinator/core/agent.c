@@ -1,4 +1,4 @@
-// Agents, their attempts and leases, and which flight goes to which agent.
+// Agents and their leases, and which flight goes to which agent.
 #include "coordinator/core/state.h"
 
 #include "base/limits.h"
@@ -8,99 +8,6 @@ enum {
     BACKLOG_MS = 300,
     BACKLOG_TIMES_MOST = 32, // times the agent's capacity
 };
-
-static const uint16_t moves[ATTEMPT_STATES] = {
-    [ATTEMPT_OFFERED] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_REJECTED | 1 << ATTEMPT_LOST |
-                        1 << ATTEMPT_REVOKING | 1 << ATTEMPT_REPORTED,
-    [ATTEMPT_LIVE] = 1 << ATTEMPT_REPORTED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REVOKING,
-    [ATTEMPT_REVOKING] = 1 << ATTEMPT_ENDED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REPORTED,
-    [ATTEMPT_LOST] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_ENDED | 1 << ATTEMPT_REVOKING,
-};
-
-void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to)
-{
-    (void)core;
-    if (attempt->state == to)
-        return;
-    SC_ASSERT(moves[attempt->state] & 1 << to);
-    attempt->state = to;
-}
-
-struct attempt *attempt_find(struct sc_core *core, uint64_t id)
-{
-    struct attempt *attempt;
-    HASH_FIND(hh, core->attempts, &id, sizeof id, attempt);
-    return attempt;
-}
-
-struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
-                            const struct sc_plan_step *plan_step)
-{
-    struct attempt *attempt = sc_calloc(1, sizeof *attempt);
-    attempt->id = id;
-    attempt->cpus_milli = plan_step->cpus_milli;
-    attempt->gpus = plan_step->gpus;
-    attempt->memory_bytes = plan_step->memory_bytes;
-    sc_arena_init(&attempt->arena);
-    attempt->agent_name = sc_arena_copy(&attempt->arena, agent_name);
-    HASH_ADD(hh, core->attempts, id, sizeof attempt->id, attempt);
-    return attempt;
-}
-
-static void charge(struct agent *agent, struct attempt *attempt)
-{
-    attempt->agent = agent;
-    DL_APPEND(agent->attempts, attempt);
-    agent->used_cpus_milli += attempt->cpus_milli;
-    agent->used_gpus += attempt->gpus;
-    agent->used_memory_bytes += attempt->memory_bytes;
-    agent->attempt_count++;
-}
-
-void attempt_release(struct sc_core *core, struct attempt *attempt)
-{
-    SC_ASSERT(!attempt->flight);
-    struct agent *agent = attempt->agent;
-    if (agent) {
-        SC_ASSERT(agent->attempt_count > 0 && agent->used_cpus_milli >= attempt->cpus_milli);
-        DL_DELETE(agent->attempts, attempt);
-        agent->used_cpus_milli -= attempt->cpus_milli;
-        agent->used_gpus -= attempt->gpus;
-        agent->used_memory_bytes -= attempt->memory_bytes;
-        agent->attempt_count--;
-    }
-    HASH_DEL(core->attempts, attempt);
-    sc_arena_done(&attempt->arena);
-    free(attempt);
-}
-
-void attempt_revoke(struct sc_core *core, struct attempt *attempt)
-{
-    if (attempt->state == ATTEMPT_REVOKING)
-        return;
-    attempt_move(core, attempt, ATTEMPT_REVOKING);
-    if (!attempt->agent)
-        return;
-    struct sc_message *message = core_message(core, SC_MESSAGE_REVOKE);
-    uint64_t *ids = SC_NEW(&core->effects.arena, uint64_t);
-    *ids = attempt->id;
-    message->body.revoke.attempts.items = ids;
-    message->body.revoke.attempts.count = 1;
-    message->body.revoke.grace_ms = (uint64_t)core->config.grace_ms;
-    core_send_agent(core, attempt->agent, message, core->last_seq);
-}
-
-void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on)
-{
-    attempt->listening = on;
-    if (!attempt->agent)
-        return;
-    struct sc_message *message = core_message(core, SC_MESSAGE_LISTEN);
-    message->body.listen = (struct sc_msg_listen){.attempt = attempt->id, .stop = !on};
-    core_send_agent(core, attempt->agent, message, 0);
-}
-
-// ---- hello, renew, gone
 
 static void forget(struct sc_core *core, struct agent *agent, const char *why)
 {
@@ -179,7 +86,7 @@ static void welcome(struct sc_core *core, struct agent *agent, const struct sc_m
         }
         body->keep.items[body->keep.count++] = attempt->id;
         if (!attempt->agent)
-            charge(agent, attempt);
+            attempt_charge(agent, attempt);
         attempt_move(core, attempt, ATTEMPT_LIVE);
         attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
         core_trace(core, "attempt %llu: adopted from agent " SC_SLICE_FMT, (unsigned long long)attempt->id,
@@ -294,12 +201,6 @@ static uint32_t room_milli(const struct agent *agent)
     return agent->used_cpus_milli < most ? (uint32_t)(most - agent->used_cpus_milli) : 0;
 }
 
-// Whether it has more than it can run at once: it does not wait for the next assignment then.
-bool agent_is_saturated(const struct agent *agent)
-{
-    return agent && agent->used_cpus_milli > agent->cpus_milli;
-}
-
 // An agent that came back smaller may have more in use than it has.
 static bool is_free(uint64_t wanted, uint64_t used, uint64_t all)
 {
@@ -333,7 +234,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
     attempt->flight = flight;
     flight->attempt = attempt;
-    charge(agent, attempt);
+    attempt_charge(agent, attempt);
     flight_unqueue(core, flight);
     flight_move(core, flight, FLIGHT_ASSIGNED);
     struct step *step;

@@ -358,6 +358,20 @@ struct agent *agent_by_number(struct sc_core *core, uint64_t number);
 struct agent *agent_by_name(struct sc_core *core, struct sc_slice name);
 bool agent_any_alive(const struct sc_core *core);
 
+// ---- attempt.c: what an attempt takes of its agent, and what the agent is told of it
+
+struct attempt *attempt_find(struct sc_core *core, uint64_t id);
+// Will take of an agent what the step asks for.
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
+                            const struct sc_plan_step *plan_step);
+void attempt_charge(struct agent *agent, struct attempt *attempt); // takes it
+void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to);
+// Its slot is free; the attempt is forgotten.
+void attempt_release(struct sc_core *core, struct attempt *attempt);
+void attempt_revoke(struct sc_core *core, struct attempt *attempt);
+void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
+bool agent_is_saturated(const struct agent *agent);
+
 // ---- run.c
 
 void run_submit(struct sc_core *core, const struct sc_event *event);
@@ -481,25 +495,15 @@ void heal_begin(struct sc_core *core, struct flight *flight);
 void heal_presence(struct sc_core *core, struct flight *flight, const struct request *request,
                    const struct sc_event *event);
 
-// ---- agent.c: agents, attempts, placement
+// ---- agent.c: agents and placement
 
 void agent_hello(struct sc_core *core, const struct sc_event *event);
 void agent_renew(struct sc_core *core, const struct sc_event *event);
 void agent_gone(struct sc_core *core, const struct sc_event *event);
-bool agent_is_saturated(const struct agent *agent);
 void agent_measure(struct agent *agent, uint64_t wall_ms);
 void agent_place(struct sc_core *core); // gives queued flights to agents
 void agent_flush(struct sc_core *core); // sends this turn's assignments
 void agent_deadlines(struct sc_core *core);
-struct attempt *attempt_find(struct sc_core *core, uint64_t id);
-// Takes of an agent what the step asks for.
-struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
-                            const struct sc_plan_step *plan_step);
-void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to);
-void attempt_release(struct sc_core *core,
-                     struct attempt *attempt); // its slot is free; the attempt is forgotten
-void attempt_revoke(struct sc_core *core, struct attempt *attempt);
-void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
 
 // ---- restore.c
 

@@ -1,0 +1,101 @@
+// Attempts: what of an agent they take, and what their agent is told of them.
+#include "coordinator/core/state.h"
+
+#include "base/memory.h"
+
+static const uint16_t moves[ATTEMPT_STATES] = {
+    [ATTEMPT_OFFERED] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_REJECTED | 1 << ATTEMPT_LOST |
+                        1 << ATTEMPT_REVOKING | 1 << ATTEMPT_REPORTED,
+    [ATTEMPT_LIVE] = 1 << ATTEMPT_REPORTED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REVOKING,
+    [ATTEMPT_REVOKING] = 1 << ATTEMPT_ENDED | 1 << ATTEMPT_LOST | 1 << ATTEMPT_REPORTED,
+    [ATTEMPT_LOST] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_ENDED | 1 << ATTEMPT_REVOKING,
+};
+
+void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to)
+{
+    (void)core;
+    if (attempt->state == to)
+        return;
+    SC_ASSERT(moves[attempt->state] & 1 << to);
+    attempt->state = to;
+}
+
+struct attempt *attempt_find(struct sc_core *core, uint64_t id)
+{
+    struct attempt *attempt;
+    HASH_FIND(hh, core->attempts, &id, sizeof id, attempt);
+    return attempt;
+}
+
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
+                            const struct sc_plan_step *plan_step)
+{
+    struct attempt *attempt = sc_calloc(1, sizeof *attempt);
+    attempt->id = id;
+    attempt->cpus_milli = plan_step->cpus_milli;
+    attempt->gpus = plan_step->gpus;
+    attempt->memory_bytes = plan_step->memory_bytes;
+    sc_arena_init(&attempt->arena);
+    attempt->agent_name = sc_arena_copy(&attempt->arena, agent_name);
+    HASH_ADD(hh, core->attempts, id, sizeof attempt->id, attempt);
+    return attempt;
+}
+
+void attempt_charge(struct agent *agent, struct attempt *attempt)
+{
+    attempt->agent = agent;
+    DL_APPEND(agent->attempts, attempt);
+    agent->used_cpus_milli += attempt->cpus_milli;
+    agent->used_gpus += attempt->gpus;
+    agent->used_memory_bytes += attempt->memory_bytes;
+    agent->attempt_count++;
+}
+
+void attempt_release(struct sc_core *core, struct attempt *attempt)
+{
+    SC_ASSERT(!attempt->flight);
+    struct agent *agent = attempt->agent;
+    if (agent) {
+        SC_ASSERT(agent->attempt_count > 0 && agent->used_cpus_milli >= attempt->cpus_milli);
+        DL_DELETE(agent->attempts, attempt);
+        agent->used_cpus_milli -= attempt->cpus_milli;
+        agent->used_gpus -= attempt->gpus;
+        agent->used_memory_bytes -= attempt->memory_bytes;
+        agent->attempt_count--;
+    }
+    HASH_DEL(core->attempts, attempt);
+    sc_arena_done(&attempt->arena);
+    free(attempt);
+}
+
+void attempt_revoke(struct sc_core *core, struct attempt *attempt)
+{
+    if (attempt->state == ATTEMPT_REVOKING)
+        return;
+    attempt_move(core, attempt, ATTEMPT_REVOKING);
+    if (!attempt->agent)
+        return;
+    struct sc_message *message = core_message(core, SC_MESSAGE_REVOKE);
+    uint64_t *ids = SC_NEW(&core->effects.arena, uint64_t);
+    *ids = attempt->id;
+    message->body.revoke.attempts.items = ids;
+    message->body.revoke.attempts.count = 1;
+    message->body.revoke.grace_ms = (uint64_t)core->config.grace_ms;
+    core_send_agent(core, attempt->agent, message, core->last_seq);
+}
+
+void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on)
+{
+    attempt->listening = on;
+    if (!attempt->agent)
+        return;
+    struct sc_message *message = core_message(core, SC_MESSAGE_LISTEN);
+    message->body.listen = (struct sc_msg_listen){.attempt = attempt->id, .stop = !on};
+    core_send_agent(core, attempt->agent, message, 0);
+}
+
+// Whether it has more than it can run at once: it does not wait for the next assignment then.
+bool agent_is_saturated(const struct agent *agent)
+{
+    return agent && agent->used_cpus_milli > agent->cpus_milli;
+}
