@@ -139,7 +139,7 @@ void agent_gone(struct sc_core *core, const struct sc_event *event)
     agent->number = 0;
     need_agent_gone(core, agent->name);
     forget(core, agent, "it has left");
-    need_wake(core);
+    core->woken = true;
 }
 
 void agent_deadlines(struct sc_core *core)

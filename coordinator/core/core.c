@@ -30,16 +30,26 @@ static void watch_event(struct sc_core *core, const struct sc_event *event)
               event->u.watch->own && run->options.attached, false);
 }
 
+// A client that does not watch any more; an attached run does not outlive the one that it is attached to.
+static void leave(struct sc_core *core, struct run *run, uint64_t client)
+{
+    if (watch_unwatch(run, client) && run->options.attached &&
+        (run->state == RUN_OPEN || run->state == RUN_LOADING))
+        run_cancel(core, run, "its client is gone");
+}
+
 static void unwatch_event(struct sc_core *core, const struct sc_event *event)
 {
     struct run *run = run_find(core, event->u.run);
     if (run)
-        watch_unwatch(core, run, event->client);
+        leave(core, run, event->client);
 }
 
 static void client_gone_event(struct sc_core *core, const struct sc_event *event)
 {
-    watch_client_gone(core, event->client);
+    struct run *run, *next;
+    DL_FOREACH_SAFE (core->runs, run, next)
+        leave(core, run, event->client);
 }
 
 static void cancel_event(struct sc_core *core, const struct sc_event *event)
@@ -267,7 +277,7 @@ static void deadline_event(struct sc_core *core, const struct sc_event *event)
             run_cancel(core, run, "its client did not come back");
         }
     if (!agent_any_alive(core))
-        need_wake(core);
+        core->woken = true;
 }
 
 // The store refuses (rc), or takes again. What a cancelled run still waits for may not come for long: it ends without.
@@ -379,6 +389,13 @@ void sc_core_free(struct sc_core *core)
     free(core);
 }
 
+// What lower rooms left to be done, since it calls upper ones.
+static void work_off(struct sc_core *core)
+{
+    flight_environments_gone(core);
+    step_wake(core);
+}
+
 bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_effects **ret_effects)
 {
     core->mono_ms = event->mono_ms;
@@ -390,6 +407,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     sc_arena_reset(&core->effects.arena);
     free_ended(core);
     handlers[event->kind](core, event);
+    work_off(core);
     struct run *run;
     DL_FOREACH (core->runs, run)
         watch_go_on(core, run);

@@ -223,14 +223,19 @@ void flight_begin_again(struct sc_core *core, struct flight *flight)
     finish(core, flight);
 }
 
-void flight_environment_gone(struct sc_core *core, const struct need *need)
+void flight_environments_gone(struct sc_core *core)
 {
+    if (!core->need_moved)
+        return;
+    core->need_moved = false;
     struct flight *flight, *next;
     DL_FOREACH_SAFE (core->flights, flight, next)
-        if (flight->need == need && flight->waiters &&
+        if (flight->need && flight->need->moved && flight->waiters &&
             (flight->state == FLIGHT_QUEUED || flight->state == FLIGHT_BACKOFF) &&
-            !need_anyone_has(core, need, flight->environment))
+            !need_anyone_has(core, flight->need, flight->environment))
             flight_begin_again(core, flight);
+    for (struct need *need = core->needs; need; need = need->hh.next)
+        need->moved = false;
 }
 
 // The result is nobody's: its key names an environment that it did not, or not all the time, run in.

@@ -261,7 +261,7 @@ static void remember(struct sc_core *core, struct need *need, struct answer *ans
     };
     if (need->kind == SC_PROBE_CLASS) // what commands print may change from run to run: asked anew each time
         core_journal(core, &fact, true);
-    flight_environment_gone(core, need);
+    need->moved = core->need_moved = true;
 }
 
 void need_restore(struct sc_core *core, const struct sc_fact *fact)
@@ -302,13 +302,13 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
 {
     if (!request->need) {
         pin_probed(core, request, probed);
-        need_wake(core);
+        core->woken = true;
         return;
     }
     struct answer *answer = answer_for(core, request->need, request->agent);
     answer->pending = false;
     if (!probed) {
-        need_wake(core);
+        core->woken = true;
         return;
     }
     answer->generation = request->generation;
@@ -323,7 +323,7 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
     } else {
         remember(core, request->need, answer, told);
     }
-    need_wake(core);
+    core->woken = true;
 }
 
 // A class that comes with the hello is as old as the agent's start: it serves when no agent is alive, never a run that can ask.
@@ -344,19 +344,7 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
                 remember(core, need, answer_for(core, need, agent->name), &class_->environment);
         }
     }
-    need_wake(core);
-}
-
-void need_wake(struct sc_core *core)
-{
-    struct run *run, *next;
-    DL_FOREACH_SAFE (core->runs, run, next) {
-        if (run->state != RUN_OPEN)
-            continue;
-        for (uint32_t i = 0; i < run->step_count && run->state == RUN_OPEN; i++)
-            if (run->steps[i].state == STEP_PROBING)
-                step_evaluate(core, &run->steps[i]);
-    }
+    core->woken = true;
 }
 
 static struct agent *any_agent(struct sc_core *core)

@@ -189,6 +189,7 @@ struct need { // one question: the class for a PATH, or the output of probe comm
     struct sc_slice path; // empty: the agent's own
     bool gpu, any;        // any: only the arch part counts
     sc_text_list commands;
+    bool moved;             // an answer is another than before: what waits under the old one may wait in vain
     struct answer *answers; // by agent name, in order of first answer
     UT_hash_handle hh;
 };
@@ -313,8 +314,10 @@ struct sc_core {
     uint32_t look_count, look_room;
     bool restoring;
     bool store_trouble; // the store refuses for now
-    struct run *work;   // where CONTINUE goes on, or NULL
-    bool more;
+    // What a turn works off before it ends.
+    bool woken;      // agents came, went or answered: steps in PROBING look again
+    bool need_moved; // some need's `moved` is set
+    bool more;       // the rest of what is to be done is for the next turn
 };
 
 // ---- effects.c
@@ -395,8 +398,7 @@ void run_step_unfinished(struct sc_core *core, struct step *step); // healing: w
 void watch_add(struct sc_core *core, struct run *run, uint64_t client, uint64_t client_req, bool logs,
                bool owner, bool caught_up);
 void watch_go_on(struct sc_core *core, struct run *run); // the next piece of snapshots
-void watch_client_gone(struct sc_core *core, uint64_t client);
-void watch_unwatch(struct sc_core *core, struct run *run, uint64_t client);
+bool watch_unwatch(struct run *run, uint64_t client);    // whether the run was its own
 void watch_tell(struct sc_core *core, struct run *run, const struct step *step, struct sc_event_body *event,
                 uint64_t after_seq);
 void watch_tell_verdict(struct sc_core *core, struct step *step, uint64_t after_seq);
@@ -411,8 +413,9 @@ bool watch_wants_log(const struct flight *flight);
 
 // ---- step.c: one step's way through verdict and flight
 
-void step_release(struct sc_core *core, struct step *step);     // its needs are done
-void step_evaluate(struct sc_core *core, struct step *step);    // probing or looking
+void step_release(struct sc_core *core, struct step *step);  // its needs are done
+void step_evaluate(struct sc_core *core, struct step *step); // probing or looking
+void step_wake(struct sc_core *core);                        // steps in PROBING look again, if there is news
 void step_begin_again(struct sc_core *core, struct step *step); // what it waited or looked for does not serve
 void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found);
 void step_done(struct sc_core *core, struct step *step, uint64_t after_seq);
@@ -463,7 +466,6 @@ void need_forget(struct need *need, struct sc_slice agent);
 void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
-void need_wake(struct sc_core *core); // steps in PROBING look again
 bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message);
 
 // ---- flight.c
@@ -471,7 +473,8 @@ bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struc
 void flight_join_or_start(struct sc_core *core, struct step *step);
 // Nothing of it runs: its waiters look again under the environments that there are now.
 void flight_begin_again(struct sc_core *core, struct flight *flight);
-void flight_environment_gone(struct sc_core *core, const struct need *need);
+// Those that wait for an agent whose answer is another now.
+void flight_environments_gone(struct sc_core *core);
 void flight_detach(struct sc_core *core, struct step *step);
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result);
 void flight_attempt_lost(struct sc_core *core, struct attempt *attempt, const char *why);

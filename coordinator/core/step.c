@@ -108,6 +108,21 @@ void step_evaluate(struct sc_core *core, struct step *step)
     queue_look_up(core, step);
 }
 
+void step_wake(struct sc_core *core)
+{
+    if (!core->woken)
+        return;
+    core->woken = false;
+    struct run *run, *next;
+    DL_FOREACH_SAFE (core->runs, run, next) {
+        if (run->state != RUN_OPEN)
+            continue;
+        for (uint32_t i = 0; i < run->step_count && run->state == RUN_OPEN; i++)
+            if (run->steps[i].state == STEP_PROBING)
+                step_evaluate(core, &run->steps[i]);
+    }
+}
+
 // "The same command", whatever its inputs and code: the command as the plan has it, parameters filled in.
 struct sc_digest step_command_digest(const struct step *step)
 {

@@ -272,26 +272,18 @@ void watch_go_on(struct sc_core *core, struct run *run)
     }
 }
 
-void watch_unwatch(struct sc_core *core, struct run *run, uint64_t client)
+bool watch_unwatch(struct run *run, uint64_t client)
 {
     struct watcher *w, *next;
-    bool orphan = false;
+    bool owner = false;
     DL_FOREACH_SAFE (run->watchers, w, next) {
         if (w->client != client)
             continue;
-        orphan |= w->owner;
+        owner |= w->owner;
         DL_DELETE(run->watchers, w);
         free(w);
     }
-    if (orphan && run->options.attached && (run->state == RUN_OPEN || run->state == RUN_LOADING))
-        run_cancel(core, run, "its client is gone");
-}
-
-void watch_client_gone(struct sc_core *core, uint64_t client)
-{
-    struct run *run, *next;
-    DL_FOREACH_SAFE (core->runs, run, next)
-        watch_unwatch(core, run, client);
+    return owner;
 }
 
 bool sc_core_visit_events(const struct sc_core *const_core, struct sc_slice id,
