@@ -284,12 +284,10 @@ static void deadline_event(struct sc_core *core, const struct sc_event *event)
 static void store_trouble(struct sc_core *core, const struct sc_event *event)
 {
     core->store_trouble = event->rc != SC_OK;
-    struct run *run, *next;
-    DL_FOREACH_SAFE (core->runs, run, next) {
+    struct run *run;
+    DL_FOREACH (core->runs, run)
         if (core->store_trouble)
             watch_tell_note(core, run, SC_SLICE_FMT, SC_SLICE_ARG(event->message));
-        run_maybe_close(core, run);
-    }
 }
 
 // Each event's handler.
@@ -382,6 +380,7 @@ void sc_core_free(struct sc_core *core)
         core_free_request(request);
     }
     free(core->look_queue);
+    free(core->decisions);
     free(core->effects.items);
     sc_key_done(&core->key);
     sc_arena_done(&core->effects.arena);
@@ -393,6 +392,7 @@ void sc_core_free(struct sc_core *core)
 static void work_off(struct sc_core *core)
 {
     flight_environments_gone(core);
+    step_follow_decisions(core);
     step_wake(core);
 }
 
@@ -414,6 +414,12 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     if (!core->restoring) {
         run_work(core);
         agent_place(core);
+        if (core->decision_count >
+            0) { // it gave some up: what follows is said in this turn, and goes on in the next
+            step_follow_decisions(core);
+            run_work(core);
+            core->more = true;
+        }
         agent_flush(core);
         core_flush_look_ups(core);
     }
@@ -444,15 +450,6 @@ int64_t sc_core_next_deadline(const struct sc_core *core)
             at = patience;
     }
     return at;
-}
-
-uint32_t sc_core_open_runs(const struct sc_core *core)
-{
-    uint32_t count = 0;
-    const struct run *run;
-    DL_FOREACH (core->runs, run)
-        count++;
-    return count;
 }
 
 uint32_t sc_core_live_attempts(const struct sc_core *core)

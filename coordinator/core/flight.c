@@ -61,7 +61,7 @@ static void equip(struct sc_core *core, struct flight *flight, struct step *step
     flight->force_upload = step->lost;
     flight->refresh = overrules(step);
     flight->unrecorded = step->reason == SC_REASON_DISABLED;
-    flight->command = step_command_digest(step);
+    flight->command = input_command_digest(step);
 }
 
 static bool is_own_restored(const struct flight *flight, const struct step *step)
@@ -195,8 +195,17 @@ void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_s
         }
         step->lost = false;
         step_take_result(step, result);
-        step_done(core, step, after_seq);
+        decision_add(core, step, DECISION_DONE)->after_seq = after_seq;
     }
+}
+
+// The message lies in the effects' arena.
+static void decide_failed(struct sc_core *core, struct step *step, enum sc_outcome outcome,
+                          struct sc_slice message)
+{
+    struct decision *decision = decision_add(core, step, DECISION_FAILED);
+    decision->outcome = outcome;
+    decision->message = message;
 }
 
 // Frees a flight that is over. Who waits still begins anew: the record is there to be replaced by now, or the key is
@@ -210,7 +219,7 @@ static void finish(struct sc_core *core, struct flight *flight)
     flight_free(core, flight);
     DL_FOREACH_SAFE2 (waiters, step, next, wait_next) {
         step->wait_prev = step->wait_next = NULL;
-        step_begin_again(core, step);
+        decision_add(core, step, DECISION_AGAIN);
     }
 }
 
@@ -257,12 +266,13 @@ static void environment_changed(struct sc_core *core, struct flight *flight, str
         if (++step->moves <= SC_LIMIT_ENVIRONMENT_CHANGES)
             continue;
         flight_remove_waiter(flight, step);
-        step_fail(core, step, SC_OUTCOME_ENVIRONMENT,
-                  sc_arena_printf(&core->effects.arena,
-                                  SC_SLICE_FMT
-                                  "; that happened %d times in this run: a probe must print the same as long "
-                                  "as nothing has changed, and packages must not be installed meanwhile",
-                                  SC_SLICE_ARG(result->message), SC_LIMIT_ENVIRONMENT_CHANGES + 1));
+        decide_failed(
+            core, step, SC_OUTCOME_ENVIRONMENT,
+            sc_arena_printf(&core->effects.arena,
+                            SC_SLICE_FMT
+                            "; that happened %d times in this run: a probe must print the same as long as "
+                            "nothing has changed, and packages must not be installed meanwhile",
+                            SC_SLICE_ARG(result->message), SC_LIMIT_ENVIRONMENT_CHANGES + 1));
     }
     finish(core, flight);
 }
@@ -329,8 +339,6 @@ void flight_recorded(struct sc_core *core, struct flight *flight, struct request
         flight->recorded = true;
         finish(core, flight);
     }
-    if (run)
-        run_maybe_close(core, run);
 }
 
 static uint32_t retry_bit(enum sc_outcome outcome)
@@ -427,7 +435,7 @@ void flight_fail(struct sc_core *core, struct flight *flight, const struct sc_re
     struct step *failed = owner;
     flight_remove_waiter(flight, failed);
     finish(core, flight); // the others queue again under their own limits
-    step_fail(core, failed, result->outcome, result->message);
+    decide_failed(core, failed, result->outcome, result->message);
 }
 
 static const struct sc_result *copy_result(struct sc_arena *arena, const struct sc_result *from)
@@ -459,6 +467,27 @@ static int64_t ended_by_our_clock(const struct sc_core *core, const struct sc_re
 {
     int64_t ended_at = result->ended_at < core->wall_ms ? result->ended_at : core->wall_ms;
     return ended_at > 0 ? ended_at : 0;
+}
+
+// Its agent could not have an input: which are really gone?
+static void look_for_inputs(struct sc_core *core, struct flight *flight)
+{
+    struct input_artifact *inputs;
+    uint32_t count = input_artifacts(flight->waiters, &core->effects.arena, &inputs);
+    core_trace(core, "flight %llu: an input could not be had; looking which are gone",
+               (unsigned long long)flight->number);
+    struct request *request;
+    struct sc_effect *effect = core_request(core, SC_EFFECT_PRESENCE, REQUEST_PRESENCE, &request);
+    struct sc_artifact *items = SC_NEW_ARRAY(&core->effects.arena, count, struct sc_artifact);
+    request->flight = flight->key;
+    request->objects = sc_calloc(count, sizeof *request->objects);
+    request->object_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        items[i] = *inputs[i].artifact;
+        request->objects[i] = items[i].digest;
+    }
+    effect->u.presence.items = items;
+    effect->u.presence.count = count;
 }
 
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result)
@@ -516,7 +545,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         flight->attempt = NULL;
         attempt->flight = NULL;
         attempt_release(core, attempt);
-        heal_begin(core, flight);
+        look_for_inputs(core, flight);
         return;
     }
     if (result->outcome == SC_OUTCOME_ENVIRONMENT) {

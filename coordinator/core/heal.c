@@ -7,26 +7,6 @@
 
 #include <stdlib.h>
 
-void heal_begin(struct sc_core *core, struct flight *flight)
-{
-    struct input_artifact *inputs;
-    uint32_t count = input_artifacts(flight->waiters, &core->effects.arena, &inputs);
-    core_trace(core, "flight %llu: an input could not be had; looking which are gone",
-               (unsigned long long)flight->number);
-    struct request *request;
-    struct sc_effect *effect = core_request(core, SC_EFFECT_PRESENCE, REQUEST_PRESENCE, &request);
-    struct sc_artifact *items = SC_NEW_ARRAY(&core->effects.arena, count, struct sc_artifact);
-    request->flight = flight->key;
-    request->objects = sc_calloc(count, sizeof *request->objects);
-    request->object_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        items[i] = *inputs[i].artifact;
-        request->objects[i] = items[i].digest;
-    }
-    effect->u.presence.items = items;
-    effect->u.presence.count = count;
-}
-
 // What the store does not have, sorted. Runs that share a flight share digests, not the order of inputs.
 struct gone {
     struct sc_digest *items;
@@ -64,7 +44,7 @@ static void make_again(struct sc_core *core, struct step *maker)
     struct sc_effect *effect = core_effect(core, SC_EFFECT_WRITE_VOID);
     effect->u.write_void.key = maker->key;
     effect->u.write_void.reason = sc_slice_str("objects-lost");
-    run_step_unfinished(core, maker);
+    step_unfinished(maker);
     step_move(core, maker, STEP_HEALING);
     if (maker->cached)
         run->hits--;

@@ -329,3 +329,14 @@ void input_records_from(const struct step *step, struct sc_arena *arena, struct 
     *ret_from = from;
     *ret_count = count;
 }
+
+// "The same command", whatever its inputs and code: the command as the plan has it, parameters filled in.
+struct sc_digest input_command_digest(const struct step *step)
+{
+    SC_AUTO_BUF struct sc_buf words;
+    sc_buf_init(&words, 0);
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->command.count; i++)
+        sc_encode(&sc_schema_word, &plan_step->command.items[i], &words);
+    return sc_digest_of(sc_buf_slice(&words));
+}

@@ -178,6 +178,6 @@ void restore_end(struct sc_core *core, const struct sc_event *event)
         if (run->options.attached)
             run->orphan_deadline_ms = core->mono_ms + ORPHAN_MS;
         core_trace(core, "run " SC_SLICE_FMT ": taken up again", SC_SLICE_ARG(run->id));
-        run_begin(core, run);
+        run_begin(run);
     }
 }

@@ -321,19 +321,18 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
         run_cancel(core, run, "cancelled before it began");
         return;
     }
-    run_begin(core, run);
+    run_begin(run);
 }
 
 // ---- work of a run, in pieces: a turn visits a bounded number of steps, however wide a change ripples
 
 enum { STEPS_A_TURN = 1000 };
 
-void run_begin(struct sc_core *core, struct run *run)
+void run_begin(struct run *run)
 {
     for (uint32_t i = 0; i < run->plan->plan->steps.count; i++)
         if (run->groups[i].needs == 0 || run->groups[i].fate != FATE_NONE)
             run_visit_later(run, &run->groups[i]);
-    run_maybe_close(core, run); // a pipeline may hold no step that runs
 }
 
 // A step that can not run, since something it needs did not.
@@ -390,88 +389,6 @@ static void cancel_step(struct sc_core *core, struct step *step)
         step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
 }
 
-void run_work(struct sc_core *core)
-{
-    uint32_t budget = STEPS_A_TURN;
-    struct run *run, *next;
-    DL_FOREACH_SAFE (core->runs, run, next) {
-        if (run->state != RUN_OPEN)
-            continue;
-        for (; run->cancelling && budget > 0 && run->cancel_at < run->step_count; budget--)
-            cancel_step(core, &run->steps[run->cancel_at++]);
-        budget = visit(core, run, budget);
-        if (run->state == RUN_OPEN &&
-            (run->visit_first || (run->cancelling && run->cancel_at < run->step_count)))
-            core->more = true;
-    }
-}
-
-static enum group_fate fate_below(const struct step *step)
-{
-    if (step->state == STEP_FAILED || step->outcome == SC_OUTCOME_UPSTREAM)
-        return FATE_UPSTREAM_FAILED;
-    if (step->state == STEP_CANCELLED)
-        return FATE_CANCELLED;
-    return step->verdict == SC_VERDICT_MISS ? FATE_WOULD_RUN : FATE_LEFT_OUT;
-}
-
-static void group_finished(struct run *run, const struct group *group)
-{
-    for (uint32_t d = 0; d < group->dependent_count; d++) {
-        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
-        SC_ASSERT(dependent->needs > 0);
-        if (--dependent->needs == 0)
-            run_visit_later(run, dependent);
-    }
-}
-
-static void group_broken(struct run *run, struct group *group, const struct step *because)
-{
-    if (group->broken)
-        return;
-    group->broken = true;
-    for (uint32_t d = 0; d < group->dependent_count; d++) {
-        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
-        if (dependent->fate != FATE_NONE)
-            continue;
-        dependent->fate = (uint8_t)fate_below(because);
-        dependent->fate_by = because->group;
-        run_visit_later(run, dependent);
-    }
-}
-
-void run_step_final(struct sc_core *core, struct step *step)
-{
-    struct run *run = step->run;
-    struct group *group = step_group(step);
-    SC_ASSERT(run->unfinished > 0);
-    run->unfinished--;
-    if (step->state == STEP_DONE) {
-        SC_ASSERT(group->unfinished > 0);
-        if (--group->unfinished == 0 && !group->broken)
-            group_finished(run, group);
-    } else {
-        group_broken(run, group, step);
-        if (step->state == STEP_FAILED && run->options.fail_fast && !run->cancelling && !core->restoring) {
-            run->failing = true;
-            run_cancel(core, run, "a step failed, and --fail-fast stops the others");
-        }
-    }
-    run_maybe_close(core, run);
-}
-
-void run_step_unfinished(struct sc_core *core, struct step *step)
-{
-    (void)core;
-    struct run *run = step->run;
-    struct group *group = step_group(step);
-    run->unfinished++;
-    if (group->unfinished++ > 0 || group->broken)
-        return;
-    for (uint32_t d = 0; d < group->dependent_count; d++)
-        run->groups[run->dependents[group->dependent_first + d]].needs++;
-}
-
 void run_cancel(struct sc_core *core, struct run *run, const char *why)
 {
     if (run->cancelling || run->state == RUN_FINAL || (run->state == RUN_CLOSING && !core->store_trouble))
@@ -486,7 +403,6 @@ void run_cancel(struct sc_core *core, struct run *run, const char *why)
     }
     run->cancel_at = 0;
     core->more = true;
-    run_maybe_close(core, run);
 }
 
 static uint32_t collect_keys(struct sc_core *core, struct run *run, struct sc_digest **ret_keys)
@@ -537,10 +453,10 @@ static bool abandon(struct sc_core *core, struct run *run)
     return true;
 }
 
-void run_maybe_close(struct sc_core *core, struct run *run)
+// A pipeline may hold no step that runs.
+static void maybe_close(struct sc_core *core, struct run *run)
 {
-    if (core->restoring || abandon(core, run) || run->state != RUN_OPEN || run->unfinished > 0 ||
-        run->unrecorded > 0)
+    if (abandon(core, run) || run->state != RUN_OPEN || run->unfinished > 0 || run->unrecorded > 0)
         return;
     run->state = RUN_CLOSING;
     if (run->options.dry) {
@@ -643,6 +559,38 @@ static void finish_dry(struct sc_core *core, struct run *run)
     run->state = RUN_FINAL;
     say_done(core, run, 0);
     run_free(core, run);
+}
+
+static uint32_t advance(struct sc_core *core, struct run *run, uint32_t budget)
+{
+    if (run->failing)
+        run_cancel(core, run, "a step failed, and --fail-fast stops the others");
+    for (; run->cancelling && budget > 0 && run->cancel_at < run->step_count; budget--)
+        cancel_step(core, &run->steps[run->cancel_at++]);
+    budget = visit(core, run, budget);
+    if (run->visit_first || (run->cancelling && run->cancel_at < run->step_count))
+        core->more = true;
+    return budget;
+}
+
+void run_work(struct sc_core *core)
+{
+    uint32_t budget = STEPS_A_TURN;
+    struct run *run, *next;
+    DL_FOREACH_SAFE (core->runs, run, next) {
+        if (run->state == RUN_OPEN)
+            budget = advance(core, run, budget);
+        maybe_close(core, run);
+    }
+}
+
+uint32_t sc_core_open_runs(const struct sc_core *core)
+{
+    uint32_t count = 0;
+    const struct run *run;
+    DL_FOREACH (core->runs, run)
+        count++;
+    return count;
 }
 
 // The effects of this call, and callers up the stack, may borrow from the run: its memory goes when the next call begins.

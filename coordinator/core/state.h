@@ -261,6 +261,17 @@ struct agent {
     struct agent *prev, *next;
 };
 
+// What a flight decides for a step that waited for it; it stands above, and follows before the turn ends. Until then it is
+// WAITING without a flight.
+enum decision_kind { DECISION_DONE, DECISION_FAILED, DECISION_AGAIN };
+struct decision {
+    struct step *step;
+    enum decision_kind kind;
+    enum sc_outcome outcome; // FAILED
+    uint64_t after_seq;      // DONE
+    struct sc_slice message; // FAILED; in the effects' arena
+};
+
 // ---- requests under way
 
 enum request_kind {
@@ -315,6 +326,9 @@ struct sc_core {
     bool restoring;
     bool store_trouble; // the store refuses for now
     // What a turn works off before it ends.
+    struct decision *decisions;
+    uint32_t decision_count, decision_room;
+    bool following;  // decisions are being followed
     bool woken;      // agents came, went or answered: steps in PROBING look again
     bool need_moved; // some need's `moved` is set
     bool more;       // the rest of what is to be done is for the next turn
@@ -342,6 +356,7 @@ void core_send_agent(struct sc_core *core, const struct agent *agent, struct sc_
 
 struct run *run_find(struct sc_core *core, struct sc_slice id);
 struct run *run_by_number(struct sc_core *core, uint64_t number);
+bool run_is_stopping(const struct run *run); // cancelled, or about to be: nothing of it begins
 // The group's blocked steps are released, or end by its fate.
 void run_visit_later(struct run *run, struct group *group);
 struct sc_slice run_step_name(struct sc_core *core, const struct step *step, struct sc_arena *arena);
@@ -349,6 +364,10 @@ void step_move(struct sc_core *core, struct step *step, enum step_state to);
 const struct sc_plan_step *step_plan(const struct step *step);
 struct group *step_group(const struct step *step);
 struct step_info *step_info(struct step *step); // made when there is none
+// Outputs and values by the names of the plan; false when the record lacks one.
+bool step_take_record(struct step *step, const struct sc_core_record *record);
+void step_take_result(struct step *step, const struct sc_result *result);
+struct decision *decision_add(struct sc_core *core, struct step *step, enum decision_kind kind);
 struct flight *flight_find(struct sc_core *core, const struct sc_digest *key);
 struct flight *flight_new(struct sc_core *core, const struct sc_digest *key);
 void flight_free(struct sc_core *core, struct flight *flight); // nobody waits for it, nothing of it runs
@@ -382,16 +401,12 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
                      struct sc_slice message);
 bool run_expand(struct sc_core *core, struct run *run, struct sc_loaded_plan *plan); // groups and steps
 struct run *run_restore(struct sc_core *core, const struct sc_fact *fact,
-                        struct sc_loaded_plan *plan);  // takes the plan; NULL when unusable
-void run_begin(struct sc_core *core, struct run *run); // releases what waits for nothing
-void run_work(struct sc_core *core);                   // a bounded piece of what is to be done in every run
+                        struct sc_loaded_plan *plan); // takes the plan; NULL when unusable
+void run_begin(struct run *run);                      // releases what waits for nothing
+void run_work(struct sc_core *core);                  // a bounded piece of what is to be done in every run
 void run_cancel(struct sc_core *core, struct run *run, const char *why);
-void run_step_final(struct sc_core *core,
-                    struct step *step); // a step reached a final state: counts, releases, closes
-void run_maybe_close(struct sc_core *core, struct run *run);
 void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event *event);
 void run_free(struct sc_core *core, struct run *run);
-void run_step_unfinished(struct sc_core *core, struct step *step); // healing: what was done is not any more
 
 // ---- watch.c
 
@@ -418,12 +433,13 @@ void step_evaluate(struct sc_core *core, struct step *step); // probing or looki
 void step_wake(struct sc_core *core);                        // steps in PROBING look again, if there is news
 void step_begin_again(struct sc_core *core, struct step *step); // what it waited or looked for does not serve
 void step_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found);
+void step_wait(struct sc_core *core, struct step *step); // for the flight of its key, another's or its own
+void step_follow_decisions(struct sc_core *core);        // does what flights decided for their steps
+void step_unfinished(struct step *step);                 // healing: what was done is not any more
 void step_done(struct sc_core *core, struct step *step, uint64_t after_seq);
 void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message);
 void step_end_quietly(struct sc_core *core, struct step *step, enum step_state to,
                       enum sc_outcome outcome); // skipped, cancelled
-void step_take_result(struct step *step, const struct sc_result *result);
-struct sc_digest step_command_digest(const struct step *step);
 void core_flush_look_ups(struct sc_core *core);
 
 // ---- input.c: what a step's inputs are
@@ -441,6 +457,7 @@ struct input_artifact {
 };
 // The artifacts of all inputs, one by one, those of a fan-in by instance. The array lies in the arena.
 uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct input_artifact **ret_items);
+struct sc_digest input_command_digest(const struct step *step);
 // Builds the key of a step for an environment into core->key.
 void input_build_key(struct sc_core *core, const struct step *step, const struct environment *environment);
 
@@ -493,8 +510,6 @@ void flight_fail(struct sc_core *core, struct flight *flight, const struct sc_re
 
 // ---- heal.c
 
-// An agent could not have an input of this flight: look which are really gone.
-void heal_begin(struct sc_core *core, struct flight *flight);
 void heal_presence(struct sc_core *core, struct flight *flight, const struct request *request,
                    const struct sc_event *event);
 

@@ -11,7 +11,7 @@ void step_release(struct sc_core *core, struct step *step)
     struct run *run = step->run;
     if (step->state != STEP_BLOCKED)
         return;
-    if (run->cancelling) {
+    if (run_is_stopping(run)) {
         step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
         return;
     }
@@ -29,6 +29,35 @@ void step_begin_again(struct sc_core *core, struct step *step)
     step->candidate = 0;
     step_move(core, step, STEP_BLOCKED);
     step_release(core, step);
+}
+
+void step_follow_decisions(struct sc_core *core)
+{
+    if (core->following)
+        return; // called from below: the loop comes to it
+    core->following = true;
+    for (uint32_t i = 0; i < core->decision_count; i++) {
+        struct decision decision = core->decisions[i]; // the list may move
+        switch (decision.kind) {
+        case DECISION_DONE:
+            step_done(core, decision.step, decision.after_seq);
+            break;
+        case DECISION_FAILED:
+            step_fail(core, decision.step, decision.outcome, decision.message);
+            break;
+        case DECISION_AGAIN:
+            step_begin_again(core, decision.step);
+            break;
+        }
+    }
+    core->decision_count = 0;
+    core->following = false;
+}
+
+void step_wait(struct sc_core *core, struct step *step)
+{
+    flight_join_or_start(core, step);
+    step_follow_decisions(core); // a flight that is settled has its result at once
 }
 
 static void queue_look_up(struct sc_core *core, struct step *step)
@@ -102,7 +131,7 @@ void step_evaluate(struct sc_core *core, struct step *step)
     if (cache_is_off(step)) {
         step->verdict = SC_VERDICT_MISS;
         step->reason = SC_REASON_DISABLED;
-        flight_join_or_start(core, step);
+        step_wait(core, step);
         return;
     }
     queue_look_up(core, step);
@@ -121,17 +150,6 @@ void step_wake(struct sc_core *core)
             if (run->steps[i].state == STEP_PROBING)
                 step_evaluate(core, &run->steps[i]);
     }
-}
-
-// "The same command", whatever its inputs and code: the command as the plan has it, parameters filled in.
-struct sc_digest step_command_digest(const struct step *step)
-{
-    SC_AUTO_BUF struct sc_buf words;
-    sc_buf_init(&words, 0);
-    const struct sc_plan_step *plan_step = step_plan(step);
-    for (uint32_t i = 0; i < plan_step->command.count; i++)
-        sc_encode(&sc_schema_word, &plan_step->command.items[i], &words);
-    return sc_digest_of(sc_buf_slice(&words));
 }
 
 // How many environments there are to look under, and whether the one that was looked under is still in its place: agents
@@ -155,7 +173,7 @@ static void fill_item(struct sc_core *core, struct step *step, struct sc_lookup_
         .namespace_ = run->plan->plan->namespace_,
         .pipeline = run->plan->plan->name,
         .step = run_step_name(core, step, &core->effects.arena),
-        .command = step_command_digest(step),
+        .command = input_command_digest(step),
     };
 }
 
@@ -188,45 +206,6 @@ void core_flush_look_ups(struct sc_core *core)
 static struct sc_slice keep(struct step *step, struct sc_slice s)
 {
     return sc_arena_copy(&step->run->arena, s);
-}
-
-// Outputs and values by the names of the plan; false when the record lacks one.
-static bool take_record(struct step *step, const struct sc_core_record *record)
-{
-    const struct sc_plan_step *plan_step = step_plan(step);
-    struct sc_arena *arena = &step->run->arena;
-    if (record->outputs.count < plan_step->outputs.count || record->values.count < plan_step->values.count)
-        return false;
-    struct step_result *result = SC_NEW(arena, struct step_result);
-    result->outputs = SC_NEW_ARRAY(arena, plan_step->outputs.count, struct sc_artifact);
-    result->values = SC_NEW_ARRAY(arena, plan_step->values.count, struct sc_slice);
-    result->output_count = plan_step->outputs.count;
-    result->value_count = plan_step->values.count;
-    for (uint32_t i = 0, k = 0; i < plan_step->outputs.count; i++, k++) {
-        while (k < record->outputs.count &&
-               !sc_slice_eq(record->outputs.items[k].name, plan_step->outputs.items[i].name))
-            k++;
-        if (k == record->outputs.count)
-            return false;
-        sc_artifact_copy(arena, &record->outputs.items[k].artifact, &result->outputs[i]);
-    }
-    for (uint32_t i = 0, k = 0; i < plan_step->values.count; i++, k++) {
-        while (k < record->values.count &&
-               !sc_slice_eq(record->values.items[k].name, plan_step->values.items[i].name))
-            k++;
-        if (k == record->values.count)
-            return false;
-        result->values[i] = keep(step, record->values.items[k].text);
-    }
-    step->result = result;
-    return true;
-}
-
-void step_take_result(struct step *step, const struct sc_result *from)
-{
-    struct sc_core_record as_record = {.outputs = {from->outputs.items, from->outputs.count},
-                                       .values = {from->values.items, from->values.count}};
-    SC_ASSERT(take_record(step, &as_record)); // the agent's report was checked against the plan when it came
 }
 
 static void add_changed(struct step *step, struct sc_slice label, struct sc_slice old_value,
@@ -358,12 +337,12 @@ static enum sc_reason judge(struct sc_core *core, struct step *step, const struc
         return SC_REASON_OBJECTS_LOST;
     if (is_expired(core, step, found->record))
         return SC_REASON_EXPIRED;
-    return take_record(step, found->record) ? SC_REASON_CACHED : SC_REASON_RECORD_CORRUPT;
+    return step_take_record(step, found->record) ? SC_REASON_CACHED : SC_REASON_RECORD_CORRUPT;
 }
 
 static void from_run(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
 {
-    if (found->found == SC_FOUND && !found->objects_lost && take_record(step, found->record)) {
+    if (found->found == SC_FOUND && !found->objects_lost && step_take_record(step, found->record)) {
         hit(core, step, found->record, SC_REASON_FROM_RUN);
         return;
     }
@@ -398,7 +377,7 @@ static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
                                      "whole pipeline first"));
         return;
     }
-    flight_join_or_start(core, step);
+    step_wait(core, step);
 }
 
 // What is there is to be replaced though it is not known. What only could not be read now may be an honest record.
@@ -412,7 +391,7 @@ void step_looked_up(struct sc_core *core, struct step *step, const struct sc_loo
 {
     if (step->state != STEP_LOOKING)
         return; // cancelled meanwhile
-    if (step->run->cancelling) {
+    if (run_is_stopping(step->run)) {
         step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
         return;
     }
@@ -448,6 +427,69 @@ void step_looked_up(struct sc_core *core, struct step *step, const struct sc_loo
     miss(core, step, reason);
 }
 
+static enum group_fate fate_below(const struct step *step)
+{
+    if (step->state == STEP_FAILED || step->outcome == SC_OUTCOME_UPSTREAM)
+        return FATE_UPSTREAM_FAILED;
+    if (step->state == STEP_CANCELLED)
+        return FATE_CANCELLED;
+    return step->verdict == SC_VERDICT_MISS ? FATE_WOULD_RUN : FATE_LEFT_OUT;
+}
+
+static void group_finished(struct run *run, const struct group *group)
+{
+    for (uint32_t d = 0; d < group->dependent_count; d++) {
+        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
+        SC_ASSERT(dependent->needs > 0);
+        if (--dependent->needs == 0)
+            run_visit_later(run, dependent);
+    }
+}
+
+static void group_broken(struct run *run, struct group *group, const struct step *because)
+{
+    if (group->broken)
+        return;
+    group->broken = true;
+    for (uint32_t d = 0; d < group->dependent_count; d++) {
+        struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
+        if (dependent->fate != FATE_NONE)
+            continue;
+        dependent->fate = (uint8_t)fate_below(because);
+        dependent->fate_by = because->group;
+        run_visit_later(run, dependent);
+    }
+}
+
+// Counts, and marks what is to be visited; the run's end is noticed by run_work.
+static void final(struct sc_core *core, struct step *step)
+{
+    struct run *run = step->run;
+    struct group *group = step_group(step);
+    SC_ASSERT(run->unfinished > 0);
+    run->unfinished--;
+    if (step->state == STEP_DONE) {
+        SC_ASSERT(group->unfinished > 0);
+        if (--group->unfinished == 0 && !group->broken)
+            group_finished(run, group);
+        return;
+    }
+    group_broken(run, group, step);
+    if (step->state == STEP_FAILED && run->options.fail_fast && !core->restoring)
+        run->failing = true;
+}
+
+void step_unfinished(struct step *step)
+{
+    struct run *run = step->run;
+    struct group *group = step_group(step);
+    run->unfinished++;
+    if (group->unfinished++ > 0 || group->broken)
+        return;
+    for (uint32_t d = 0; d < group->dependent_count; d++)
+        run->groups[run->dependents[group->dependent_first + d]].needs++;
+}
+
 void step_done(struct sc_core *core, struct step *step, uint64_t after_seq)
 {
     struct run *run = step->run;
@@ -462,7 +504,7 @@ void step_done(struct sc_core *core, struct step *step, uint64_t after_seq)
         run->misses++;
     }
     watch_tell_finished(core, step, after_seq);
-    run_step_final(core, step);
+    final(core, step);
 }
 
 void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message)
@@ -494,7 +536,7 @@ void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome,
         seq = core_journal(core, &fact, false);
     }
     watch_tell_finished(core, step, seq);
-    run_step_final(core, step);
+    final(core, step);
 }
 
 void step_end_quietly(struct sc_core *core, struct step *step, enum step_state to, enum sc_outcome outcome)
@@ -510,5 +552,5 @@ void step_end_quietly(struct sc_core *core, struct step *step, enum step_state t
     if (to != STEP_SKIPPED ||
         step->verdict != SC_VERDICT_MISS) // a dry run's miss is all that there is to tell
         watch_tell_finished(core, step, 0);
-    run_step_final(core, step);
+    final(core, step);
 }

@@ -21,6 +21,11 @@ struct run *run_by_number(struct sc_core *core, uint64_t number)
     return NULL;
 }
 
+bool run_is_stopping(const struct run *run)
+{
+    return run->cancelling || run->failing;
+}
+
 void run_visit_later(struct run *run, struct group *group)
 {
     if (group->visiting)
@@ -86,6 +91,57 @@ struct sc_slice run_step_name(struct sc_core *core, const struct step *step, str
     sc_buf_init(&name, 0);
     sc_plan_instance_name(plan_step, step->instance, &name);
     return sc_arena_copy(arena, sc_buf_slice(&name));
+}
+
+// Outputs and values by the names of the plan; false when the record lacks one.
+bool step_take_record(struct step *step, const struct sc_core_record *record)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    struct sc_arena *arena = &step->run->arena;
+    if (record->outputs.count < plan_step->outputs.count || record->values.count < plan_step->values.count)
+        return false;
+    struct step_result *result = SC_NEW(arena, struct step_result);
+    result->outputs = SC_NEW_ARRAY(arena, plan_step->outputs.count, struct sc_artifact);
+    result->values = SC_NEW_ARRAY(arena, plan_step->values.count, struct sc_slice);
+    result->output_count = plan_step->outputs.count;
+    result->value_count = plan_step->values.count;
+    for (uint32_t i = 0, k = 0; i < plan_step->outputs.count; i++, k++) {
+        while (k < record->outputs.count &&
+               !sc_slice_eq(record->outputs.items[k].name, plan_step->outputs.items[i].name))
+            k++;
+        if (k == record->outputs.count)
+            return false;
+        sc_artifact_copy(arena, &record->outputs.items[k].artifact, &result->outputs[i]);
+    }
+    for (uint32_t i = 0, k = 0; i < plan_step->values.count; i++, k++) {
+        while (k < record->values.count &&
+               !sc_slice_eq(record->values.items[k].name, plan_step->values.items[i].name))
+            k++;
+        if (k == record->values.count)
+            return false;
+        result->values[i] = sc_arena_copy(arena, record->values.items[k].text);
+    }
+    step->result = result;
+    return true;
+}
+
+void step_take_result(struct step *step, const struct sc_result *from)
+{
+    struct sc_core_record as_record = {.outputs = {from->outputs.items, from->outputs.count},
+                                       .values = {from->values.items, from->values.count}};
+    SC_ASSERT(
+        step_take_record(step, &as_record)); // the agent's report was checked against the plan when it came
+}
+
+struct decision *decision_add(struct sc_core *core, struct step *step, enum decision_kind kind)
+{
+    if (core->decision_count == core->decision_room) {
+        core->decision_room = core->decision_room ? core->decision_room * 2 : 64;
+        core->decisions = sc_realloc(core->decisions, core->decision_room, sizeof *core->decisions);
+    }
+    struct decision *decision = &core->decisions[core->decision_count++];
+    *decision = (struct decision){.step = step, .kind = kind};
+    return decision;
 }
 
 // ---- flights
