@@ -553,6 +553,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         return;
     }
     flight_fail_attempt(core, flight, attempt, result, seq);
+    attempt_release(core, attempt);
 }
 
 void flight_fail_attempt(struct sc_core *core, struct flight *flight, struct attempt *attempt,

@@ -33,6 +33,23 @@ static void test_an_agent_that_leaves_loses_its_attempts_at_once(void **state)
     assert_true(world_says(&w, "0: a retry after agent-lost"));
 }
 
+static void test_a_failed_attempt_gives_its_slot_back(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2); // with 8 GiB
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}, resources: {memory: 5GiB}}\n"
+                 "  b: {command: [y], outputs: {y: y.txt}, resources: {memory: 5GiB}}\n",
+                 NULL);
+    world_said(&w);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    assert_true(world_says(&w, "assign b #1 to a1"));
+    world_fail(&w, "b", SC_OUTCOME_EXIT);
+    assert_int_equal(sc_core_live_attempts(w.core), 0);
+    world_pass(&w, 16000); // a silent agent has nothing left to lose
+}
+
 static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
 {
     WORLD;
@@ -550,6 +567,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_agent_that_is_silent_for_a_lease_loses_its_attempts),
         cmocka_unit_test(test_an_agent_that_leaves_loses_its_attempts_at_once),
+        cmocka_unit_test(test_a_failed_attempt_gives_its_slot_back),
         cmocka_unit_test(test_a_report_under_a_stale_lease_changes_nothing),
         cmocka_unit_test(test_a_hello_without_an_attempt_loses_it_and_frees_its_slot),
         cmocka_unit_test(test_what_runs_is_adopted_after_a_restart),
