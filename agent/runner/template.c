@@ -258,6 +258,45 @@ static void drop_engine_mounts(const struct sc_mounts *mounts)
                 (void)umount2(mounts->items[i].point, MNT_DETACH); // not ours to drop in a user namespace
 }
 
+static bool is_below(const char *folder, const char *path)
+{
+    size_t n = strlen(folder);
+    return strncmp(folder, path, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+static bool put_cover(const char *path)
+{
+    return mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                 "mode=755,size=4k,nr_inodes=2") == 0;
+}
+
+// The kernel's own files are safe at /proc and /sys, but they are mounted elsewhere too, in root folders of other systems
+// (chroots, debootstrap). There /proc is the host's, with all its processes: covered; the rest is made read-only as /sys is.
+static enum sc_rc cover_kernel_files(const struct sc_mounts *mounts, struct sc_error *err)
+{
+    static const char *const types[] = {"sysfs",   "cgroup",     "cgroup2",    "debugfs",
+                                        "tracefs", "securityfs", "configfs",   "efivarfs",
+                                        "pstore",  "bpf",        "binfmt_misc"};
+    for (size_t i = 0; i < mounts->count; i++) {
+        const struct sc_mount *m = &mounts->items[i];
+        struct stat st;
+        if (is_below("/proc", m->point) || is_below("/sys", m->point) || lstat(m->point, &st))
+            continue;
+        bool is_proc = strcmp(m->type, "proc") == 0, is_other = false;
+        for (size_t k = 0; k < SC_COUNT(types); k++)
+            is_other = is_other || strcmp(m->type, types[k]) == 0;
+        if (is_proc && S_ISDIR(st.st_mode)) {
+            if (!put_cover(m->point))
+                return sc_error_errno(err, errno, "hide %s", m->point);
+        } else if (is_proc || is_other) {
+            enum sc_rc rc = set_attr(m->point, 0, MOUNT_ATTR_RDONLY, err);
+            if (rc != SC_OK)
+                return rc;
+        }
+    }
+    return SC_OK;
+}
+
 static enum sc_rc cover(struct builder *b, struct sc_error *err)
 {
     struct sc_mounts mounts;
@@ -265,11 +304,15 @@ static enum sc_rc cover(struct builder *b, struct sc_error *err)
     if (rc != SC_OK)
         return rc;
     drop_engine_mounts(&mounts);
+    rc = sc_mounts_read(b->proc_fd, &b->arena, &mounts, err); // what is left
+    if (rc == SC_OK)
+        rc = cover_kernel_files(&mounts, err);
+    if (rc != SC_OK)
+        return rc;
     for (size_t i = 0; i < mounts.count; i++)
         for (size_t k = 0; k < b->hidden->count; k++) {
             const char *path = sc_mounts_shows(b->proc_fd, &mounts.items[i], &b->hidden->items[k], &b->arena);
-            if (path && mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                              "mode=755,size=4k,nr_inodes=2"))
+            if (path && !put_cover(path))
                 return sc_error_errno(err, errno, "hide %s", path);
         }
     for (size_t i = 0; i < mounts.count; i++)

@@ -203,6 +203,15 @@ static void attack_kernel_files(void)
                                  "/proc/kcore"};
     for (size_t i = 0; i < SC_COUNT(files); i++)
         tried(files[i], opens(files[i], O_WRONLY));
+    // The host's own, mounted once more where somebody has a root folder for another system.
+    const char *const again[] = {"proc/sys/kernel/core_pattern", "sys/kernel/uevent_helper",
+                                 "sys/power/state"};
+    for (size_t i = 0; i < SC_COUNT(again); i++) {
+        SC_AUTO_FREE char *path = sc_asprintf("%s/%s", base, again[i]);
+        tried(path, opens(path, O_WRONLY));
+    }
+    SC_AUTO_FREE char *host = sc_asprintf("%s/proc/1", base);
+    tried("see the host's processes", access(host, F_OK) == 0);
     struct mount_attr writable = {.attr_clr = MOUNT_ATTR_RDONLY};
     tried("make /proc/sys writable",
           mount_setattr(AT_FDCWD, "/proc/sys", 0, &writable, sizeof writable) == 0 &&
@@ -315,7 +324,7 @@ static int setup(void **state)
 {
     struct runner_fixture *f = sc_calloc(1, sizeof *f);
     fixture_make(f);
-    const char *const folders[] = {"part", "whole"};
+    const char *const folders[] = {"part", "whole", "proc", "sys"};
     for (size_t i = 0; i < SC_COUNT(folders); i++) {
         SC_AUTO_FREE char *path = sc_asprintf("%s/%s", f->base, folders[i]);
         assert_int_equal(mkdir(path, 0755), 0);
@@ -328,6 +337,10 @@ static int setup(void **state)
         // EPERM: root of a container, who may not.
         assert_true(mount(f->store, part, NULL, MS_BIND, NULL) == 0 || errno == EPERM);
         assert_true(mount(f->base, whole, NULL, MS_BIND, NULL) == 0 || errno == EPERM);
+        SC_AUTO_FREE char *proc = sc_asprintf("%s/proc", f->base);
+        SC_AUTO_FREE char *sys = sc_asprintf("%s/sys", f->base);
+        assert_true(mount("proc", proc, "proc", 0, NULL) == 0 || errno == EPERM);
+        assert_true(mount("/sys", sys, NULL, MS_BIND, NULL) == 0 || errno == EPERM);
         (void)mknod(node, S_IFCHR | 0666,
                     makedev(1, 3)); // null: any device will do, and this one does no harm
     }
@@ -339,10 +352,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct runner_fixture *f = *state;
-    SC_AUTO_FREE char *part = sc_asprintf("%s/part", f->base);
-    SC_AUTO_FREE char *whole = sc_asprintf("%s/whole", f->base);
-    umount2(part, MNT_DETACH);
-    umount2(whole, MNT_DETACH);
+    const char *const mounts[] = {"part", "whole", "proc", "sys"};
+    for (size_t i = 0; i < SC_COUNT(mounts); i++) {
+        SC_AUTO_FREE char *path = sc_asprintf("%s/%s", f->base, mounts[i]);
+        umount2(path, MNT_DETACH);
+    }
     fixture_done(f);
     free(f);
     return 0;
