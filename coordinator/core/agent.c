@@ -9,15 +9,25 @@ enum {
     BACKLOG_TIMES_MOST = 32, // times the agent's capacity
 };
 
+// What the flight decides is followed at once, so that one attempt's story is told before the next one's.
+static void lose(struct sc_core *core, struct attempt *attempt, const char *why)
+{
+    flight_attempt_lost(core, attempt, why);
+    step_follow_decisions(core);
+}
+
+void agent_attempt_over(struct sc_core *core, struct attempt *attempt, const char *why)
+{
+    if (attempt->flight)
+        lose(core, attempt, why);
+    attempt_release(core, attempt);
+}
+
 static void forget(struct sc_core *core, struct agent *agent, const char *why)
 {
     struct attempt *attempt, *next;
-    DL_FOREACH_SAFE (agent->attempts, attempt, next) {
-        if (attempt->flight)
-            flight_attempt_lost(core, attempt, why);
-        attempt->flight = NULL;
-        attempt_release(core, attempt);
-    }
+    DL_FOREACH_SAFE (agent->attempts, attempt, next)
+        agent_attempt_over(core, attempt, why);
 }
 
 static void describe(struct agent *agent, const struct sc_event *event)
@@ -60,10 +70,7 @@ static void settle_missing(struct sc_core *core, struct agent *agent, const stru
     HASH_ITER (hh, core->attempts, attempt, next) {
         if (!sc_slice_eq(attempt->agent_name, agent->name) || holds(hello, attempt->id))
             continue;
-        if (attempt->flight)
-            flight_attempt_lost(core, attempt, "it came back without this attempt");
-        attempt->flight = NULL;
-        attempt_release(core, attempt);
+        agent_attempt_over(core, attempt, "it came back without this attempt");
     }
 }
 
@@ -148,12 +155,10 @@ void agent_deadlines(struct sc_core *core)
     HASH_ITER (hh, core->attempts, attempt, next) {
         if (attempt->deadline_ms > core->mono_ms || attempt->state == ATTEMPT_LOST)
             continue;
-        if (attempt->flight) {
-            flight_attempt_lost(core, attempt, "not heard of in time");
-            attempt->flight = NULL;
-        } else {
+        if (attempt->flight)
+            lose(core, attempt, "not heard of in time");
+        else
             attempt_move(core, attempt, ATTEMPT_LOST);
-        }
         if (!attempt->agent)
             attempt_release(core, attempt); // restored, and its agent never came: nothing is charged
     }

@@ -132,12 +132,8 @@ static void accepted_event(struct sc_core *core, const struct sc_event *event)
 static void rejected_event(struct sc_core *core, const struct sc_event *event)
 {
     struct attempt *attempt = own_attempt(core, event, event->u.rejected->attempt);
-    if (!attempt)
-        return;
-    if (attempt->flight)
-        flight_attempt_lost(core, attempt, "it rejected the attempt");
-    attempt->flight = NULL;
-    attempt_release(core, attempt);
+    if (attempt)
+        agent_attempt_over(core, attempt, "it rejected the attempt");
 }
 
 static void reported_event(struct sc_core *core, const struct sc_event *event)
@@ -161,12 +157,8 @@ static void reported_event(struct sc_core *core, const struct sc_event *event)
 static void ended_event(struct sc_core *core, const struct sc_event *event)
 {
     struct attempt *attempt = own_attempt(core, event, event->u.ended->attempt);
-    if (!attempt)
-        return;
-    if (attempt->flight)
-        flight_attempt_lost(core, attempt, "the agent ended it");
-    attempt->flight = NULL;
-    attempt_release(core, attempt);
+    if (attempt)
+        agent_attempt_over(core, attempt, "the agent ended it");
 }
 
 static void looked_up(struct sc_core *core, struct request *request, const struct sc_event *event)
@@ -414,13 +406,11 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
     if (!core->restoring) {
         run_work(core);
         agent_place(core);
-        if (core->decision_count >
-            0) { // it gave some up: what follows is said in this turn, and goes on in the next
+        agent_flush(core);              // before anything that was just granted may be revoked
+        if (core->decision_count > 0) { // placement gave some up
             step_follow_decisions(core);
-            run_work(core);
-            core->more = true;
+            core->more = true; // a group to visit, a flight to place
         }
-        agent_flush(core);
         core_flush_look_ups(core);
     }
     *ret_effects = &core->effects;

@@ -462,7 +462,7 @@ static void group_broken(struct run *run, struct group *group, const struct step
 }
 
 // Counts, and marks what is to be visited; the run's end is noticed by run_work.
-static void final(struct sc_core *core, struct step *step)
+static void final(struct step *step)
 {
     struct run *run = step->run;
     struct group *group = step_group(step);
@@ -475,7 +475,7 @@ static void final(struct sc_core *core, struct step *step)
         return;
     }
     group_broken(run, group, step);
-    if (step->state == STEP_FAILED && run->options.fail_fast && !core->restoring)
+    if (step->state == STEP_FAILED && run->options.fail_fast)
         run->failing = true;
 }
 
@@ -504,7 +504,7 @@ void step_done(struct sc_core *core, struct step *step, uint64_t after_seq)
         run->misses++;
     }
     watch_tell_finished(core, step, after_seq);
-    final(core, step);
+    final(step);
 }
 
 void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome, struct sc_slice message)
@@ -536,7 +536,7 @@ void step_fail(struct sc_core *core, struct step *step, enum sc_outcome outcome,
         seq = core_journal(core, &fact, false);
     }
     watch_tell_finished(core, step, seq);
-    final(core, step);
+    final(step);
 }
 
 void step_end_quietly(struct sc_core *core, struct step *step, enum step_state to, enum sc_outcome outcome)
@@ -552,5 +552,5 @@ void step_end_quietly(struct sc_core *core, struct step *step, enum step_state t
     if (to != STEP_SKIPPED ||
         step->verdict != SC_VERDICT_MISS) // a dry run's miss is all that there is to tell
         watch_tell_finished(core, step, 0);
-    final(core, step);
+    final(step);
 }

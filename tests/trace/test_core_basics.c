@@ -442,6 +442,30 @@ static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state
     assert_true(world_says(&w, "0: a failed start"));
 }
 
+// Placement grants one step and gives another up, whose failure cancels the first: the agent hears of it in that order.
+static void test_an_assignment_is_out_before_it_is_revoked(void **state)
+{
+    WORLD;
+    struct sc_run_options fast = {.fail_fast = true};
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}, resources: {cpus: 4}}\n"
+                 "  b: {command: [y], outputs: {y: y.txt}, resources: {cpus: 64}}\n",
+                 &fast);
+    world_pass(&w, 100);
+    world_said(&w);
+    w.mono_ms += 11000;
+    w.hello_class = w.packages;
+    world_agent(&w, "a2", 4);
+    assert_string_equal(world_said(&w), "welcome a2: keep 0, drop 0\n"
+                                        "assign a #1 to a2\n"
+                                        "0: b failed start\n"
+                                        "revoke a2\n"
+                                        "0: a cancelled cancelled\n"
+                                        "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 0 skipped\n");
+}
+
 // A chain of 30,000 steps: what a failure at its head does ripples in pieces, not on the stack.
 static void test_a_failure_ripples_down_a_long_chain(void **state)
 {
@@ -507,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_a_run_closes_when_its_records_have_settled),
         cmocka_unit_test(test_a_cancelled_run_does_not_wait_for_a_store_that_refuses),
         cmocka_unit_test(test_a_step_that_fits_no_agent_fails_with_what_is_there),
+        cmocka_unit_test(test_an_assignment_is_out_before_it_is_revoked),
         cmocka_unit_test(test_a_failure_ripples_down_a_long_chain),
         cmocka_unit_test(test_cancel_ends_every_step_of_a_wide_run),
     };

@@ -131,6 +131,23 @@ static void test_an_architecture_is_not_looked_at_again(void **state)
     assert_false(world_attempt(&w, "c")->checks_environment);
 }
 
+static void test_what_placement_begins_again_is_placed_without_another_event(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}, resources: {cpus: 4}, cache: {enabled: false}}\n",
+                 NULL);
+    w.packages = "others";
+    world_agent(&w, "a2", 4);
+    world_pass(&w, 5000);
+    world_agent_gone(&w, "a1"); // who alone had the environment that the step waits under
+    world_said(&w);
+    world_pass(&w, 6000);
+    assert_true(world_says(&w, "assign a #1 to a2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_look_up_under_an_environment_that_went_is_made_again),
         cmocka_unit_test(test_agent_of_another_environment_takes_over_in_time),
         cmocka_unit_test(test_an_architecture_is_not_looked_at_again),
+        cmocka_unit_test(test_what_placement_begins_again_is_placed_without_another_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,27 @@ static void test_a_failed_attempt_gives_its_slot_back(void **state)
     world_pass(&w, 16000); // a silent agent has nothing left to lose
 }
 
+static void test_fail_fast_stops_the_others_after_a_restart(void **state)
+{
+    WORLD;
+    struct sc_run_options fast = {.fail_fast = true};
+    world_agent(&w, "a1", 2);
+    world_submit(&w,
+                 "stepcache: 1\nname: demo\nsteps:\n"
+                 "  a: {command: [x], outputs: {x: x.txt}}\n"
+                 "  b: {command: [y], outputs: {y: y.txt}}\n",
+                 &fast);
+    world_fail(&w, "a", SC_OUTCOME_EXIT);
+    struct sc_fact last = {0};
+    while (last.kind !=
+           SC_FACT_CANCEL) // the failure is durable; the cancellation that follows from it is not
+        assert_int_equal(sc_decode(&sc_schema_fact, w.facts.items[--w.facts.count], SC_DECODE_LENIENT,
+                                   &w.arena, &last, NULL),
+                         SC_OK);
+    world_restart(&w);
+    assert_int_equal(sc_core_open_runs(w.core), 0); // it does not wait for b
+}
+
 static void test_a_report_under_a_stale_lease_changes_nothing(void **state)
 {
     WORLD;
@@ -568,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_an_agent_that_is_silent_for_a_lease_loses_its_attempts),
         cmocka_unit_test(test_an_agent_that_leaves_loses_its_attempts_at_once),
         cmocka_unit_test(test_a_failed_attempt_gives_its_slot_back),
+        cmocka_unit_test(test_fail_fast_stops_the_others_after_a_restart),
         cmocka_unit_test(test_a_report_under_a_stale_lease_changes_nothing),
         cmocka_unit_test(test_a_hello_without_an_attempt_loses_it_and_frees_its_slot),
         cmocka_unit_test(test_what_runs_is_adopted_after_a_restart),
