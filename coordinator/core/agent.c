@@ -1,5 +1,13 @@
-// Agents and their leases, and which flight goes to which agent.
-#include "coordinator/core/state.h"
+#include "coordinator/core/agent.h"
+
+#include "coordinator/core/attempt.h"
+#include "coordinator/core/effects.h"
+#include "coordinator/core/input.h"
+#include "coordinator/core/need.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/tables.h"
+#include "coordinator/core/watch.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,5 +1,6 @@
-// Attempts: what of an agent they take, and what their agent is told of them.
-#include "coordinator/core/state.h"
+#include "coordinator/core/attempt.h"
+
+#include "coordinator/core/effects.h"
 
 #include "base/memory.h"
 

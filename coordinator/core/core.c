@@ -1,6 +1,18 @@
 #include "coordinator/core/core.h"
 
-#include "coordinator/core/state.h"
+#include "coordinator/core/agent.h"
+#include "coordinator/core/attempt.h"
+#include "coordinator/core/effects.h"
+#include "coordinator/core/flight.h"
+#include "coordinator/core/heal.h"
+#include "coordinator/core/need.h"
+#include "coordinator/core/restore.h"
+#include "coordinator/core/retry.h"
+#include "coordinator/core/run.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/tables.h"
+#include "coordinator/core/verdict.h"
+#include "coordinator/core/watch.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
@@ -166,8 +178,8 @@ static void looked_up(struct sc_core *core, struct request *request, const struc
     struct run *run = run_by_number(core, request->run);
     struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message};
     for (uint32_t i = 0; run && i < request->step_count; i++)
-        step_looked_up(core, &run->steps[request->steps[i]],
-                       event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);
+        verdict_looked_up(core, &run->steps[request->steps[i]],
+                          event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);
 }
 
 // Which event answers a request. Numbers of probes come from agents, so nothing is believed of them but this.
@@ -411,7 +423,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
             step_follow_decisions(core);
             core->more = true; // a group to visit, a flight to place
         }
-        core_flush_look_ups(core);
+        verdict_flush_look_ups(core);
     }
     *ret_effects = &core->effects;
     return core->more;
@@ -445,69 +457,4 @@ int64_t sc_core_next_deadline(const struct sc_core *core)
 uint32_t sc_core_live_attempts(const struct sc_core *core)
 {
     return HASH_COUNT(core->attempts);
-}
-
-static bool was_done(const struct run *run, uint32_t group)
-{
-    for (uint32_t i = 0; i < run->groups[group].count; i++)
-        if (!run->steps[run->groups[group].first + i].result)
-            return false;
-    return true;
-}
-
-// Done once is enough: what is made again, since its objects were lost, has readers that run meanwhile.
-static bool needs_were_done(const struct step *step)
-{
-    const struct sc_plan_step *plan_step = step_plan(step);
-    for (uint32_t i = 0; i < plan_step->inputs.count; i++)
-        if (plan_step->inputs.items[i].from != SC_FROM_SOURCE &&
-            !was_done(step->run, plan_step->inputs.items[i].node))
-            return false;
-    for (uint32_t i = 0; i < plan_step->after.count; i++)
-        if (!was_done(step->run, plan_step->after.items[i]))
-            return false;
-    return true;
-}
-
-static void check_run(const struct run *run)
-{
-    uint32_t unfinished = 0;
-    for (uint32_t i = 0; run->state != RUN_LOADING && i < run->step_count; i++) {
-        const struct step *step = &run->steps[i];
-        bool final = step->state == STEP_DONE || step->state == STEP_FAILED ||
-                     step->state == STEP_CANCELLED || step->state == STEP_SKIPPED;
-        unfinished += !final;
-        SC_ASSERT(step->state != STEP_DONE || step->result);
-        SC_ASSERT((step->state == STEP_WAITING) == (step->flight != NULL));
-        // 3: a step looks or runs only when all its inputs are committed.
-        SC_ASSERT((step->state != STEP_WAITING && step->state != STEP_LOOKING) || needs_were_done(step));
-    }
-    SC_ASSERT(run->state == RUN_LOADING || unfinished == run->unfinished);
-}
-
-void sc_core_check(const struct sc_core *core)
-{
-    const struct run *run;
-    DL_FOREACH (core->runs, run)
-        check_run(run);
-    const struct agent *agent;
-    DL_FOREACH (core->agents, agent) {
-        uint32_t cpus = 0, gpus = 0, count = 0;
-        uint64_t memory = 0;
-        const struct attempt *attempt;
-        DL_FOREACH (agent->attempts, attempt) {
-            cpus += attempt->cpus_milli;
-            gpus += attempt->gpus;
-            memory += attempt->memory_bytes;
-            count++;
-        }
-        SC_ASSERT(cpus == agent->used_cpus_milli && count == agent->attempt_count);
-        SC_ASSERT(gpus == agent->used_gpus && memory == agent->used_memory_bytes);
-    }
-    const struct flight *flight;
-    DL_FOREACH (core->flights, flight) {
-        SC_ASSERT(flight->state != FLIGHT_SETTLED || flight->result);
-        SC_ASSERT(flight->queued == (flight->state == FLIGHT_QUEUED && flight->queued));
-        SC_ASSERT(!flight->attempt || flight->attempt->flight == flight);
-    }
 }

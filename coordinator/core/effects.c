@@ -1,4 +1,4 @@
-#include "coordinator/core/state.h"
+#include "coordinator/core/effects.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,6 +1,10 @@
-// Healing: an agent could not have an input that the store was believed to hold. The coordinator confirms the loss itself,
-// withdraws the records that name what is gone, and lets their producers run again, as far up as needed.
-#include "coordinator/core/state.h"
+#include "coordinator/core/heal.h"
+
+#include "coordinator/core/effects.h"
+#include "coordinator/core/input.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/tables.h"
+#include "coordinator/core/watch.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,5 +1,6 @@
-// A step's inputs, seen by the key and by the agent.
-#include "coordinator/core/state.h"
+#include "coordinator/core/input.h"
+
+#include "coordinator/core/tables.h"
 
 #include "base/memory.h"
 #include "base/node.h"

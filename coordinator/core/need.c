@@ -1,6 +1,7 @@
-// What a key needs from agents: environments and the content of file:// sources. A run is served by answers to questions
-// asked after its start, so that an upgrade between two runs is seen; with no agent alive, remembered answers serve.
-#include "coordinator/core/state.h"
+#include "coordinator/core/need.h"
+
+#include "coordinator/core/effects.h"
+#include "coordinator/core/tables.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,6 +1,11 @@
-// A restarted core: facts in, state out. Runs are rebuilt and begin anew; what was reported is taken from the facts, what is
-// still running is adopted when its agent says hello, hits are looked up again.
-#include "coordinator/core/state.h"
+#include "coordinator/core/restore.h"
+
+#include "coordinator/core/attempt.h"
+#include "coordinator/core/effects.h"
+#include "coordinator/core/need.h"
+#include "coordinator/core/run.h"
+#include "coordinator/core/step.h"
+#include "coordinator/core/tables.h"
 
 #include "base/memory.h"
 

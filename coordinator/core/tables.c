@@ -1,5 +1,4 @@
-// The tables: what only finds, moves and names rows. Nothing here decides, asks or tells.
-#include "coordinator/core/state.h"
+#include "coordinator/core/tables.h"
 
 #include "base/memory.h"
 

@@ -1,5 +1,8 @@
-// What watchers are told: a snapshot of what stands, in pieces, then what comes.
-#include "coordinator/core/state.h"
+#include "coordinator/core/watch.h"
+
+#include "coordinator/core/attempt.h"
+#include "coordinator/core/effects.h"
+#include "coordinator/core/tables.h"
 
 #include "base/limits.h"
 #include "base/memory.h"

@@ -1,0 +1,16 @@
+// Attempts: what of an agent they take, and what their agent is told of them.
+#pragma once
+
+#include "coordinator/core/state.h"
+
+struct attempt *attempt_find(struct sc_core *core, uint64_t id);
+// Will take of an agent what the step asks for.
+struct attempt *attempt_new(struct sc_core *core, uint64_t id, struct sc_slice agent_name,
+                            const struct sc_plan_step *plan_step);
+void attempt_charge(struct agent *agent, struct attempt *attempt); // takes it
+void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to);
+// Its slot is free; the attempt is forgotten.
+void attempt_release(struct sc_core *core, struct attempt *attempt);
+void attempt_revoke(struct sc_core *core, struct attempt *attempt);
+void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
+bool agent_is_saturated(const struct agent *agent);

@@ -1,0 +1,15 @@
+// Flights: one for a key, whoever wants it. Attempts belong to flights; joiners never inherit a failure.
+// What a flight decides for its steps it puts down, and step.h follows: it stands above.
+#pragma once
+
+#include "coordinator/core/state.h"
+
+void flight_join_or_start(struct sc_core *core, struct step *step);
+void flight_detach(struct sc_core *core, struct step *step);
+void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result);
+void flight_recorded(struct sc_core *core, struct flight *flight, struct request *request,
+                     const struct sc_event *event); // flight may be NULL
+void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,
+                         uint64_t after_seq);
+void flight_started(struct sc_core *core, struct flight *flight);
+void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_seq);
