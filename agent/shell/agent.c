@@ -1,6 +1,6 @@
 #include "agent/shell/agent.h"
 
-#include "agent/shell/agent_impl.h"
+#include "agent/shell/agent_state.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/clock.h"
@@ -31,29 +31,8 @@ enum {
     LOCK_POLL_MS = 10,
 };
 
-struct sc_agent_task *sc_agent_find(const struct sc_agent *agent, uint64_t attempt)
-{
-    struct sc_agent_task *task;
-    HASH_FIND(hh, agent->tasks, &attempt, sizeof attempt, task);
-    return task;
-}
-
-void sc_agent_fatal(struct sc_agent *agent, enum sc_rc rc)
-{
-    agent->leaving = true;
-    agent->rc = agent->rc == SC_OK ? rc : agent->rc;
-}
-
-void sc_agent_later(struct sc_agent *agent, enum sc_agent_event_kind kind, uint64_t attempt)
-{
-    if (agent->pending_count == agent->pending_room) {
-        agent->pending_room = agent->pending_room ? agent->pending_room * 2 : 16;
-        agent->pending = sc_realloc(agent->pending, agent->pending_room, sizeof *agent->pending);
-    }
-    agent->pending[agent->pending_count++] = (struct sc_agent_event){.kind = kind, .attempt = attempt};
-}
-
-void sc_agent_event(struct sc_agent *agent, struct sc_agent_event event)
+// Steps the core with the event, and with those that carrying out its effects brings up.
+static void feed(struct sc_agent *agent, struct sc_agent_event event)
 {
     for (uint32_t next = 0;; event = agent->pending[next++]) {
         event.mono_ms = sc_clock_mono_ms();
@@ -68,7 +47,7 @@ void sc_agent_event(struct sc_agent *agent, struct sc_agent_event event)
 
 static void simple_event(struct sc_agent *agent, enum sc_agent_event_kind kind, uint64_t attempt)
 {
-    sc_agent_event(agent, (struct sc_agent_event){.kind = kind, .attempt = attempt});
+    feed(agent, (struct sc_agent_event){.kind = kind, .attempt = attempt});
 }
 
 // ---- from the coordinator
@@ -85,7 +64,7 @@ static void on_assign(struct sc_agent *agent, struct sc_agent_batch *batch,
         agent->listened += assignment->listened;
         HASH_ADD(hh, agent->tasks, attempt, sizeof task->attempt, task);
     }
-    sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_ASSIGN, .u.assign = assign});
+    feed(agent, (struct sc_agent_event){.kind = SC_AGENT_ASSIGN, .u.assign = assign});
 }
 
 static void on_probe(struct sc_agent *agent, struct sc_agent_batch *batch, const struct sc_msg_probe *probe)
@@ -121,7 +100,7 @@ static void on_welcome(struct sc_agent *agent, const struct sc_msg_welcome *welc
         sc_agent_fatal(agent, rc);
         return;
     }
-    sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_WELCOME, .u.welcome = welcome});
+    feed(agent, (struct sc_agent_event){.kind = SC_AGENT_WELCOME, .u.welcome = welcome});
 }
 
 static void on_message(struct sc_agent *agent, struct sc_agent_batch *batch)
@@ -138,16 +117,14 @@ static void on_message(struct sc_agent *agent, struct sc_agent_batch *batch)
         on_probe(agent, batch, &message->body.probe);
         return;
     case SC_MESSAGE_REVOKE:
-        sc_agent_event(agent,
-                       (struct sc_agent_event){.kind = SC_AGENT_REVOKE, .u.revoke = &message->body.revoke});
+        feed(agent, (struct sc_agent_event){.kind = SC_AGENT_REVOKE, .u.revoke = &message->body.revoke});
         return;
     case SC_MESSAGE_LISTEN:
         sc_agent_listen(agent, &message->body.listen);
         simple_event(agent, SC_AGENT_HEARD, 0);
         return;
     case SC_MESSAGE_DRAIN:
-        sc_agent_event(agent,
-                       (struct sc_agent_event){.kind = SC_AGENT_DRAIN, .u.drain = &message->body.drain});
+        feed(agent, (struct sc_agent_event){.kind = SC_AGENT_DRAIN, .u.drain = &message->body.drain});
         return;
     case SC_MESSAGE_ERROR:
         sc_log(SC_LOG_DEBUG, "the coordinator says: " SC_SLICE_FMT,
@@ -216,9 +193,9 @@ static void on_ended(struct sc_agent *agent, struct sc_agent_task *task, const s
     task->ended_ms = ended->ended_ms ? ended->ended_ms : sc_clock_wall_ms();
     task->ended_us = sc_clock_mono_us();
     sc_agent_finish_logs(agent, task);
-    sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_EXITED,
-                                                  .attempt = task->attempt,
-                                                  .u.exited = {ended->exit_code, ended->signal, ended->oom}});
+    feed(agent, (struct sc_agent_event){.kind = SC_AGENT_EXITED,
+                                        .attempt = task->attempt,
+                                        .u.exited = {ended->exit_code, ended->signal, ended->oom}});
 }
 
 static void on_runner_event(struct sc_agent *agent, const struct sc_runner_event *event)
@@ -237,9 +214,9 @@ static void on_runner_event(struct sc_agent *agent, const struct sc_runner_event
         if (!task)
             return;
         sc_agent_watch_pipes(agent, task);
-        sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_STARTED,
-                                                      .attempt = task->attempt,
-                                                      .u.started_ms = event->started_mono_ms});
+        feed(agent, (struct sc_agent_event){.kind = SC_AGENT_STARTED,
+                                            .attempt = task->attempt,
+                                            .u.started_ms = event->started_mono_ms});
         return;
     case SC_RUNNER_ENDED:
         if (task)
@@ -337,17 +314,15 @@ static void on_job(struct sc_agent *agent, struct sc_agent_job *job)
     struct sc_probe_job *probe = (struct sc_probe_job *)job;
     switch (job->kind) {
     case SC_JOB_PREPARE:
-        sc_agent_event(agent, (struct sc_agent_event){.kind = SC_AGENT_PREPARED,
-                                                      .attempt = task->attempt,
-                                                      .u.prepared = task->outcome});
+        feed(agent, (struct sc_agent_event){
+                        .kind = SC_AGENT_PREPARED, .attempt = task->attempt, .u.prepared = task->outcome});
         return;
     case SC_JOB_TAKE:
         give_back_pins(agent, task);
-        sc_agent_event(agent,
-                       (struct sc_agent_event){.kind = SC_AGENT_TAKEN,
-                                               .attempt = task->attempt,
-                                               .u.taken_bytes = sizeof *task + task->arena.total_bytes +
-                                                                sc_attempt_logs_memory(&task->logs)});
+        feed(agent, (struct sc_agent_event){.kind = SC_AGENT_TAKEN,
+                                            .attempt = task->attempt,
+                                            .u.taken_bytes = sizeof *task + task->arena.total_bytes +
+                                                             sc_attempt_logs_memory(&task->logs)});
         return;
     case SC_JOB_CLEAN:
         give_back_pins(agent, task);
@@ -443,7 +418,7 @@ static void turn(struct sc_agent *agent)
     bool welcomed = sc_agent_core_coordinator(agent->core).len > 0;
     if (sc_presence_is_gone(&agent->presence, sc_clock_mono_ms(), welcomed)) {
         agent->presence.lock = NULL; // once
-        if (!agent->workers) // it has not even said hello
+        if (!agent->workers)         // it has not even said hello
             agent->leaving = true;
         else
             simple_event(agent, SC_AGENT_DESERTED, 0);

@@ -1,4 +1,4 @@
-#include "agent/shell/agent_impl.h"
+#include "agent/shell/agent_state.h"
 
 #include "agent/shell/keeper.h"
 #include "base/memory.h"
@@ -16,7 +16,7 @@ static void close_both(int fds[2])
     sc_fd_close(fds[1]);
 }
 
-// The one place where a step leaves the agent's hands; sc_agent_event EXITED, NOT_STARTED and WITHDRAWN bring it back.
+// The one place where a step leaves the agent's hands; the events EXITED, NOT_STARTED and WITHDRAWN bring it back.
 static void launch(struct sc_agent *agent, struct sc_agent_task *task, uint64_t after)
 {
     struct sc_error err = SC_ERROR_INIT;

@@ -1,4 +1,4 @@
-#include "agent/shell/agent_impl.h"
+#include "agent/shell/agent_state.h"
 
 #include "agent/shell/machine.h"
 #include "base/memory.h"

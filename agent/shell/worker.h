@@ -1,12 +1,11 @@
-// The threads that do what blocks: fetching, hashing, storing, probing. Each has its own store handle; jobs are handed to
-// them whole and come back whole, in one list, with a descriptor that is readable when there is something in it.
-// Finished steps are taken in batches, with one sync for all that a batch put.
+// One who does what blocks (fetching, hashing, storing, probing), with a store handle of its own, and the jobs that it does.
 #pragma once
 
-#include "agent/shell/probe.h"
 #include "agent/shell/task.h"
 #include "agent/shell/workplace.h"
 #include "agent/shell/yard.h"
+
+struct sc_prober;
 
 struct sc_worker_config {
     const struct sc_workplace *place;
@@ -20,8 +19,6 @@ struct sc_worker_config {
     struct sc_prober *prober; // shared; has its own lock
 };
 
-struct thread;
-
 // What one thread works with. Tests make one of their own.
 struct sc_worker {
     const struct sc_worker_config *config;
@@ -31,23 +28,12 @@ struct sc_worker {
     struct sc_memo *memo;
     char *memo_path;
     uint32_t index;
-    struct thread *thread; // of the pool, or NULL
+    void (*heavy)(void *context); // of the pool, or NULL: this job may take long
+    void *heavy_context;
 };
 SC_MUST_USE enum sc_rc sc_worker_open(const struct sc_worker_config *config, struct sc_slice domain,
                                       uint32_t index, struct sc_worker *ret_worker, struct sc_error *err);
 void sc_worker_close(struct sc_worker *worker);
-
-struct sc_workers;
-// The config must outlive the workers.
-SC_MUST_USE enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_slice domain,
-                                        struct sc_workers **ret_workers, struct sc_error *err);
-// Finishes what is queued, saves memos, joins.
-void sc_workers_stop(struct sc_workers *workers);
-int sc_workers_fd(const struct sc_workers *workers);
-void sc_workers_give(struct sc_workers *workers, struct sc_agent_job *job);
-void sc_workers_give_to(struct sc_workers *workers, uint32_t index, struct sc_agent_job *job);
-// All jobs that are done, in order; clears the descriptor.
-struct sc_agent_job *sc_workers_done(struct sc_workers *workers);
 
 // Says that this job may take long: so that others are not kept waiting behind it.
 void sc_worker_heavy(struct sc_worker *worker);

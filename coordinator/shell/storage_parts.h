@@ -64,8 +64,6 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job);
 // storage_write.c
 void storage_write_jobs(struct storage_writer *writer, struct sc_job *jobs); // answers each
 void storage_writer_done(struct storage_writer *writer);
-// True when the store refused in a way that may pass: full, not reachable, an i/o error.
-bool storage_may_pass(enum sc_rc rc);
 
 // upload.c
 enum sc_rc storage_put(struct storage_writer *writer, struct sc_job *job, bool *ret_stored,
@@ -78,7 +76,9 @@ enum sc_rc storage_close_out(struct storage_writer *writer, struct sc_job *job, 
 // publish.c: fills the job's outputs
 enum sc_rc storage_publish(struct storage_writer *writer, struct sc_job *job, struct sc_error *err);
 
-// storage.c
+// storage_parts.c, below them all
+// True when the store refused in a way that may pass: full, not reachable, an i/o error.
+bool storage_may_pass(enum sc_rc rc);
 // Puts bytes under a name, whatever is there.
 enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struct sc_slice bytes,
                              struct sc_error *err);

@@ -8,12 +8,6 @@
 
 enum { BACKOFF_FIRST_MS = 50, BACKOFF_MOST_MS = 5000 };
 
-bool storage_may_pass(enum sc_rc rc)
-{
-    return rc == SC_FULL || rc == SC_IO || rc == SC_UNREACHABLE || rc == SC_TIMEOUT || rc == SC_BUSY ||
-           rc == SC_DENIED;
-}
-
 static void answer(struct storage_writer *writer, struct sc_job *job)
 {
     sc_mailbox_send(writer->storage->config.answers, job);

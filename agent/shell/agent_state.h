@@ -1,10 +1,10 @@
-// What the files of the loop share: agent.c (life, events in), carry.c (effects out), speak.c (messages out).
+// What the files of the loop share: agent.c (life, events in), above carry.c (effects out), above speak.c (messages out).
 #pragma once
 
 #include "agent/core/core.h"
 #include "agent/shell/agent.h"
 #include "agent/shell/presence.h"
-#include "agent/shell/worker.h"
+#include "agent/shell/workers.h"
 #include "proto/bus.h"
 
 enum { SC_AGENT_PENDING_MOST = 8192 };
@@ -40,8 +40,6 @@ struct sc_agent {
 };
 
 struct sc_agent_task *sc_agent_find(const struct sc_agent *agent, uint64_t attempt);
-// Steps the core with the event, and with those that carrying out its effects brings up.
-void sc_agent_event(struct sc_agent *agent, struct sc_agent_event event);
 // To be stepped after the effects that are being carried out.
 void sc_agent_later(struct sc_agent *agent, enum sc_agent_event_kind kind, uint64_t attempt);
 void sc_agent_fatal(struct sc_agent *agent, enum sc_rc rc);

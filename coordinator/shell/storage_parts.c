@@ -1,0 +1,86 @@
+#include "coordinator/shell/storage_parts.h"
+
+#include "base/memory.h"
+
+bool storage_may_pass(enum sc_rc rc)
+{
+    return rc == SC_FULL || rc == SC_IO || rc == SC_UNREACHABLE || rc == SC_TIMEOUT || rc == SC_BUSY ||
+           rc == SC_DENIED;
+}
+
+void storage_remember_template(struct sc_storage *storage, const struct sc_digest *template_, uint32_t count,
+                               uint64_t marks)
+{
+    pthread_mutex_lock(&storage->lock);
+    struct storage_template *place = &storage->shared_templates[0];
+    for (size_t i = 0; i < STORAGE_TEMPLATES; i++) {
+        struct storage_template *t = &storage->shared_templates[i];
+        if (sc_digest_eq(&t->template_, template_)) {
+            place = t;
+            break;
+        }
+        if (t->used < place->used)
+            place = t;
+    }
+    *place = (struct storage_template){*template_, count, marks, ++storage->shared_uses};
+    pthread_mutex_unlock(&storage->lock);
+}
+
+bool storage_knows_template(struct sc_storage *storage, const struct sc_digest *template_,
+                            uint32_t *ret_count, uint64_t *ret_marks)
+{
+    bool found = false;
+    pthread_mutex_lock(&storage->lock);
+    for (size_t i = 0; i < STORAGE_TEMPLATES && !found; i++) {
+        struct storage_template *t = &storage->shared_templates[i];
+        found = t->used && sc_digest_eq(&t->template_, template_);
+        if (!found)
+            continue;
+        t->used = ++storage->shared_uses;
+        *ret_count = t->count;
+        *ret_marks = t->marks;
+    }
+    pthread_mutex_unlock(&storage->lock);
+    return found;
+}
+
+const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena)
+{
+    return (const char *)sc_arena_printf(arena, "%s/%llu", writer->storage->config.scratch,
+                                         (unsigned long long)writer->next_scratch++)
+        .ptr;
+}
+
+static enum sc_rc run_op(struct sc_store *store, struct sc_store_op *op, struct sc_error *err)
+{
+    enum sc_rc rc = sc_store_wait(store, op);
+    if (rc != SC_OK && err)
+        *err = op->err;
+    return rc;
+}
+
+enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struct sc_slice bytes,
+                             struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, name);
+    op.body = bytes;
+    enum sc_rc rc = run_op(store, &op, err);
+    sc_store_op_done(&op);
+    return rc;
+}
+
+enum sc_rc storage_get_named(struct sc_store *store, struct sc_slice name, size_t max_bytes,
+                             struct sc_buf *ret_bytes, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, name);
+    op.max_bytes = max_bytes;
+    enum sc_rc rc = run_op(store, &op, err);
+    if (rc == SC_OK)
+        sc_buf_add_slice(ret_bytes, sc_buf_slice(&op.data));
+    sc_store_op_done(&op);
+    return rc == SC_OK && ret_bytes->overflow
+               ? sc_error_set(err, SC_LIMIT, "an object is larger than can be read")
+               : rc;
+}
