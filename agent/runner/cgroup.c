@@ -191,7 +191,8 @@ static const char *open_v1(const struct sc_mounts *mounts, const char *controlle
 
 void sc_cgroups_open(struct sc_cgroups *ret_cgroups)
 {
-    *ret_cgroups = (struct sc_cgroups){.version = SC_RUNNER_CGROUP_NONE, .own = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
+    *ret_cgroups =
+        (struct sc_cgroups){.version = SC_RUNNER_CGROUP_NONE, .own = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_mounts mounts;

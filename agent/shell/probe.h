@@ -28,7 +28,8 @@ SC_MUST_USE enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_sl
                                           const sc_text_list *commands, struct sc_arena *arena,
                                           struct sc_environment *ret_environment, struct sc_error *err);
 // Whether the question still has the answer of this digest. It is looked at anew unless that was done after since_us (mono):
-// steps that ended together share one look. quick: SC_BUSY where a process would have to be started. Other errors are
+// steps that ended together share one look. An older look can only confirm: the answer may be younger than it, so what
+// differs is looked at in this call before it is said. quick: SC_BUSY where a process would have to be started. Other errors are
 // those of the question itself, which has no answer any more.
 SC_MUST_USE enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe,
                                        struct sc_slice path, const struct sc_digest *environment,

@@ -70,6 +70,48 @@ uint32_t sc_prober_started(struct sc_prober *prober)
     return started;
 }
 
+// ---- looks
+
+static struct sc_digest question_of(const struct sc_msg_probe *probe, struct sc_slice path)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    sc_mp_put_array(&bytes, 3 + probe->commands.count);
+    sc_mp_put_uint(&bytes, probe->kind);
+    sc_mp_put_bool(&bytes, probe->gpu);
+    sc_mp_put_str(&bytes, path);
+    for (uint32_t i = 0; i < probe->commands.count; i++)
+        sc_mp_put_str(&bytes, probe->commands.items[i]);
+    return sc_digest_of(sc_buf_slice(&bytes));
+}
+
+static struct look *find_look(struct sc_prober *prober, const struct sc_digest *question)
+{
+    for (uint32_t i = 0; i < LOOKS; i++)
+        if (sc_digest_eq(&prober->shared_looks[i].question, question))
+            return &prober->shared_looks[i];
+    return NULL;
+}
+
+// Under the lock.
+static void note_look(struct sc_prober *prober, const struct look *look)
+{
+    struct look *place = find_look(prober, &look->question);
+    if (!place)
+        place = &prober->shared_looks[prober->shared_next_look++ % LOOKS];
+    *place = *look;
+}
+
+// An answer for the coordinator is a look like another: a step that starts on it need not look again.
+static void note_answer(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
+                        const struct sc_environment *environment, int64_t began_us)
+{
+    struct look look = {.question = question_of(probe, path),
+                        .environment = sc_environment_digest(environment),
+                        .began_us = began_us};
+    note_look(prober, &look);
+}
+
 // ---- a class
 
 // The minimum that every step gets; a HOME is of no use to an isolated python.
@@ -234,8 +276,12 @@ static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, boo
 enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, struct sc_arena *arena,
                            struct sc_class *ret_class, struct sc_error *err)
 {
+    struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS, .gpu = gpu};
     pthread_mutex_lock(&prober->lock);
+    int64_t began_us = sc_clock_mono_us();
     enum sc_rc rc = look_class(prober, path, gpu, false, arena, ret_class, err);
+    if (rc == SC_OK)
+        note_answer(prober, &probe, path, &ret_class->environment, began_us);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
@@ -353,34 +399,17 @@ enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, co
                               struct sc_arena *arena, struct sc_environment *ret_environment,
                               struct sc_error *err)
 {
+    struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = *commands};
     pthread_mutex_lock(&prober->lock);
+    int64_t began_us = sc_clock_mono_us();
     enum sc_rc rc = look_commands(prober, path, commands, arena, ret_environment, err);
+    if (rc == SC_OK)
+        note_answer(prober, &probe, path, ret_environment, began_us);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
 
 // ---- whether it is still so
-
-static struct sc_digest question_of(const struct sc_msg_probe *probe, struct sc_slice path)
-{
-    SC_AUTO_BUF struct sc_buf bytes;
-    sc_buf_init(&bytes, 0);
-    sc_mp_put_array(&bytes, 3 + probe->commands.count);
-    sc_mp_put_uint(&bytes, probe->kind);
-    sc_mp_put_bool(&bytes, probe->gpu);
-    sc_mp_put_str(&bytes, path);
-    for (uint32_t i = 0; i < probe->commands.count; i++)
-        sc_mp_put_str(&bytes, probe->commands.items[i]);
-    return sc_digest_of(sc_buf_slice(&bytes));
-}
-
-static struct look *find_look(struct sc_prober *prober, const struct sc_digest *question)
-{
-    for (uint32_t i = 0; i < LOOKS; i++)
-        if (sc_digest_eq(&prober->shared_looks[i].question, question))
-            return &prober->shared_looks[i];
-    return NULL;
-}
 
 // Under the lock.
 static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
@@ -406,21 +435,23 @@ enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *
                            struct sc_error *err)
 {
     SC_ASSERT(probe->kind == SC_PROBE_CLASS || probe->kind == SC_PROBE_COMMANDS);
-    struct sc_digest question = question_of(probe, path);
+    struct look now = {.question = question_of(probe, path)};
+    int64_t called_us = sc_clock_mono_us();
     enum sc_rc rc = SC_OK;
     pthread_mutex_lock(&prober->lock);
-    struct look *look = find_look(prober, &question);
-    if (!look || look->began_us <= since_us) {
-        struct look now = {.question = question, .began_us = sc_clock_mono_us()};
+    const struct look *look = find_look(prober, &now.question);
+    bool serves = look && look->began_us > since_us &&
+                  (sc_digest_eq(&look->environment, environment) || look->began_us > called_us);
+    if (serves) {
+        now = *look;
+    } else {
+        now.began_us = sc_clock_mono_us();
         rc = look_again(prober, probe, path, quick, &now.environment, err);
-        if (rc == SC_OK) {
-            if (!look)
-                look = &prober->shared_looks[prober->shared_next_look++ % LOOKS];
-            *look = now;
-        }
+        if (rc == SC_OK)
+            note_look(prober, &now);
     }
     if (rc == SC_OK)
-        *ret_holds = sc_digest_eq(&look->environment, environment);
+        *ret_holds = sc_digest_eq(&now.environment, environment);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }

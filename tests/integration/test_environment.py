@@ -146,5 +146,19 @@ class Environment(lib.Case):
         self.assertEqual([field["label"] for field in result.verdicts["a"]["fields"]], ["environment.path"])
 
 
+class StandingAgent(lib.ByHand):
+    def test_a_probe_that_prints_otherwise_in_the_next_run(self):
+        coordinator, agent = self.coordinator(), self.agent()
+        coordinator.says("says hello")
+        version = self.home.path("version")
+        project = self.project(self.home.doc({"a": {"run": ":", "environment": {"probe": [f"cat {version}"]}}}))
+        for text in "12":  # the look at the end of the first step is younger than a second at the start of the second
+            with open(version, "w", encoding="utf-8") as file:
+                file.write(text)
+            self.assertNotIn("begins again", str(project.run()))
+        for life in (agent, coordinator):
+            life.signal(15)
+
+
 if __name__ == "__main__":
     lib.main()

@@ -291,6 +291,28 @@ static void test_commands_that_print_otherwise_do_not_hold(void **state)
     assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
 }
 
+// The coordinator was answered after the look, by this prober or in its life before.
+static void test_old_look_only_confirms(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *line = sc_asprintf("/bin/cat %s", f->os_release);
+    struct sc_slice command = sc_slice_str(line);
+    struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = {&command, 1}};
+    struct sc_environment env;
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    write_file(f->os_release, "ID=other\n", 0644);
+    struct sc_prober *old = f->prober;
+    open_prober(f);
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    uint32_t before = sc_prober_started(f->prober);
+    struct sc_digest environment = sc_environment_digest(&env);
+    assert_true(holds(f, &probe, &environment, 0));
+    assert_int_equal(sc_prober_started(f->prober), before); // what the coordinator was told is a look
+    sc_prober_free(f->prober);
+    f->prober = old;
+    assert_true(holds(f, &probe, &environment, 0));
+}
+
 static void test_damaged_memory_counts_as_none(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +467,7 @@ int main(int argc, char **argv)
         TEST(test_python_that_starts_another_is_not_remembered),
         TEST(test_class_that_changed_does_not_hold),
         TEST(test_commands_that_print_otherwise_do_not_hold),
+        TEST(test_old_look_only_confirms),
         TEST(test_damaged_memory_counts_as_none),
         TEST(test_no_python_is_a_class_of_its_own),
         TEST(test_python_that_fails_is_an_error_that_names_it),
