@@ -24,6 +24,25 @@ void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *fr
     *ret_to = copy;
 }
 
+static bool is_in(const sc_text_list *names, struct sc_slice name)
+{
+    for (uint32_t i = 0; i < names->count; i++)
+        if (sc_slice_eq(names->items[i], name))
+            return true;
+    return false;
+}
+
+struct sc_environment sc_environment_without(struct sc_arena *arena, const struct sc_environment *environment,
+                                             const sc_text_list *ignored)
+{
+    struct sc_environment left = {
+        .parts = {SC_NEW_ARRAY(arena, environment->parts.count, struct sc_environment_part), 0}};
+    for (uint32_t i = 0; i < environment->parts.count; i++)
+        if (!is_in(ignored, environment->parts.items[i].name))
+            left.parts.items[left.parts.count++] = environment->parts.items[i];
+    return left;
+}
+
 struct sc_digest sc_environment_digest(const struct sc_environment *environment)
 {
     SC_AUTO_BUF struct sc_buf buf;

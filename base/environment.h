@@ -15,5 +15,8 @@ extern const struct sc_schema sc_schema_environment;
 
 void sc_environment_copy(struct sc_arena *arena, const struct sc_environment *from,
                          struct sc_environment *ret_to);
+// The parts that are left when these are taken out (named without a prefix), borrowed. In the arena.
+struct sc_environment sc_environment_without(struct sc_arena *arena, const struct sc_environment *environment,
+                                             const sc_text_list *ignored);
 // Of the encoding: equal environments, equal digests.
 struct sc_digest sc_environment_digest(const struct sc_environment *environment);

@@ -190,6 +190,7 @@ struct sc_msg_probe {
     bool dir;   // FILE: a folder is wanted
     bool store; // FILE: put it into the store too, so that steps can have it by digest
     sc_text_list commands;
+    sc_text_list ignored; // in an assignment: parts that are not in the key, which may change
 };
 
 enum sc_piece_kind { SC_PIECE_TEXT, SC_PIECE_IN, SC_PIECE_OUT, SC_PIECE_VALUE };
@@ -239,7 +240,7 @@ struct sc_assignment {
     bool listened;                     // somebody watches its log
     bool unrecorded;           // the cache is off: logs go under run/… since no record will hold them
     struct sc_msg_probe probe; // what the environment in the key was asked by; its number is 0
-    // The answer: only where it still holds when the step has ended, the result counts. Zero: nothing to compare.
+    // The answer, without the ignored parts: only where it still holds when the step has ended, the result counts. Zero: nothing to compare.
     struct sc_digest environment;
 };
 struct sc_msg_assign {

@@ -27,7 +27,7 @@ SC_MUST_USE enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_
 SC_MUST_USE enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path,
                                           const sc_text_list *commands, struct sc_arena *arena,
                                           struct sc_environment *ret_environment, struct sc_error *err);
-// Whether the question still has the answer of this digest. It is looked at anew unless that was done after since_us (mono):
+// Whether the question still has the answer of this digest, which is of the parts that the probe does not ignore. It is looked at anew unless that was done after since_us (mono):
 // steps that ended together share one look. An older look can only confirm: the answer may be younger than it, so what
 // differs is looked at in this call before it is said. quick: SC_BUSY where a process would have to be started. Other errors are
 // those of the question itself, which has no answer any more.

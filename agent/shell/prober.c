@@ -76,12 +76,16 @@ static struct sc_digest question_of(const struct sc_msg_probe *probe, struct sc_
 {
     SC_AUTO_BUF struct sc_buf bytes;
     sc_buf_init(&bytes, 0);
+    sc_mp_put_array(&bytes, 2);
     sc_mp_put_array(&bytes, 3 + probe->commands.count);
     sc_mp_put_uint(&bytes, probe->kind);
     sc_mp_put_bool(&bytes, probe->gpu);
     sc_mp_put_str(&bytes, path);
     for (uint32_t i = 0; i < probe->commands.count; i++)
         sc_mp_put_str(&bytes, probe->commands.items[i]);
+    sc_mp_put_array(&bytes, probe->ignored.count);
+    for (uint32_t i = 0; i < probe->ignored.count; i++)
+        sc_mp_put_str(&bytes, probe->ignored.items[i]);
     return sc_digest_of(sc_buf_slice(&bytes));
 }
 
@@ -425,9 +429,11 @@ static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe
         rc = sc_error_set(err, SC_BUSY, "processes would have to be started");
     else
         rc = look_commands(prober, path, &probe->commands, &arena, &class_.environment, err);
-    if (rc == SC_OK)
-        *ret_environment = sc_environment_digest(&class_.environment);
-    return rc;
+    if (rc != SC_OK)
+        return rc;
+    struct sc_environment keyed = sc_environment_without(&arena, &class_.environment, &probe->ignored);
+    *ret_environment = sc_environment_digest(&keyed);
+    return SC_OK;
 }
 
 enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,

@@ -227,6 +227,36 @@ static bool fits_now(const struct agent *agent, const struct sc_plan_step *step)
             is_free(step->memory_bytes, agent->used_memory_bytes, agent->memory_bytes));
 }
 
+// Whether the environment can change while a step runs: an architecture and the PATH that it is given can not.
+static bool can_change(const struct sc_environment *environment)
+{
+    for (uint32_t i = 0; i < environment->parts.count; i++)
+        if (!sc_slice_eq_str(environment->parts.items[i].name, "arch") &&
+            !sc_slice_eq_str(environment->parts.items[i].name, "path"))
+            return true;
+    return false;
+}
+
+// What the agent is to find unchanged when the step has ended: the parts of the environment that are in the key.
+static void assign_environment(struct sc_core *core, const struct flight *flight,
+                               struct sc_assignment *assignment)
+{
+    static const char prefix[] = "environment.";
+    const sc_text_list *ignored = &step_plan(flight->waiters)->ignored;
+    struct sc_arena *arena = &core->effects.arena;
+    struct sc_msg_probe probe = need_question(flight->need);
+    probe.ignored.items = SC_NEW_ARRAY(arena, ignored->count, struct sc_slice);
+    for (uint32_t i = 0; i < ignored->count; i++)
+        if (sc_slice_starts(ignored->items[i], prefix))
+            probe.ignored.items[probe.ignored.count++] = sc_slice_from(ignored->items[i], sizeof prefix - 1);
+    struct sc_environment keyed = sc_environment_without(arena, &flight->environment->parts, &probe.ignored);
+    if (!can_change(&keyed))
+        return;
+    assignment->probe = probe;
+    assignment->environment =
+        probe.ignored.count ? sc_environment_digest(&keyed) : flight->environment->digest;
+}
+
 static void grant(struct sc_core *core, struct flight *flight, struct agent *agent)
 {
     struct step *owner = flight->waiters;
@@ -258,10 +288,8 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
     input_assign(core, owner, &core->effects.arena, assignment);
     assignment->attempt = attempt->id;
-    if (!flight->need->any && !flight->unrecorded) { // an architecture does not change
-        assignment->probe = need_question(flight->need);
-        assignment->environment = flight->environment->digest;
-    }
+    if (!flight->unrecorded)
+        assign_environment(core, flight, assignment);
     assignment->number = flight->tries;
     assignment->force_upload = flight->force_upload;
     assignment->unrecorded = flight->unrecorded;

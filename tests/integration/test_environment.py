@@ -135,6 +135,20 @@ class Environment(lib.Case):
         self.assertEqual(result.finished["a"]["outcome"], "environment-changed", str(result))
         self.assertIn("a probe must print the same", str(result))
 
+    def test_a_part_that_is_ignored_may_change(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        probe = {"probe": ["cat /proc/sys/kernel/random/uuid", "echo 1"]}
+        project = self.project(self.home.doc({"a": {"run": ":", "environment": probe, "key": {"ignore": ["environment.probe.0"]}},
+                                              "b": self.gated(env={"PATH": self.python()}, key={"ignore": ["environment.packages"]})}))
+        live = project.start()
+        bell.wait()
+        self.install("thing", "2.0")
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertNotIn("begins again", str(result))
+        self.assert_says(project.run(), a="hit", b="hit")
+
     def test_a_probe_keys_the_path_and_the_architecture(self):
         def doc(path):
             return self.home.doc({"a": {"run": ":", "environment": {"probe": ["echo 1"]}, "env": {"PATH": path}, "key": {"ignore": ["env.PATH"]}}})

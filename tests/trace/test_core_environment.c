@@ -131,6 +131,20 @@ static void test_an_architecture_is_not_looked_at_again(void **state)
     assert_false(world_attempt(&w, "c")->checks_environment);
 }
 
+static void test_what_the_key_ignores_is_not_looked_at_again(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    static const char form[] =
+        "stepcache: 1\nname: demo\nsteps: {a: {command: [x], key: {ignore: [environment.%s]}}}\n";
+    SC_AUTO_FREE char *all = sc_asprintf(form, "packages"), *some = sc_asprintf(form, "os");
+    world_submit(&w, all, NULL);
+    assert_false(world_attempt(&w, "a")->checks_environment); // an architecture and a PATH are left
+    world_report(&w, "a", "one");
+    world_submit(&w, some, NULL);
+    assert_true(world_attempt(&w, "a")->checks_environment);
+}
+
 static void test_what_placement_begins_again_is_placed_without_another_event(void **state)
 {
     WORLD;
@@ -158,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_look_up_under_an_environment_that_went_is_made_again),
         cmocka_unit_test(test_agent_of_another_environment_takes_over_in_time),
         cmocka_unit_test(test_an_architecture_is_not_looked_at_again),
+        cmocka_unit_test(test_what_the_key_ignores_is_not_looked_at_again),
         cmocka_unit_test(test_what_placement_begins_again_is_placed_without_another_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

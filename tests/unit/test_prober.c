@@ -313,6 +313,25 @@ static void test_old_look_only_confirms(void **state)
     assert_true(holds(f, &probe, &environment, 0));
 }
 
+static void test_ignored_parts_may_change(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *line = sc_asprintf("/bin/cat %s", f->os_release);
+    struct sc_slice commands[] = {sc_slice_str(line), SC_SLICE_LIT("echo 1")},
+                    ignored = SC_SLICE_LIT("probe.0");
+    struct sc_msg_probe probe = {
+        .kind = SC_PROBE_COMMANDS, .commands = {commands, 2}, .ignored = {&ignored, 1}};
+    struct sc_environment env;
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    env = sc_environment_without(&f->arena, &env, &probe.ignored);
+    assert_int_equal(env.parts.count, 3);
+    struct sc_digest environment = sc_environment_digest(&env);
+    write_file(f->os_release, "ID=other\n", 0644);
+    assert_true(holds(f, &probe, &environment, sc_clock_mono_us()));
+    probe.ignored.count = 0;
+    assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
+}
+
 static void test_damaged_memory_counts_as_none(void **state)
 {
     struct fixture *f = *state;
@@ -468,6 +487,7 @@ int main(int argc, char **argv)
         TEST(test_class_that_changed_does_not_hold),
         TEST(test_commands_that_print_otherwise_do_not_hold),
         TEST(test_old_look_only_confirms),
+        TEST(test_ignored_parts_may_change),
         TEST(test_damaged_memory_counts_as_none),
         TEST(test_no_python_is_a_class_of_its_own),
         TEST(test_python_that_fails_is_an_error_that_names_it),
