@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { CLASSES_MOST = 64, FILE_BYTES = 64 << 20, WATCH_MOST = 1000000 };
-static const char format[] = "stepcache.classes/1";
+static const char format[] = "stepcache.classes/2";
 
 struct all {
     struct sc_slice v;
@@ -184,8 +184,10 @@ struct sc_digest sc_classes_fingerprint(const struct sc_slice *watch, uint32_t c
     sc_hasher_add(hasher, extra.ptr, extra.len);
     for (uint32_t i = 0; i < count; i++) {
         char path[SC_LIMIT_PATH_BYTES];
-        if (watch[i].len >= sizeof path)
+        if (watch[i].len >= sizeof path) {
+            newest_ns = INT64_MAX;
             continue;
+        }
         memcpy(path, watch[i].ptr, watch[i].len);
         path[watch[i].len] = 0;
         add_path(hasher, path, &newest_ns);

@@ -21,6 +21,7 @@ const struct sc_remembered *sc_classes_find(const struct sc_classes *classes, st
 // Copies, in place of what was remembered for the same PATH; writes the file.
 void sc_classes_remember(struct sc_classes *classes, const struct sc_remembered *remembered);
 // Of how the files are now: identity, size and times of each, and where a link leads; absent ones too. `extra` is mixed in.
-// ret_newest_ns: the youngest time that was seen, so that a caller can tell what changed while it looked.
+// ret_newest_ns: the youngest time that was seen, so that a caller can tell what changed while it looked; INT64_MAX
+// where a path is too long to be looked at.
 struct sc_digest sc_classes_fingerprint(const struct sc_slice *watch, uint32_t count, struct sc_slice extra,
                                         int64_t *ret_newest_ns);

@@ -21,7 +21,6 @@ enum {
     GRANULARITY_NS = 20 * 1000000, // of file times, generously: what is younger than that may change unseen
     OUTPUT_BYTES = SC_LIMIT_VALUE_BYTES,
     SHOWN_BYTES = 300, // of a failed command's output
-    WATCH_HOST = 8,    // files besides python's
     LOOKS = 16,        // answers whose time is known, for sc_prober_holds
 };
 
@@ -251,15 +250,17 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
         }
     }
     struct sc_slice *watch =
-        SC_NEW_ARRAY(arena, looked.count + python.watch.count + WATCH_HOST, struct sc_slice);
+        SC_NEW_ARRAY(arena, looked.count + python.watch.count + python.loose.count, struct sc_slice);
     uint32_t count = 0;
     for (uint32_t i = 0; i < looked.count; i++)
         watch[count++] = looked.items[i];
     for (uint32_t i = 0; i < python.watch.count; i++)
         watch[count++] = python.watch.items[i];
+    for (uint32_t i = 0; i < python.loose.count; i++)
+        watch[count++] = python.loose.items[i];
     struct sc_class class_ = {.path = path, .gpu = gpu};
     build_class(arena, host, path, gpu, &python, &class_.environment);
-    if (!program || runs_itself(program, python.executable))
+    if (!program || (python.whole && runs_itself(program, python.executable)))
         remember(prober, host, &class_, watch, count, before_ns, arena);
     *ret_class = class_;
     return SC_OK;

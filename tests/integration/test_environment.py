@@ -1,13 +1,34 @@
 """What of the machine is in the key, while it changes: packages installed in the middle of a run, shims, probes."""
+import ctypes
 import os
 import unittest
 
 import lib
 
+IN_OPEN, IN_NONBLOCK = 0x20, 0o4000  # <sys/inotify.h>
+SHOW = ('python3 -c "import importlib.metadata as m; print(sorted({d.metadata[\'Name\'] + d.version for d in m.distributions()}))"'
+        ' > "${outputs.o}"')
+
+
+class Opened:
+    """Whether somebody has opened a file since it was asked last."""
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(IN_NONBLOCK)
+        if self.fd < 0 or libc.inotify_add_watch(self.fd, os.fsencode(path), IN_OPEN) < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+
+    def was(self):
+        try:
+            return len(os.read(self.fd, 65536)) > 0
+        except BlockingIOError:
+            return False
+
 
 class Environment(lib.Case):
-    def python(self, starts="python"):
-        """A python3 of the test's own, as `python3 -m venv` makes one, that bears witness of its starts; gives its PATH."""
+    def python(self):
+        """A python3 of the test's own, as `python3 -m venv` makes one; gives its PATH."""
         root, site = self.home.path("py"), self.site()
         lib.remove(root)
         os.makedirs(site)
@@ -15,8 +36,6 @@ class Environment(lib.Case):
         os.symlink(os.path.realpath("/usr/bin/python3"), os.path.join(root, "bin/python3"))
         with open(os.path.join(root, "pyvenv.cfg"), "w", encoding="utf-8") as file:
             file.write("home = /usr/bin\ninclude-system-site-packages = false\n")
-        with open(os.path.join(site, "witness.pth"), "w", encoding="utf-8") as file:  # a line that begins so is run at each start
-            file.write(f"import os; print('start', file=open({self.home.path('witness', starts)!r}, 'a'))\n")
         self.install("thing", "1.0")
         return os.path.join(root, "bin") + ":/usr/bin:/bin"
 
@@ -25,20 +44,17 @@ class Environment(lib.Case):
         return self.home.path("py", "lib", version, "site-packages")
 
     def install(self, name, version):
-        for old in os.listdir(self.site()):
+        self.install_into(self.site(), name, version)
+
+    def install_into(self, site, name, version):
+        os.makedirs(site, exist_ok=True)
+        for old in os.listdir(site):
             if old.startswith(name + "-"):
-                lib.remove(os.path.join(self.site(), old))
-        folder = os.path.join(self.site(), f"{name}-{version}.dist-info")
+                lib.remove(os.path.join(site, old))
+        folder = os.path.join(site, f"{name}-{version}.dist-info")
         os.mkdir(folder)
         with open(os.path.join(folder, "METADATA"), "w", encoding="utf-8") as file:
             file.write(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-
-    def lines(self, name):
-        try:
-            with open(self.home.path("witness", name), encoding="utf-8") as file:
-                return len(file.readlines())
-        except FileNotFoundError:
-            return 0
 
     def gated(self, **fields):
         return {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}, **fields}
@@ -46,12 +62,52 @@ class Environment(lib.Case):
     def test_an_unchanged_environment_starts_no_process(self):
         project = self.project(self.home.doc({"a": {"run": ":", "env": {"PATH": self.python()}}}))
         project.run()
+        opened = Opened(self.home.path("py/pyvenv.cfg"))  # by each python that starts
+        os.utime(self.home.path("py/pyvenv.cfg"))
+        project.run("--refresh")
+        self.assertTrue(opened.was())
         project.run("--refresh")  # what was too young to be remembered at first is not any more
-        before = self.lines("python")
-        self.assertGreater(before, 0)
+        opened.was()
         self.assert_says(project.run(), a="hit")
         project.run("--refresh")
-        self.assertEqual(self.lines("python"), before)
+        self.assertFalse(opened.was())
+
+    def shows(self, path):
+        return self.home.doc({"a": {"run": SHOW, "outputs": {"o": "o"}, "env": {"PATH": path}}})
+
+    def test_a_folder_of_modules_that_is_made_later(self):
+        path, extra = self.python(), self.home.path("extra")
+        lib.remove(self.site())
+        project = self.project(self.shows(path))
+        project.run()
+        project.run("--refresh")  # what was too young to be remembered at first is not any more
+        self.install("thing", "3.0")
+        self.assert_says(project.run(), a="miss changed")
+        self.assertEqual(project.get("a.o"), b"['thing3.0']\n")
+        with open(os.path.join(self.site(), "extra.pth"), "w", encoding="utf-8") as file:
+            file.write(extra + "\n")
+        project.run("--refresh")
+        project.run("--refresh")
+        self.install_into(extra, "late", "1.0")
+        self.assert_says(project.run(), a="miss changed")
+        self.assertEqual(project.get("a.o"), b"['late1.0', 'thing3.0']\n")
+
+    def test_a_path_that_code_computes(self):
+        path, chosen = self.python(), self.home.path("chosen")
+
+        def choose(version):
+            self.install_into(self.home.path("picks", version), "pick", version)
+            with open(chosen, "w", encoding="utf-8") as file:
+                file.write(self.home.path("picks", version))
+        with open(os.path.join(self.site(), "pick.pth"), "w", encoding="utf-8") as file:
+            file.write(f"import sys; sys.path.append(open({chosen!r}).read())\n")
+        choose("1")
+        project = self.project(self.shows(path))
+        project.run()
+        project.run("--refresh")
+        choose("2")
+        self.assert_says(project.run(), a="miss changed")
+        self.assertEqual(project.get("a.o"), b"['pick2', 'thing1.0']\n")
 
     def test_a_python_that_is_a_shim_is_asked_each_time(self):
         path = self.python()

@@ -37,11 +37,14 @@ static void age(const char *path)
     assert_int_equal(utimensat(AT_FDCWD, path, then, AT_SYMLINK_NOFOLLOW), 0);
 }
 
+// version, executable, packages, watch, whole
+#define ANSWER                                                                                               \
+    "{\"version\": \"%s\", \"executable\": \"%s\", \"packages\": [%s], \"watch\": [\"%s\"], \"loose\": [], " \
+    "\"whole\": %s}"
+
 static void answer(struct fixture *f, const char *version, const char *packages)
 {
-    SC_AUTO_FREE char *text =
-        sc_asprintf("{\"version\": \"%s\", \"executable\": \"%s\", \"packages\": [%s], \"watch\": [\"%s\"]}",
-                    version, f->self, packages, f->site);
+    SC_AUTO_FREE char *text = sc_asprintf(ANSWER, version, f->self, packages, f->site, "true");
     write_file(f->answer, text, 0644);
 }
 
@@ -233,19 +236,37 @@ static void test_changes_are_noticed(void **state)
     assert_slice(text(&class_, "os"), "debian 13");
 }
 
+// For longer than files are too young to be remembered.
+static void assert_asked_each_time(struct fixture *f)
+{
+    int64_t until_ms = sc_clock_mono_ms() + 100;
+    do {
+        uint32_t before = sc_prober_started(f->prober);
+        look(f);
+        assert_int_equal(sc_prober_started(f->prober), before + 1);
+    } while (sc_clock_mono_ms() < until_ms);
+}
+
 // A version manager's shim, whether script or program, starts another file than itself.
 static void test_python_that_starts_another_is_not_remembered(void **state)
 {
     struct fixture *f = *state;
-    SC_AUTO_FREE char *text_ = sc_asprintf("{\"version\": \"3.11.2\", \"executable\": "
-                                           "\"/usr/bin/python3.11\", \"packages\": [], \"watch\": [\"%s\"]}",
-                                           f->site);
+    SC_AUTO_FREE char *text_ = sc_asprintf(ANSWER, "3.11.2", "/usr/bin/python3.11", "", f->site, "true");
     write_file(f->answer, text_, 0644);
-    for (uint32_t i = 1; i < 4; i++) {
-        look(f);
-        assert_int_equal(sc_prober_started(f->prober), i);
-        age(f->answer);
-    }
+    assert_asked_each_time(f);
+}
+
+// A .pth with code may look at files that nobody knows of; a name that is no text, or too long, is not looked at.
+static void test_python_whose_files_are_not_all_known_is_not_remembered(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *text_ = sc_asprintf(ANSWER, "3.11.2", f->self, "", f->site, "false");
+    write_file(f->answer, text_, 0644);
+    assert_asked_each_time(f);
+    SC_AUTO_FREE char *long_path = sc_asprintf("/%0*d", SC_LIMIT_PATH_BYTES, 0);
+    SC_AUTO_FREE char *longer = sc_asprintf(ANSWER, "3.11.2", f->self, "", long_path, "true");
+    write_file(f->answer, longer, 0644);
+    assert_asked_each_time(f);
 }
 
 static bool holds(struct fixture *f, const struct sc_msg_probe *probe, const struct sc_digest *environment,
@@ -484,6 +505,7 @@ int main(int argc, char **argv)
         TEST(test_unchanged_class_starts_no_process),
         TEST(test_changes_are_noticed),
         TEST(test_python_that_starts_another_is_not_remembered),
+        TEST(test_python_whose_files_are_not_all_known_is_not_remembered),
         TEST(test_class_that_changed_does_not_hold),
         TEST(test_commands_that_print_otherwise_do_not_hold),
         TEST(test_old_look_only_confirms),
