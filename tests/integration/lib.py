@@ -29,6 +29,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 BUILD = os.path.abspath(os.environ.get("STEPCACHE_BUILD") or os.path.join(SOURCE, "build"))
 SLOWER = {"asan": 4, "tsan": 8}.get(os.environ.get("STEPCACHE_SANITIZER", ""), 1)
 DEADLINE = float(os.environ.get("STEPCACHE_TEST_DEADLINE", "60")) * SLOWER
+TIMEOUT = f"PT{SLOWER}S"  # of a step that is to run into it, but first gets to its script's first lines
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PROGRAMS = ("stepctl", "step-coordinator", "step-agent", "stepcache-runner")
 

@@ -108,21 +108,21 @@ class Failures(lib.Case):
 
     def test_a_timeout_ends_with_term_first(self):
         self.home.pipe("never")
-        project = self.project(self.home.doc({"a": {"run": 'trap \'echo term >> "$W/log"; exit 0\' TERM; read x < "$W/never" & wait', "timeout": "PT0.3S"}}))
+        project = self.project(self.home.doc({"a": {"run": 'trap \'echo term >> "$W/log"; exit 0\' TERM; read x < "$W/never" & wait', "timeout": lib.TIMEOUT}}))
         result = project.run(code=1)
         self.assertEqual(result.finished["a"]["outcome"], "timeout", str(result))
         self.assert_witness("a", "term")
 
     def test_a_timeout_kills_what_ignores_term(self):
         self.home.pipe("never")
-        project = self.project(self.home.doc({"a": {"run": 'trap \'echo term >> "$W/log"\' TERM; while :; do read x < "$W/never" || true; done', "timeout": "PT0.3S"}}))
+        project = self.project(self.home.doc({"a": {"run": 'trap \'echo term >> "$W/log"\' TERM; while :; do read x < "$W/never" || true; done', "timeout": lib.TIMEOUT}}))
         result = project.run(code=1)
         self.assertEqual(result.finished["a"]["outcome"], "timeout", str(result))
         self.assertIn("term", self.home.witness())
 
     def test_a_timeout_reaches_children_in_sessions_of_their_own(self):
         self.home.pipe("never")
-        project = self.project(self.home.doc({"a": {"run": 'setsid sh -c \'trap "" TERM; while :; do read x < "$W/never"; done\' & wait; while :; do read x < "$W/never"; done', "timeout": "PT0.3S"}}))
+        project = self.project(self.home.doc({"a": {"run": 'setsid sh -c \'trap "" TERM; while :; do read x < "$W/never"; done\' & wait; while :; do read x < "$W/never"; done', "timeout": lib.TIMEOUT}}))
         self.assertEqual(project.run(code=1).finished["a"]["outcome"], "timeout")
         self.assertEqual(self.home.wait_gone(), {})
 
