@@ -1,6 +1,7 @@
 #include "stepctl/private.h"
 
 #include "base/memory.h"
+#include "base/os/child.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
 
@@ -35,22 +36,6 @@ static char *own_folder(void)
     return sc_strdup(path);
 }
 
-static char *on_path(const char *name)
-{
-    const char *path = getenv("PATH");
-    while (path && *path) {
-        size_t n = strcspn(path, ":");
-        if (n) {
-            char *candidate = sc_asprintf("%.*s/%s", (int)n, path, name);
-            if (access(candidate, X_OK) == 0)
-                return candidate;
-            free(candidate);
-        }
-        path += n + (path[n] == ':');
-    }
-    return NULL;
-}
-
 char *sc_private_program(const char *name, const char *build_folder)
 {
     SC_AUTO_FREE char *folder = own_folder();
@@ -61,7 +46,7 @@ char *sc_private_program(const char *name, const char *build_folder)
             return candidate;
         free(candidate);
     }
-    return on_path(name);
+    return sc_child_find(name, getenv("PATH"));
 }
 
 static int64_t size_of(const char *path)

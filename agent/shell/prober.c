@@ -1,11 +1,11 @@
 #include "agent/shell/probe.h"
 
-#include "agent/shell/child.h"
 #include "agent/shell/classes.h"
 #include "agent/shell/host.h"
 #include "agent/shell/python_probe.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/child.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/log.h"

@@ -1,7 +1,7 @@
 #include "agent/shell/python_probe.h"
 
-#include "agent/shell/child.h"
 #include "base/memory.h"
+#include "base/os/child.h"
 
 #include <jansson.h>
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-#include "agent/shell/child.h"
+#include "base/os/child.h"
 
 #include "base/memory.h"
 #include "base/os/clock.h"
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -27,7 +28,6 @@ static _Noreturn void become(const struct sc_child *child, int out, int err, int
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    umask(022);
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool good = in >= 0 && dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
                 dup2(err, STDERR_FILENO) >= 0 && chdir(child->folder ? child->folder : "/") == 0;
@@ -49,7 +49,9 @@ static bool pull(int fd, size_t max_bytes, struct sc_buf *buf, bool *ret_large)
         if (!*ret_large)
             sc_buf_add(buf, bytes, (size_t)n);
     }
-    return n < 0 && (errno == EAGAIN || errno == EINTR);
+    int failed = errno;
+    explicit_bzero(bytes, sizeof bytes); // it may have been a secret
+    return n < 0 && (failed == EAGAIN || failed == EINTR);
 }
 
 // Until it ends; what holds its pipes open after that is not waited for.
@@ -141,4 +143,19 @@ enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, st
     close(out[0]);
     close(errs[0]);
     return rc;
+}
+
+char *sc_child_find(const char *name, const char *path)
+{
+    if (strchr(name, '/'))
+        return sc_strdup(name);
+    for (const char *at = path ? path : "/usr/bin:/bin"; *at;) {
+        size_t len = strcspn(at, ":");
+        SC_AUTO_FREE char *candidate = sc_asprintf("%.*s/%s", (int)len, at, name);
+        struct stat st;
+        if (len && stat(candidate, &st) == 0 && S_ISREG(st.st_mode) && access(candidate, X_OK) == 0)
+            return SC_STEAL(candidate);
+        at += len + (at[len] == ':');
+    }
+    return NULL;
 }
