@@ -1,10 +1,10 @@
 #include "stepctl/rows.h"
 
+#include "base/os/clock.h"
 #include "stepctl/say.h"
 
 #include <float.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 struct gather {
@@ -64,15 +64,8 @@ int64_t sc_row_time(const json_t *row, const char *name)
     const json_t *value = json_object_get(row, name);
     if (json_is_integer(value))
         return json_integer_value(value);
-    struct tm tm = {0};
-    const char *text = json_string_value(value);
-    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-    if (!rest)
-        return 0;
-    int ms = 0;
-    if (*rest == '.' && sscanf(rest + 1, "%3d", &ms) != 1)
-        ms = 0;
-    return (int64_t)timegm(&tm) * 1000 + ms;
+    int64_t wall_ms = 0;
+    return sc_clock_of_rfc3339(sc_slice_str(json_string_value(value)), &wall_ms) ? wall_ms : 0;
 }
 
 void sc_rows_print(const struct sc_rows *rows, struct sc_buf *out)
