@@ -32,6 +32,11 @@
 #define SC_LIMIT_LOG_BYTES          (1024u << 20) // of one stream of one attempt; what is beyond is cut, and said
 #define SC_LIMIT_LOG_TAIL_BYTES     4096          // the last lines, shown with a failure
 
+// Credentials for S3.
+#define SC_LIMIT_S3_PROFILES_BYTES   (1u << 20) // of a shared config or credentials file
+#define SC_LIMIT_S3_ANSWER_BYTES     (64u << 10) // of what a metadata service, STS or a credential_process says
+#define SC_LIMIT_S3_CREDENTIAL_BYTES (32u << 10) // of a key, a secret or a token
+
 // Messages (3-FORMATS).
 #define SC_LIMIT_MESSAGE_AGENT_BYTES (8u << 20)
 #define SC_LIMIT_MESSAGE_USER_BYTES  (1u << 20)

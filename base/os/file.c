@@ -24,10 +24,10 @@ enum sc_rc sc_file_read(const char *path, size_t max_bytes, struct sc_buf *ret_b
     if (fd < 0)
         return sc_error_errno(err, errno, "open %s", path);
     for (;;) {
-        uint8_t *at = sc_buf_reserve(ret_bytes, 65536);
+        uint8_t *at = sc_buf_reserve(ret_bytes, SC_FILE_READ_BYTES);
         if (!at)
             return sc_error_set(err, SC_LIMIT, "%s: larger than can be read", path);
-        ssize_t n = read(fd, at, 65536);
+        ssize_t n = read(fd, at, SC_FILE_READ_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

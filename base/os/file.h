@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-// Reads a file whole, at most max_bytes (SC_LIMIT when it is larger).
+// Reads a file whole, at most max_bytes (SC_LIMIT when it is larger). A buffer with room for max_bytes + SC_FILE_READ_BYTES
+// is not grown.
+enum { SC_FILE_READ_BYTES = 64 << 10 };
 SC_MUST_USE enum sc_rc sc_file_read(const char *path, size_t max_bytes, struct sc_buf *ret_bytes,
                                     struct sc_error *err);
 // Writes all of it, going on after short writes and EINTR.
