@@ -32,7 +32,13 @@
 #define SC_LIMIT_LOG_BYTES          (1024u << 20) // of one stream of one attempt; what is beyond is cut, and said
 #define SC_LIMIT_LOG_TAIL_BYTES     4096          // the last lines, shown with a failure
 
-// Credentials for S3.
+// S3 (its own limits, and ours on what a server answers).
+#define SC_LIMIT_KEY_BYTES        1024 // of a whole key; UTF-8
+#define SC_LIMIT_KEY_PREFIX_BYTES 512  // of a store's prefix, so that every name below it fits
+#define SC_LIMIT_S3_TEXT_BYTES                                                                               \
+    (8u << 20) // of an answer in XML: 1,000 keys, each byte escaped, and what is around them
+#define SC_LIMIT_S3_LIST_KEYS 1000
+#define SC_LIMIT_S3_PARTS     10000 // of one multipart upload
 #define SC_LIMIT_S3_PROFILES_BYTES   (1u << 20) // of a shared config or credentials file
 #define SC_LIMIT_S3_ANSWER_BYTES     (64u << 10) // of what a metadata service, STS or a credential_process says
 #define SC_LIMIT_S3_CREDENTIAL_BYTES (32u << 10) // of a key, a secret or a token

@@ -5,15 +5,14 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "store/copy.h"
+#include "store/reader.h"
 #include "store/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@ struct dir_store {
     int root_fd; // kept from the start, so that a write error of any time since is told by syncfs
     char *scratch_parent;
     struct sc_scratch scratch;
+    struct sc_reader reader;
     struct sc_store_op *first, *last;
 };
 
@@ -31,20 +31,11 @@ static struct dir_store *dir_of(struct sc_store *store)
     return (struct dir_store *)store;
 }
 
-// A name as a path below the root: no part is empty, "." or ".."; no NUL.
+// A name as a path below the root.
 static bool to_path(struct sc_slice name, char ret_path[SC_LIMIT_PATH_BYTES])
 {
-    if (name.len == 0 || name.len >= SC_LIMIT_PATH_BYTES || memchr(name.ptr, 0, name.len))
+    if (!sc_store_name_is_valid(name))
         return false;
-    for (size_t at = 0; at <= name.len;) {
-        const uint8_t *slash = at < name.len ? memchr(name.ptr + at, '/', name.len - at) : NULL;
-        size_t end = slash ? (size_t)(slash - name.ptr) : name.len, len = end - at;
-        const uint8_t *part = name.ptr + at;
-        if (len == 0 || len > SC_LIMIT_FILENAME_BYTES || (len == 1 && part[0] == '.') ||
-            (len == 2 && part[0] == '.' && part[1] == '.'))
-            return false;
-        at = end + 1;
-    }
     memcpy(ret_path, name.ptr, name.len);
     ret_path[name.len] = 0;
     return true;
@@ -148,10 +139,47 @@ static enum sc_rc stage_file(struct dir_store *dir, const struct sc_store_op *op
     return rc == SC_OK ? SC_OK : sc_error_wrap(err, rc, "copy %s into the store", op->body_path);
 }
 
+static enum sc_rc open_object(struct dir_store *dir, const char *path, int *ret_fd, struct stat *ret_st,
+                              struct sc_error *err)
+{
+    SC_AUTO_CLOSE int fd = openat(dir->root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
+    if (fd < 0 || fstat(fd, ret_st))
+        return sc_error_errno(err, errno, "open %s/%s", dir->root, path);
+    if (!S_ISREG(ret_st->st_mode))
+        return sc_error_set(err, SC_NOT_FOUND, "%s: not an object", path);
+    *ret_fd = fd;
+    fd = -1;
+    return SC_OK;
+}
+
+static enum sc_rc stage_copy(struct dir_store *dir, const struct sc_store_op *op, const char *staged,
+                             mode_t mode, uint64_t *ret_bytes, struct sc_error *err)
+{
+    char path[SC_LIMIT_PATH_BYTES];
+    if (op->from_bucket.len)
+        return sc_error_set(err, SC_UNSUPPORTED, "%s: a folder cannot copy out of a bucket", dir->root);
+    if (!to_path(op->from, path))
+        return sc_error_set(err, SC_INVALID, SC_SLICE_FMT ": not a name in the store",
+                            SC_SLICE_ARG(op->from));
+    SC_AUTO_CLOSE int from = -1;
+    struct stat st;
+    enum sc_rc rc = open_object(dir, path, &from, &st, err);
+    if (rc != SC_OK)
+        return rc;
+    *ret_bytes = (uint64_t)st.st_size;
+    SC_AUTO_CLOSE int to = -1;
+    rc = stage_new(dir, staged, mode, &to, err);
+    return rc == SC_OK ? sc_copy_file(from, to, (uint64_t)st.st_size, err) : rc;
+}
+
 static enum sc_rc stage(struct dir_store *dir, const struct sc_store_op *op, const char *staged,
                         uint64_t *ret_bytes, struct sc_error *err)
 {
     mode_t mode = op->exec ? 0555 : 0444;
+    if (op->kind == SC_STORE_COPY)
+        return stage_copy(dir, op, staged, mode, ret_bytes, err);
     if (op->body_path)
         return stage_file(dir, op, staged, mode, ret_bytes, err);
     *ret_bytes = op->body.len;
@@ -160,10 +188,10 @@ static enum sc_rc stage(struct dir_store *dir, const struct sc_store_op *op, con
     return rc == SC_OK ? sc_fd_write_all(to, op->body, err) : rc;
 }
 
-static enum sc_rc do_put(struct dir_store *dir, struct sc_store_op *op, char *path)
+// Of a put or a copy.
+static enum sc_rc write_object(struct dir_store *dir, struct sc_store_op *op, char *path)
 {
     struct stat st;
-    dir->base.counts.puts++;
     if (op->if_absent && fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return sc_error_set(&op->err, SC_EXISTS, "%s is there already", path);
     enum sc_rc rc = SC_OK;
@@ -205,26 +233,10 @@ static enum sc_rc read_into(int fd, struct sc_store_op *op, size_t size)
     return SC_OK;
 }
 
-static enum sc_rc open_object(struct dir_store *dir, const char *path, int *ret_fd, struct stat *ret_st,
-                              struct sc_error *err)
-{
-    SC_AUTO_CLOSE int fd = openat(dir->root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
-    if (fd < 0 || fstat(fd, ret_st))
-        return sc_error_errno(err, errno, "open %s/%s", dir->root, path);
-    if (!S_ISREG(ret_st->st_mode))
-        return sc_error_set(err, SC_NOT_FOUND, "%s: not an object", path);
-    *ret_fd = fd;
-    fd = -1;
-    return SC_OK;
-}
-
-static enum sc_rc do_get(struct dir_store *dir, struct sc_store_op *op, const char *path)
+static enum sc_rc get_bytes(struct dir_store *dir, struct sc_store_op *op, const char *path)
 {
     SC_AUTO_CLOSE int fd = -1;
     struct stat st;
-    dir->base.counts.gets++;
     enum sc_rc rc = open_object(dir, path, &fd, &st, &op->err);
     if (rc != SC_OK)
         return rc;
@@ -236,6 +248,43 @@ static enum sc_rc do_get(struct dir_store *dir, struct sc_store_op *op, const ch
         return sc_error_set(&op->err, SC_LIMIT, "%s: %llu bytes are more than %zu", path,
                             (unsigned long long)op->bytes, op->max_bytes);
     return read_into(fd, op, (size_t)op->bytes);
+}
+
+// SC_CORRUPT when what was read has another digest than the caller knows.
+static enum sc_rc check_bytes(struct dir_store *dir, struct sc_store_op *op, const char *path)
+{
+    struct sc_digest found;
+    struct stat st;
+    enum sc_rc rc = SC_OK;
+    if (sc_digest_is_zero(&op->sha256))
+        return SC_OK;
+    if (op->to_fd >= 0)
+        rc = sc_reader_digest(&dir->reader, op->to_fd, path, true, &st, &found, &op->err);
+    else
+        found = sc_digest_of(sc_buf_slice(&op->data));
+    if (rc == SC_OK && !sc_digest_eq(&found, &op->sha256))
+        rc = sc_error_set(&op->err, SC_CORRUPT, "%s: its bytes have another digest", path);
+    return rc;
+}
+
+static enum sc_rc do_get(struct dir_store *dir, struct sc_store_op *op, const char *path)
+{
+    dir->base.counts.gets++;
+    for (int i = 0;; i++) {
+        enum sc_rc rc = get_bytes(dir, op, path);
+        if (rc == SC_OK)
+            rc = check_bytes(dir, op, path);
+        if (rc != SC_CORRUPT || i == 1)
+            return rc;
+        sc_buf_clear(&op->data);
+        if (op->to_fd >= 0 && (ftruncate(op->to_fd, 0) || lseek(op->to_fd, 0, SEEK_SET) < 0))
+            return sc_error_errno(&op->err, errno, "empty the copy of %s", path);
+    }
+}
+
+static int64_t mtime_ms(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
 }
 
 static enum sc_rc do_head(struct dir_store *dir, struct sc_store_op *op, const char *path)
@@ -250,7 +299,11 @@ static enum sc_rc do_head(struct dir_store *dir, struct sc_store_op *op, const c
     if (!S_ISREG(st.st_mode))
         return sc_error_set(&op->err, SC_NOT_FOUND, "%s: not an object", path);
     op->bytes = (uint64_t)st.st_size;
-    op->mtime_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+    op->mtime_ms = mtime_ms(&st);
+    // What a file of this very content would keep: another has another inode, since objects come by rename.
+    op->etag =
+        sc_arena_printf(&op->arena, "%llx-%llx-%lld.%09ld", (unsigned long long)st.st_ino,
+                        (unsigned long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     return SC_OK;
 }
 
@@ -260,7 +313,7 @@ struct lister {
     struct dir_store *dir;
     struct sc_store_op *op;
     char path[SC_LIMIT_PATH_BYTES];
-    struct sc_slice *names;
+    struct sc_store_entry *entries;
     uint32_t room;
 };
 
@@ -287,11 +340,15 @@ static bool is_wanted(const struct lister *l, struct sc_slice path, bool folder)
 static void list_add(struct lister *l, struct sc_slice path)
 {
     struct sc_store_op *op = l->op;
-    if (op->name_count == l->room) {
+    struct stat st;
+    if (fstatat(l->dir->root_fd, l->path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return; // removed meanwhile, or no object
+    if (op->entry_count == l->room) {
         l->room = l->room ? l->room * 2 : 64;
-        l->names = sc_realloc(l->names, l->room, sizeof *l->names);
+        l->entries = sc_realloc(l->entries, l->room, sizeof *l->entries);
     }
-    l->names[op->name_count++] = sc_arena_copy(&op->names_arena, path);
+    l->entries[op->entry_count++] =
+        (struct sc_store_entry){sc_arena_copy(&op->arena, path), (uint64_t)st.st_size, mtime_ms(&st)};
 }
 
 static enum sc_rc list_entry(struct lister *l, size_t path_len, struct sc_slice entry, int depth)
@@ -356,7 +413,7 @@ static enum sc_rc list_folder(struct lister *l, size_t path_len, int depth)
     if (count)
         qsort(entries, count, sizeof *entries, by_bytes);
     enum sc_rc rc = SC_OK;
-    for (size_t i = 0; rc == SC_OK && i < count && l->op->name_count < l->op->max_names; i++)
+    for (size_t i = 0; rc == SC_OK && i < count && l->op->entry_count < l->op->max_entries; i++)
         rc = list_entry(l, path_len, entries[i], depth);
     return rc;
 }
@@ -366,7 +423,7 @@ static enum sc_rc do_list(struct dir_store *dir, struct sc_store_op *op)
     enum { DEPTH = 32 };
     struct lister l = {.dir = dir, .op = op};
     dir->base.counts.lists++;
-    op->name_count = 0;
+    op->entry_count = 0;
     if (op->name.len >= sizeof l.path ||
         memchr(op->name.ptr ? op->name.ptr : (const uint8_t *)"", 0, op->name.len))
         return sc_error_set(&op->err, SC_INVALID, "not a prefix of names");
@@ -380,10 +437,10 @@ static enum sc_rc do_list(struct dir_store *dir, struct sc_store_op *op)
     if (start)
         memcpy(l.path, op->name.ptr, start);
     enum sc_rc rc = list_folder(&l, start, DEPTH);
-    op->names = SC_NEW_ARRAY(&op->names_arena, op->name_count, struct sc_slice);
-    if (op->name_count)
-        memcpy(op->names, l.names, op->name_count * sizeof *l.names);
-    free(l.names);
+    op->entries = SC_NEW_ARRAY(&op->arena, op->entry_count, struct sc_store_entry);
+    if (op->entry_count)
+        memcpy(op->entries, l.entries, op->entry_count * sizeof *l.entries);
+    free(l.entries);
     return rc;
 }
 
@@ -410,6 +467,10 @@ static enum sc_rc perform(struct dir_store *dir, struct sc_store_op *op)
         return do_list(dir, op);
     if (op->kind == SC_STORE_SYNC)
         return do_sync(dir, op);
+    if (op->kind == SC_STORE_SWEEP) {
+        sc_scratch_sweep(dir->scratch_parent); // a writer that is gone is known by its lock, whatever its age
+        return SC_OK;
+    }
     if (!to_path(op->name, path))
         return sc_error_set(&op->err, SC_INVALID, SC_SLICE_FMT ": not a name in the store",
                             SC_SLICE_ARG(op->name));
@@ -417,13 +478,18 @@ static enum sc_rc perform(struct dir_store *dir, struct sc_store_op *op)
     case SC_STORE_GET:
         return do_get(dir, op, path);
     case SC_STORE_PUT:
-        return do_put(dir, op, path);
+        dir->base.counts.puts++;
+        return write_object(dir, op, path);
+    case SC_STORE_COPY:
+        dir->base.counts.copies++;
+        return write_object(dir, op, path);
     case SC_STORE_HEAD:
         return do_head(dir, op, path);
     case SC_STORE_REMOVE:
         return do_remove(dir, op, path);
     case SC_STORE_LIST:
     case SC_STORE_SYNC:
+    case SC_STORE_SWEEP:
         break;
     }
     SC_ASSERT(false);
@@ -481,6 +547,7 @@ static void dir_close(struct sc_store *store)
     struct dir_store *dir = dir_of(store);
     SC_ASSERT(dir->first == NULL); // an operation belongs to its caller until it is done
     sc_scratch_close(&dir->scratch);
+    sc_reader_done(&dir->reader);
     if (dir->root_fd >= 0)
         sc_fd_close(dir->root_fd);
     free(dir->scratch_parent);
@@ -495,67 +562,6 @@ static const struct sc_store_backend dir_backend = {
     .local_path = dir_local_path,
     .local_root = dir_local_root,
 };
-
-static const char format_name[] = "stepcache.store/1";
-
-static enum sc_rc check_format(struct dir_store *dir, struct sc_slice text, struct sc_error *err)
-{
-    json_error_t where;
-    json_t *json = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
-    const char *format = json_string_value(json_object_get(json, "format"));
-    enum sc_rc rc = SC_OK;
-    if (!format)
-        rc = sc_error_set(err, SC_MALFORMED, "%s/stepcache.json: not a description of a store", dir->root);
-    else if (strcmp(format, format_name) != 0)
-        rc = sc_error_set(err, SC_UNSUPPORTED, "%s: the store's format is %s; this version knows %s",
-                          dir->root, format, format_name);
-    json_decref(json);
-    return rc;
-}
-
-static enum sc_rc make_format(struct sc_store *store, struct sc_error *err)
-{
-    char at[32];
-    sc_clock_rfc3339(sc_clock_wall_ms(), at);
-    json_t *json = json_pack("{s:s, s:s}", "format", format_name, "created", at);
-    char *text = json_dumps(json, JSON_INDENT(1));
-    json_decref(json);
-    SC_ASSERT(text != NULL);
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_PUT, sc_slice_str("stepcache.json"));
-    op.body = sc_slice_str(text);
-    op.if_absent = true; // another process may be making the same store
-    enum sc_rc rc = sc_store_wait(store, &op);
-    if (rc == SC_EXISTS)
-        rc = SC_OK;
-    else if (rc != SC_OK && err)
-        *err = op.err;
-    sc_store_op_done(&op);
-    free(text);
-    return rc;
-}
-
-static enum sc_rc open_format(struct dir_store *dir, struct sc_error *err)
-{
-    enum { MAX_BYTES = 64 << 10 };
-    for (int i = 0; i < 2; i++) {
-        struct sc_store_op op;
-        sc_store_op_init(&op, SC_STORE_GET, sc_slice_str("stepcache.json"));
-        op.max_bytes = MAX_BYTES;
-        enum sc_rc rc = sc_store_wait(&dir->base, &op);
-        if (rc == SC_OK)
-            rc = check_format(dir, sc_buf_slice(&op.data), err);
-        else if (err)
-            *err = op.err;
-        sc_store_op_done(&op);
-        if (rc != SC_NOT_FOUND || i == 1)
-            return rc;
-        rc = make_format(&dir->base, err);
-        if (rc != SC_OK)
-            return rc;
-    }
-    return SC_OK;
-}
 
 enum sc_rc sc_store_dir_open(const char *path, const char *url, struct sc_store **ret_store,
                              struct sc_error *err)
@@ -579,13 +585,8 @@ enum sc_rc sc_store_dir_open(const char *path, const char *url, struct sc_store 
     dir->root_fd = fd;
     dir->scratch_parent = sc_asprintf("%s/tmp", real);
     dir->scratch.fd = -1;
+    sc_reader_init(&dir->reader);
     sc_scratch_sweep(dir->scratch_parent);
-    rc = open_format(dir, err);
-    if (rc != SC_OK) {
-        dir_close(&dir->base);
-        return rc;
-    }
-    dir->base.counts = (struct sc_store_counts){0};
     dir->base.url = sc_strdup(url);
     *ret_store = &dir->base;
     return SC_OK;

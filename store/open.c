@@ -1,7 +1,78 @@
-// Opening a store: its URL says which back end.
+// Opening a store: its URL says which back end, and stepcache.json whether we can read what is there.
 #include "store/backend.h"
 
-enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err)
+#include "base/memory.h"
+#include "base/os/clock.h"
+
+#include <jansson.h>
+
+// ---- stepcache.json: what a store says of itself
+
+static const char format_name[] = "stepcache.store/1", format_object[] = "stepcache.json";
+
+static enum sc_rc check_format(struct sc_store *store, struct sc_slice text, struct sc_error *err)
+{
+    json_error_t where;
+    json_t *json = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &where);
+    const char *format = json_string_value(json_object_get(json, "format"));
+    enum sc_rc rc = SC_OK;
+    if (!format)
+        rc = sc_error_set(err, SC_MALFORMED, "%s: its %s is not a description of a store", store->url,
+                          format_object);
+    else if (strcmp(format, format_name) != 0)
+        rc = sc_error_set(err, SC_UNSUPPORTED, "%s: the store's format is %s; this version knows %s",
+                          store->url, format, format_name);
+    json_decref(json);
+    return rc;
+}
+
+static enum sc_rc make_format(struct sc_store *store, struct sc_error *err)
+{
+    char at[32];
+    sc_clock_rfc3339(sc_clock_wall_ms(), at);
+    json_t *json = json_pack("{s:s, s:s}", "format", format_name, "created", at);
+    char *text = json_dumps(json, JSON_INDENT(1));
+    json_decref(json);
+    SC_ASSERT(text != NULL);
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, sc_slice_str(format_object));
+    op.body = sc_slice_str(text);
+    op.if_absent = true; // another process may be making the same store
+    enum sc_rc rc = sc_store_wait(store, &op);
+    if (rc == SC_EXISTS)
+        rc = SC_OK;
+    else if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    free(text);
+    return rc;
+}
+
+static enum sc_rc open_format(struct sc_store *store, struct sc_error *err)
+{
+    enum { MAX_BYTES = 64 << 10 };
+    for (int i = 0; i < 2; i++) {
+        struct sc_store_op op;
+        sc_store_op_init(&op, SC_STORE_GET, sc_slice_str(format_object));
+        op.max_bytes = MAX_BYTES;
+        enum sc_rc rc = sc_store_wait(store, &op);
+        if (rc == SC_OK)
+            rc = check_format(store, sc_buf_slice(&op.data), err);
+        else if (err)
+            *err = op.err;
+        sc_store_op_done(&op);
+        if (rc != SC_NOT_FOUND || i == 1)
+            return rc;
+        rc = make_format(store, err);
+        if (rc != SC_OK)
+            return rc;
+    }
+    return SC_OK;
+}
+
+// ---- the handle
+
+static enum sc_rc open_backend(const char *url, struct sc_store **ret_store, struct sc_error *err)
 {
     struct sc_slice text = sc_slice_str(url);
     if (sc_slice_starts(text, "dir:/"))
@@ -9,9 +80,26 @@ enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc
     if (sc_slice_starts(text, "/"))
         return sc_store_dir_open(url, url, ret_store, err);
     if (sc_slice_starts(text, "s3://")) {
-        enum sc_rc rc = sc_error_set(err, SC_UNSUPPORTED, "%s: a store in S3 is not supported yet", url);
-        sc_error_hint(err, "use a folder: dir:/absolute/path");
+        sc_store_open_fn open;
+        enum sc_rc rc = sc_store_module_load("s3", &open, err);
+        return rc == SC_OK ? open(url, ret_store, err) : rc;
+    }
+    return sc_error_set(err, SC_INVALID, "%s: not a store; write dir:/absolute/path or s3://bucket/prefix",
+                        url);
+}
+
+enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err)
+{
+    struct sc_store *store;
+    enum sc_rc rc = open_backend(url, &store, err);
+    if (rc != SC_OK)
+        return rc;
+    rc = open_format(store, err);
+    if (rc != SC_OK) {
+        sc_store_close(store);
         return rc;
     }
-    return sc_error_set(err, SC_INVALID, "%s: not a store; write dir:/absolute/path", url);
+    store->counts = (struct sc_store_counts){0};
+    *ret_store = store;
+    return SC_OK;
 }

@@ -195,20 +195,20 @@ static enum sc_rc for_each_name(struct sc_store *store, struct sc_slice prefix, 
         struct sc_store_op op;
         sc_store_op_init(&op, SC_STORE_LIST, prefix);
         op.after = sc_buf_slice(&after);
-        op.max_names = LIST_NAMES;
+        op.max_entries = LIST_NAMES;
         enum sc_rc rc = sc_store_wait(store, &op);
         if (rc != SC_OK && err)
             *err = op.err;
-        more = rc == SC_OK && op.name_count == LIST_NAMES;
-        for (uint32_t i = 0; rc == SC_OK && i < op.name_count; i++) {
-            if (!each(context, op.names[i])) {
+        more = rc == SC_OK && op.entry_count == LIST_NAMES;
+        for (uint32_t i = 0; rc == SC_OK && i < op.entry_count; i++) {
+            if (!each(context, op.entries[i].name)) {
                 more = false;
                 break;
             }
         }
         sc_buf_clear(&after);
         if (more)
-            sc_buf_add_slice(&after, op.names[op.name_count - 1]);
+            sc_buf_add_slice(&after, op.entries[op.entry_count - 1].name);
         sc_store_op_done(&op);
         if (rc != SC_OK)
             return rc;

@@ -1,7 +1,24 @@
 #include "store/store.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "store/backend.h"
+
+bool sc_store_name_is_valid(struct sc_slice name)
+{
+    if (name.len == 0 || name.len >= SC_LIMIT_PATH_BYTES || memchr(name.ptr, 0, name.len))
+        return false;
+    for (size_t at = 0; at <= name.len;) {
+        const uint8_t *slash = at < name.len ? memchr(name.ptr + at, '/', name.len - at) : NULL;
+        size_t end = slash ? (size_t)(slash - name.ptr) : name.len, len = end - at;
+        const uint8_t *part = name.ptr + at;
+        if (len == 0 || len > SC_LIMIT_FILENAME_BYTES || (len == 1 && part[0] == '.') ||
+            (len == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        at = end + 1;
+    }
+    return true;
+}
 
 void sc_store_close(struct sc_store *store)
 {
@@ -16,7 +33,7 @@ void sc_store_op_init(struct sc_store_op *op, enum sc_store_kind kind, struct sc
 {
     *op = (struct sc_store_op){.kind = kind, .name = name, .to_fd = -1};
     sc_buf_init(&op->data, 0);
-    sc_arena_init(&op->names_arena);
+    sc_arena_init(&op->arena);
 }
 
 void sc_store_op_done(struct sc_store_op *op)
@@ -24,13 +41,15 @@ void sc_store_op_done(struct sc_store_op *op)
     if (!op)
         return;
     sc_buf_done(&op->data);
-    sc_arena_done(&op->names_arena);
+    sc_arena_done(&op->arena);
 }
 
 void sc_store_submit(struct sc_store *store, struct sc_store_op *op)
 {
     op->next = NULL;
     op->rc = SC_OK;
+    op->moved_bytes = 0;
+    op->archived = false;
     store->backend->submit(store, op);
 }
 
@@ -82,5 +101,5 @@ const char *sc_store_url(const struct sc_store *store)
 
 struct sc_store_counts sc_store_counts(const struct sc_store *store)
 {
-    return store->counts;
+    return store->backend->counts ? store->backend->counts(store) : store->counts;
 }

@@ -1,23 +1,34 @@
 // The store's one interface: named byte objects under a prefix, asynchronous, whatever is behind it. Back ends: dir
-// (store/dir.c); s3 and libs3 come later and implement the same table. Objects, trees, records and segments are built
-// above it and know nothing of what is behind.
+// (store/dir.c) and s3 (store/s3/s3.c). Objects, trees, records and segments are built above it and know nothing of what
+// is behind.
 //
 // A handle belongs to one thread. Operations are submitted and complete later, in `dispatch`, never inside `submit`;
-// the caller owns the operation and everything it points at until `done` was called. A program that wants several
-// threads at the store opens a handle for each.
+// the caller owns the operation and everything it points at until `done` was called. Many may be under way at once, in
+// no order but that of SYNC. A program that wants several threads at the store opens a handle for each.
 #pragma once
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/error.h"
 
 enum sc_store_kind {
     SC_STORE_GET, // the object's bytes into `data` (bounded by max_bytes) or, when to_fd >= 0, into that file
     SC_STORE_PUT, // from `body`, or, when body_path is set, from that file
-    SC_STORE_HEAD,   // size and mtime
-    SC_STORE_LIST,   // names that start with `name`, after `after`, at most max_names, in byte order
+    SC_STORE_COPY,   // of another object, without its bytes coming here where the back end can
+    SC_STORE_HEAD,   // size, mtime and what else is known of an object
+    SC_STORE_LIST,   // what starts with `name`, after `after`, at most max_entries, in byte order
     SC_STORE_REMOVE, // absent is good
-    SC_STORE_SYNC,   // done when every put of this handle that completed before it is durable
+    SC_STORE_SYNC, // done when every put and copy of this handle that was submitted before it is over, and those that
+                   // succeeded are durable
+    SC_STORE_SWEEP, // removes what writers that are gone left half-way
+};
+
+// One object of a list.
+struct sc_store_entry {
+    struct sc_slice name;
+    uint64_t bytes;
+    int64_t mtime_ms;
 };
 
 struct sc_store_op;
@@ -29,24 +40,42 @@ struct sc_store_op {
     // put
     struct sc_slice body;
     const char *body_path; // an absolute path; NULL: body
-    bool move_body;        // the back end may take the file itself (rename); the caller never uses it again
-    bool if_absent;        // SC_EXISTS when the name is taken; exactly one of many racers gets SC_OK
-    bool exec;             // dir back end: mode 0555 instead of 0444
+    bool
+        move_body; // the back end may take the file itself (rename); the caller never uses it again, and nobody
+                   // wrote to it since it was hashed
+    bool if_absent; // put, copy: SC_EXISTS when the name is taken; exactly one of many racers gets SC_OK
+    bool exec;      // put, copy: dir back end: mode 0555 instead of 0444
+    // put: of the body where it is known, so that it is not hashed twice; SC_BUSY where the back end notices that the
+    // body is another. get: of the object; SC_CORRUPT when its bytes are others, read twice. Zero: not known.
+    struct sc_digest sha256;
     // get
     size_t max_bytes;
-    int to_fd;
+    int to_fd; // empty; written from its start
+    // copy
+    struct sc_slice from;        // a name in this store
+    struct sc_slice from_bucket; // s3: then `from` is a whole key in that bucket; SC_UNSUPPORTED in a folder
+    struct sc_slice from_version, from_etag; // s3: what it must be; empty: what is there
+    uint64_t from_bytes;                     // its size where it is known, else 0
     // list
     struct sc_slice after;
-    uint32_t max_names;
+    uint32_t max_entries;
+    // sweep
+    int64_t before_ms; // only what was begun before (wall)
+    // called in dispatch when more of the body has moved; NULL: nobody looks. A back end that is done at once never does.
+    sc_store_done_fn progress;
+    uint64_t moved_bytes, total_bytes; // total 0: not known yet
     // results
     enum sc_rc rc; // SC_NOT_FOUND for a name that is absent
     struct sc_error err;
     struct sc_buf data; // get; initialised by the caller's sc_store_op_init, freed by sc_store_op_done
-    uint64_t bytes;     // get, head
-    int64_t mtime_ms;   // head, list's caller asks with head
-    struct sc_arena names_arena;
-    struct sc_slice *names; // list: in names_arena
-    uint32_t name_count;
+    uint64_t bytes;     // get, put, head
+    int64_t mtime_ms;   // head
+    bool archived; // get, head: it is there, but cannot be read before it is restored; get says SC_NOT_FOUND
+    struct sc_arena arena; // of the results
+    struct sc_slice etag,
+        version; // head; get and put where there is one: the back end's mark of this very content
+    struct sc_store_entry *entries; // list
+    uint32_t entry_count;
     // completion
     sc_store_done_fn done;
     void *context;
@@ -55,14 +84,15 @@ struct sc_store_op {
 
 struct sc_store;
 
-// Opens the store at a URL: "dir:/absolute/path" or an absolute path; makes the folder and stepcache.json when new.
-// SC_UNSUPPORTED for s3:// (named), network file systems and unknown formats (a newer stepcache.json).
+// Opens the store at a URL: "dir:/absolute/path", an absolute path, or "s3://bucket/prefix?…" (store/s3/url.h); makes the
+// folder and stepcache.json when new. SC_UNSUPPORTED for network file systems and unknown formats (a newer stepcache.json).
 SC_MUST_USE enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err);
 void sc_store_close(struct sc_store *store);
 void sc_store_op_init(struct sc_store_op *op, enum sc_store_kind kind, struct sc_slice name);
 void sc_store_op_done(struct sc_store_op *op);
 void sc_store_submit(struct sc_store *store, struct sc_store_op *op);
-// Calls `done` of what is complete; returns how many. wait_ms: 0 looks only, -1 waits for one.
+// Calls `done` of what is complete; returns how many. wait_ms: 0 looks only, -1 waits for one. 0 at once when nothing is
+// under way.
 uint32_t sc_store_dispatch(struct sc_store *store, int wait_ms);
 // Submits and dispatches until this one is done. Other operations may complete meanwhile.
 enum sc_rc sc_store_wait(struct sc_store *store, struct sc_store_op *op);
@@ -74,6 +104,11 @@ const char *sc_store_url(const struct sc_store *store);
 
 // What a handle did, for reports and benches.
 struct sc_store_counts {
-    uint64_t gets, puts, heads, lists, removes, syncs, bytes_in, bytes_out;
+    uint64_t gets, puts, copies, heads, lists, removes, syncs, bytes_in, bytes_out;
+    // Requests that were sent, by the classes of S3's price list, repetitions included. A folder has none.
+    uint64_t requests_put;    // PUT, COPY, POST, LIST
+    uint64_t requests_get;    // GET, HEAD
+    uint64_t requests_delete; // DELETE
+    uint64_t retries;         // how many of all were repetitions
 };
 struct sc_store_counts sc_store_counts(const struct sc_store *store);

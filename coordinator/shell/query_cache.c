@@ -22,18 +22,18 @@ static enum sc_rc each_name(struct sc_queries *queries, struct sc_slice prefix, 
         struct sc_store_op op;
         sc_store_op_init(&op, SC_STORE_LIST, prefix);
         op.after = sc_buf_slice(&after);
-        op.max_names = LIST_NAMES;
+        op.max_entries = LIST_NAMES;
         enum sc_rc rc = sc_store_wait(queries->store, &op);
         if (rc != SC_OK && err)
             *err = op.err;
-        uint32_t count = op.name_count;
+        uint32_t count = op.entry_count;
         for (uint32_t i = 0; i < count && rc == SC_OK; i++)
             rc = sc_mailbox_closed(queries->box) ? sc_error_set(err, SC_CANCELLED, "the coordinator stops")
-                                                 : visit(context, op.names[i], err);
+                                                 : visit(context, op.entries[i].name, err);
         SC_AUTO_BUF struct sc_buf last;
         sc_buf_init(&last, 0);
         if (count)
-            sc_buf_add_slice(&last, op.names[count - 1]);
+            sc_buf_add_slice(&last, op.entries[count - 1].name);
         sc_store_op_done(&op);
         if (rc != SC_OK || count < LIST_NAMES)
             return rc;

@@ -278,9 +278,9 @@ static uint32_t get_segment(struct world *w, struct sc_slice **ret_records)
 static uint32_t list(struct world *w, const char *prefix, struct sc_store_op *op)
 {
     sc_store_op_init(op, SC_STORE_LIST, sc_slice_str(prefix));
-    op->max_names = 100;
+    op->max_entries = 100;
     assert_rc(sc_store_wait(w->store, op), SC_OK);
-    return op->name_count;
+    return op->entry_count;
 }
 
 static void test_records_newest_segment_is_read_and_two_are_kept(void **state)
@@ -328,7 +328,7 @@ static void test_records_damaged_segment_gives_way_to_the_older(void **state)
     put_segment(w, 2000, "two");
     assert_int_equal(list(w, "v1/main/seg/", &op), 2);
     for (uint32_t i = 0; i < 2; i++) {
-        SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.names[i]));
+        SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.entries[i].name));
         SC_AUTO_FREE char *path = sc_scratch_path(w->root, name);
         flip_byte(path, 1, false);
         assert_int_equal(get_segment(w, &records), 1 - i);
@@ -365,7 +365,7 @@ static void test_records_segment_of_several_parts_is_read_whole_and_removed_whol
     uint32_t parts = list(w, "v1/main/seg/", &op);
     assert_true(parts >= 3);
     // without one of its parts it is none
-    SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.names[1]));
+    SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.entries[1].name));
     SC_AUTO_FREE char *path = sc_scratch_path(w->root, name);
     assert_int_equal(unlink(path), 0);
     sc_store_op_done(&op);

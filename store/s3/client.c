@@ -1,0 +1,619 @@
+#include "store/s3/client.h"
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/os/clock.h"
+#include "store/s3/xml.h"
+
+#include <stdio.h>
+
+struct bucket_region { // a bucket that turned out to lie elsewhere
+    struct bucket_region *next;
+    char *bucket, *region;
+};
+
+struct queue {
+    struct sc_s3_call *first, *last;
+};
+
+struct sc_s3_client {
+    struct sc_s3_endpoint endpoint;
+    char *region, *bucket, *prefix, *known_key;
+    struct bucket_region *regions;
+    struct sc_s3_provider *provider;
+    struct sc_s3_http *http;
+    struct sc_s3_signer signer;
+    struct sc_s3_pace pace;
+    uint32_t generation; // of the credentials: counts what the server refused
+    int64_t skew_ms;
+    struct queue ready;    // in order
+    struct queue waiting;  // for their due_ms
+    struct queue unjudged; // until our rights are known
+    enum sc_s3_rights rights;
+    struct sc_s3_call rights_call;
+    struct sc_s3_param rights_params[3];
+    bool asks_rights;
+    struct sc_s3_client_counts counts;
+    uint32_t ended; // since the turn began
+};
+
+static char *copy(struct sc_slice text)
+{
+    return sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(text));
+}
+
+enum sc_rc sc_s3_client_new(const struct sc_s3_client_config *config, struct sc_s3_client **ret_client,
+                            struct sc_error *err)
+{
+    struct sc_s3_http *http;
+    enum sc_rc rc = sc_s3_http_new(&config->http, &http, err);
+    if (rc != SC_OK)
+        return rc;
+    struct sc_s3_client *client = sc_calloc(1, sizeof *client);
+    client->endpoint = config->endpoint;
+    client->region = copy(config->region);
+    client->bucket = copy(config->bucket);
+    client->prefix = copy(config->prefix);
+    client->known_key = copy(config->known_key);
+    client->provider = config->provider;
+    client->http = http;
+    sc_s3_pace_init(&client->pace, config->window, config->patience_ms, config->seed, sc_clock_mono_ms());
+    *ret_client = client;
+    return SC_OK;
+}
+
+void sc_s3_client_free(struct sc_s3_client *client)
+{
+    if (!client)
+        return;
+    SC_ASSERT(!sc_s3_client_busy(client));
+    while (client->regions) {
+        struct bucket_region *region = client->regions;
+        client->regions = region->next;
+        free(region->bucket);
+        free(region->region);
+        free(region);
+    }
+    sc_s3_http_free(client->http);
+    explicit_bzero(&client->signer, sizeof client->signer);
+    free(client->region);
+    free(client->bucket);
+    free(client->prefix);
+    free(client->known_key);
+    free(client);
+}
+
+void sc_s3_call_init(struct sc_s3_call *call, enum sc_s3_ask ask)
+{
+    *call = (struct sc_s3_call){.ask = ask, .source = {.fd = -1}};
+    sc_s3_exchange_init(&call->exchange);
+    sc_s3_target_init(&call->target);
+    sc_arena_init(&call->sign_arena);
+}
+
+void sc_s3_call_done(struct sc_s3_call *call)
+{
+    sc_s3_exchange_done(&call->exchange);
+    sc_s3_target_done(&call->target);
+    sc_arena_done(&call->sign_arena);
+}
+
+// ---- queues
+
+static void push(struct queue *queue, struct sc_s3_call *call)
+{
+    call->next = NULL;
+    if (queue->last)
+        queue->last->next = call;
+    else
+        queue->first = call;
+    queue->last = call;
+}
+
+static struct sc_s3_call *pop(struct queue *queue)
+{
+    struct sc_s3_call *call = queue->first;
+    queue->first = call->next;
+    if (!queue->first)
+        queue->last = NULL;
+    return call;
+}
+
+static void push_front(struct queue *queue, struct sc_s3_call *call)
+{
+    call->next = queue->first;
+    queue->first = call;
+    if (!queue->last)
+        queue->last = call;
+}
+
+void sc_s3_client_writer(struct sc_s3_client *client, char ret_writer[33])
+{
+    snprintf(ret_writer, 33, "%016llx%016llx", (unsigned long long)sc_random_next(&client->pace.random),
+             (unsigned long long)sc_random_next(&client->pace.random));
+}
+
+void sc_s3_client_submit(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    call->client = client;
+    call->compares = call->by_get = false;
+    call->attempts = call->mended = 0;
+    call->failed_ms = 0;
+    call->unsure = call->archived = call->empty = false;
+    call->rc = SC_OK;
+    call->err = (struct sc_error)SC_ERROR_INIT;
+    if (call->writer)
+        memcpy(call->writer_text, call->writer, sizeof call->writer_text);
+    else if (call->if_absent)
+        sc_s3_client_writer(client, call->writer_text);
+    push(&client->ready, call);
+}
+
+bool sc_s3_client_busy(const struct sc_s3_client *client)
+{
+    return client->ready.first || client->waiting.first || client->unjudged.first ||
+           sc_s3_http_pending(client->http);
+}
+
+uint32_t sc_s3_client_window(const struct sc_s3_client *client)
+{
+    return client->pace.window_max;
+}
+
+struct sc_s3_client_counts sc_s3_client_counts(const struct sc_s3_client *client)
+{
+    return client->counts;
+}
+
+static void end(struct sc_s3_client *client, struct sc_s3_call *call, enum sc_rc rc)
+{
+    call->rc = rc;
+    client->ended++;
+    call->done(call);
+}
+
+// ---- sending
+
+static struct sc_slice region_of(const struct sc_s3_client *client, struct sc_slice bucket)
+{
+    for (const struct bucket_region *r = client->regions; r; r = r->next)
+        if (sc_slice_eq_str(bucket, r->bucket))
+            return sc_slice_str(r->region);
+    return sc_slice_str(client->region);
+}
+
+static void set_region(struct sc_s3_client *client, struct sc_slice bucket, struct sc_slice region)
+{
+    struct bucket_region *r = client->regions;
+    while (r && !sc_slice_eq_str(bucket, r->bucket))
+        r = r->next;
+    if (!r) {
+        r = sc_calloc(1, sizeof *r);
+        r->bucket = copy(bucket);
+        r->next = client->regions;
+        client->regions = r;
+    }
+    free(r->region);
+    r->region = copy(region);
+}
+
+// What is asked for now, which is not always what the caller asked.
+static enum sc_s3_ask ask_of(const struct sc_s3_call *call)
+{
+    return call->by_get ? SC_S3_GET : call->compares ? SC_S3_HEAD : call->ask;
+}
+
+static bool is_main(const struct sc_s3_call *call)
+{
+    return !call->by_get && !call->compares;
+}
+
+static const char *method_of(enum sc_s3_ask ask)
+{
+    switch (ask) {
+    case SC_S3_GET:
+    case SC_S3_LIST:
+    case SC_S3_UPLOADS:
+        return "GET";
+    case SC_S3_HEAD:
+        return "HEAD";
+    case SC_S3_PUT:
+    case SC_S3_COPY:
+    case SC_S3_PART:
+        return "PUT";
+    case SC_S3_BEGIN:
+    case SC_S3_COMPLETE:
+        return "POST";
+    case SC_S3_DELETE:
+    case SC_S3_ABORT:
+        return "DELETE";
+    }
+    SC_ASSERT(false);
+    return "";
+}
+
+static void count(struct sc_s3_client *client, const char *method, bool list, bool again)
+{
+    if (method[0] == 'P' || list)
+        client->counts.puts++;
+    else if (method[0] == 'D')
+        client->counts.deletes++;
+    else
+        client->counts.gets++;
+    client->counts.retries += again;
+}
+
+static void add_range(struct sc_s3_call *call, enum sc_s3_ask ask)
+{
+    uint64_t first = call->range_first, bytes = call->range_bytes;
+    if (call->by_get)
+        first = 0, bytes = 1;
+    if (ask != SC_S3_GET || bytes == 0)
+        return;
+    snprintf(call->range_text, sizeof call->range_text, "bytes=%llu-%llu", (unsigned long long)first,
+             (unsigned long long)(first + bytes - 1));
+    sc_s3_headers_add(&call->sent_headers, "range", sc_slice_str(call->range_text));
+}
+
+static void add_headers(struct sc_s3_call *call, enum sc_s3_ask ask)
+{
+    struct sc_s3_headers *headers = &call->sent_headers;
+    bool main = is_main(call);
+    headers->count = 0;
+    sc_s3_headers_add(headers, "host", call->target.host);
+    add_range(call, ask);
+    if (call->if_match.len && (ask == SC_S3_GET || ask == SC_S3_HEAD))
+        sc_s3_headers_add(
+            headers, "if-match",
+            sc_arena_printf(&call->sign_arena, "\"" SC_SLICE_FMT "\"", SC_SLICE_ARG(call->if_match)));
+    if (main && call->if_absent && ask != SC_S3_BEGIN)
+        sc_s3_headers_add(headers, "if-none-match", sc_slice_str("*"));
+    if (main && call->writer_text[0] && ask != SC_S3_COMPLETE)
+        sc_s3_headers_add(headers, "x-amz-meta-writer", sc_slice_str(call->writer_text));
+    for (uint32_t i = 0; main && i < call->header_count; i++)
+        headers->items[headers->count++] = call->headers[i];
+}
+
+static void set_target(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    struct sc_s3_param params[16];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < call->param_count && is_main(call); i++) {
+        SC_ASSERT(n < SC_COUNT(params) - 1);
+        params[n++] = call->params[i];
+    }
+    if (call->version.len)
+        params[n++] = (struct sc_s3_param){sc_slice_str("versionId"), call->version};
+    sc_s3_target_set(&call->target, &client->endpoint, call->region, call->bucket, call->key, params, n);
+}
+
+static enum sc_rc sign(struct sc_s3_client *client, struct sc_s3_call *call, const char *method,
+                       const char *payload)
+{
+    struct sc_s3_credentials credentials;
+    int64_t wall_ms = sc_clock_wall_ms() + client->skew_ms;
+    enum sc_rc rc = sc_s3_provider_get(client->provider, wall_ms, false, &credentials, &call->err);
+    if (rc != SC_OK || credentials.anonymous)
+        return rc;
+    struct sc_s3_identity identity = {.access_key = credentials.access_key,
+                                      .secret = credentials.secret,
+                                      .token = credentials.token,
+                                      .region = call->region,
+                                      .service = "s3"};
+    struct sc_s3_message message = {
+        .method = method, .path = call->target.path, .query = call->target.query, .payload = payload};
+    sc_s3_sign(&client->signer, &identity, &message, wall_ms, &call->sign_arena, &call->sent_headers);
+    return SC_OK;
+}
+
+static void answered(struct sc_s3_exchange *exchange);
+
+static void start(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    if (call->prepare && is_main(call))
+        call->prepare(call);
+    enum sc_s3_ask ask = ask_of(call);
+    const char *method = method_of(ask);
+    bool body = is_main(call) && method[0] == 'P';
+    char hex[SC_DIGEST_HEX_BYTES];
+    const char *payload = sc_s3_empty_sha256;
+    if (body && (call->source.fd >= 0 || call->source.bytes.len)) {
+        SC_ASSERT(call->sha256 || call->source.fd < 0);
+        struct sc_digest digest = call->sha256 ? *call->sha256 : sc_digest_of(call->source.bytes);
+        sc_digest_hex(&digest, hex);
+        payload = hex;
+    }
+    sc_arena_reset(&call->sign_arena);
+    call->region = sc_arena_copy(&call->sign_arena, region_of(client, call->bucket));
+    call->generation = client->generation;
+    call->skew_ms = client->skew_ms;
+    call->attempts++;
+    set_target(client, call);
+    add_headers(call, ask);
+    enum sc_rc rc = sign(client, call, method, payload);
+    if (rc != SC_OK) {
+        end(client, call, rc);
+        return;
+    }
+    struct sc_s3_exchange *x = &call->exchange;
+    x->method = method;
+    x->url = (const char *)call->target.url.ptr;
+    x->headers = &call->sent_headers;
+    x->source = body ? call->source : (struct sc_s3_source){.fd = -1};
+    x->sink = is_main(call) ? call->sink : (struct sc_s3_sink){.begin = NULL};
+    x->stall_ms = call->stall_ms;
+    x->done = answered;
+    x->context = call;
+    count(client, method, ask == SC_S3_LIST || ask == SC_S3_UPLOADS, call->attempts > 1);
+    sc_s3_http_submit(client->http, x);
+}
+
+// ---- judging
+
+static struct sc_s3_attempt attempt_of(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    const struct sc_s3_answer *answer = &call->exchange.answer;
+    struct sc_s3_attempt a = {.ask = ask_of(call),
+                              .if_absent = call->if_absent,
+                              .number = call->attempts,
+                              .now_ms = sc_clock_mono_ms(),
+                              .failed_ms = call->failed_ms,
+                              .wall_ms = sc_clock_wall_ms(),
+                              .skew_ms = call->skew_ms,
+                              .stale = call->generation != client->generation,
+                              .unsure = call->unsure,
+                              .mended = call->mended,
+                              .used_region = call->region,
+                              .rights = SC_S3_RIGHTS_NONE,
+                              .failure = answer->failure,
+                              .own = answer->own,
+                              .status = answer->status,
+                              .request_id = answer->request_id,
+                              .region = answer->region,
+                              .date_ms = answer->date_ms,
+                              .retry_after_ms = answer->retry_after_ms};
+    if (sc_slice_eq_str(call->bucket, client->bucket) && sc_slice_starts(call->key, client->prefix))
+        a.rights = client->rights;
+    return a;
+}
+
+static bool needs_etag(enum sc_s3_ask ask)
+{
+    return ask == SC_S3_PUT || ask == SC_S3_PART || ask == SC_S3_HEAD;
+}
+
+// Reads what the body says of an error, and whether a good one is what it must be.
+static void read_body(struct sc_s3_call *call, struct sc_s3_attempt *a)
+{
+    struct sc_s3_exchange *x = &call->exchange;
+    struct sc_s3_fault fault = {.code = {NULL, 0}};
+    bool good = a->status >= 200 && a->status < 300;
+    // Two answer 200 before they know their end.
+    bool late = a->ask == SC_S3_COPY || a->ask == SC_S3_COMPLETE || a->ask == SC_S3_PART;
+    if (x->text.len && (!good || late) && sc_s3_xml_fault(sc_buf_slice(&x->text), &x->arena, &fault)) {
+        a->code = fault.code;
+        a->message = fault.message;
+        if (fault.region.len)
+            a->region = fault.region;
+        if (!a->request_id.len)
+            a->request_id = fault.request_id;
+    }
+    a->from_s3 = a->code.len || a->request_id.len;
+    if (!good || a->code.len)
+        return;
+    if (needs_etag(a->ask) && !x->answer.etag.len && !call->check)
+        a->broken = true;
+    if (call->check && is_main(call))
+        a->broken = call->check(call, &a->own) != SC_OK;
+}
+
+static void ask_rights(struct sc_s3_client *client);
+
+static void wait_for(struct sc_s3_client *client, struct sc_s3_call *call, int64_t wait_ms)
+{
+    call->due_ms = sc_clock_mono_ms() + wait_ms;
+    if (wait_ms <= 0)
+        push_front(&client->ready, call);
+    else
+        push(&client->waiting, call);
+}
+
+static void mended(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    call->mended++;
+    push_front(&client->ready, call);
+}
+
+static void refresh(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    struct sc_s3_credentials credentials;
+    enum sc_rc rc = sc_s3_provider_get(client->provider, sc_clock_wall_ms() + client->skew_ms, true,
+                                       &credentials, &call->err);
+    client->generation++;
+    if (rc != SC_OK)
+        end(client, call, rc);
+    else
+        mended(client, call);
+}
+
+// It succeeded. A HEAD that had to ask by GET has its size in the range; a name that was taken tells by whom.
+static void succeed(struct sc_s3_client *client, struct sc_s3_call *call, const struct sc_s3_verdict *verdict)
+{
+    struct sc_s3_answer *answer = &call->exchange.answer;
+    call->empty = verdict->empty;
+    if (call->by_get)
+        answer->length = verdict->empty ? 0 : answer->range_total >= 0 ? answer->range_total : answer->length;
+    if (call->compares && !sc_slice_eq_str(answer->writer, call->writer_text)) {
+        end(client, call,
+            sc_error_set(&call->err, SC_EXISTS, "s3://" SC_SLICE_FMT "/" SC_SLICE_FMT " is there already",
+                         SC_SLICE_ARG(call->bucket), SC_SLICE_ARG(call->key)));
+        return;
+    }
+    end(client, call, SC_OK);
+}
+
+static void judge(struct sc_s3_client *client, struct sc_s3_call *call)
+{
+    struct sc_s3_attempt a = attempt_of(client, call);
+    read_body(call, &a);
+    struct sc_s3_verdict verdict = sc_s3_judge(&a, &client->pace);
+    if (verdict.action != SC_S3_DONE && !call->failed_ms)
+        call->failed_ms = a.now_ms;
+    call->unsure |= verdict.unsure;
+    switch (verdict.action) {
+    case SC_S3_DONE:
+        succeed(client, call, &verdict);
+        return;
+    case SC_S3_FINAL:
+        if (call->compares && verdict.rc == SC_NOT_FOUND) { // removed meanwhile: the name is free again
+            call->compares = call->by_get = call->unsure = false;
+            push_front(&client->ready, call);
+            return;
+        }
+        call->archived = verdict.archived;
+        end(client, call, sc_s3_tell(&a, &verdict, call->bucket, call->key, &call->err));
+        return;
+    case SC_S3_AGAIN:
+        wait_for(client, call, verdict.wait_ms);
+        return;
+    case SC_S3_REFRESH:
+        refresh(client, call);
+        return;
+    case SC_S3_CLOCK:
+        client->skew_ms = verdict.skew_ms;
+        mended(client, call);
+        return;
+    case SC_S3_REGION:
+        set_region(client, call->bucket, a.region);
+        mended(client, call);
+        return;
+    case SC_S3_REASON:
+        call->by_get = true;
+        push_front(&client->ready, call);
+        return;
+    case SC_S3_COMPARE:
+        call->compares = true;
+        push_front(&client->ready, call);
+        return;
+    case SC_S3_RIGHTS:
+        push(&client->unjudged, call);
+        ask_rights(client);
+        return;
+    }
+    SC_ASSERT(false);
+}
+
+enum sc_rc sc_s3_client_wrong_bytes(struct sc_s3_client *client, struct sc_s3_call *call, uint32_t times)
+{
+    struct sc_s3_attempt a = attempt_of(client, call);
+    a.wrong_bytes = times;
+    struct sc_s3_verdict verdict = sc_s3_judge(&a, &client->pace);
+    if (verdict.action == SC_S3_FINAL)
+        return sc_s3_tell(&a, &verdict, call->bucket, call->key, &call->err);
+    SC_ASSERT(verdict.action == SC_S3_AGAIN);
+    wait_for(client, call, verdict.wait_ms);
+    return SC_OK;
+}
+
+static void answered(struct sc_s3_exchange *exchange)
+{
+    struct sc_s3_call *call = exchange->context;
+    judge(call->client, call);
+}
+
+// ---- rights: asked once, when a 403 could mean either
+
+static void rights_known(struct sc_s3_client *client, enum sc_s3_rights rights)
+{
+    struct queue calls = client->unjudged;
+    client->rights = rights;
+    client->asks_rights = false;
+    client->unjudged = (struct queue){NULL, NULL};
+    sc_s3_call_done(&client->rights_call);
+    while (calls.first)
+        judge(client, pop(&calls));
+}
+
+static void known_read(struct sc_s3_call *call)
+{
+    struct sc_s3_client *client = call->client;
+    client->ended--; // nobody's but ours
+    rights_known(client, call->rc == SC_OK ? SC_S3_RIGHTS_OBJECTS : SC_S3_RIGHTS_NONE);
+}
+
+static void listed(struct sc_s3_call *call)
+{
+    struct sc_s3_client *client = call->client;
+    client->ended--;
+    if (call->rc == SC_OK) {
+        rights_known(client, SC_S3_RIGHTS_LIST);
+        return;
+    }
+    sc_s3_call_done(call);
+    sc_s3_call_init(call, SC_S3_GET);
+    call->bucket = sc_slice_str(client->bucket);
+    call->key = sc_slice_str(client->known_key);
+    call->done = known_read;
+    client->rights = SC_S3_RIGHTS_NONE; // while this is asked: its own 403 is final
+    sc_s3_client_submit(client, call);
+}
+
+static void ask_rights(struct sc_s3_client *client)
+{
+    if (client->asks_rights)
+        return;
+    client->asks_rights = true;
+    struct sc_s3_param *params = client->rights_params;
+    params[0] = (struct sc_s3_param){sc_slice_str("list-type"), sc_slice_str("2")};
+    params[1] = (struct sc_s3_param){sc_slice_str("max-keys"), sc_slice_str("1")};
+    params[2] = (struct sc_s3_param){sc_slice_str("prefix"), sc_slice_str(client->prefix)};
+    struct sc_s3_call *call = &client->rights_call;
+    sc_s3_call_init(call, SC_S3_LIST);
+    call->bucket = sc_slice_str(client->bucket);
+    call->params = params;
+    call->param_count = 3;
+    call->done = listed;
+    sc_s3_client_submit(client, call);
+}
+
+// ---- the turn
+
+// Those whose time has come, to the front; returns in how many ms the next one is due, or -1.
+static int64_t wake(struct sc_s3_client *client)
+{
+    int64_t now_ms = sc_clock_mono_ms(), next_ms = -1;
+    struct queue waiting = client->waiting;
+    client->waiting = (struct queue){NULL, NULL};
+    while (waiting.first) {
+        struct sc_s3_call *call = pop(&waiting);
+        int64_t left_ms = call->due_ms - now_ms;
+        if (left_ms <= 0) {
+            push_front(&client->ready, call);
+            continue;
+        }
+        push(&client->waiting, call);
+        if (next_ms < 0 || left_ms < next_ms)
+            next_ms = left_ms;
+    }
+    return next_ms;
+}
+
+static void start_ready(struct sc_s3_client *client)
+{
+    while (client->ready.first && sc_s3_http_pending(client->http) < client->pace.window)
+        start(client, pop(&client->ready));
+}
+
+uint32_t sc_s3_client_turn(struct sc_s3_client *client, int wait_ms)
+{
+    client->ended = 0;
+    int64_t next_ms = wake(client);
+    start_ready(client);
+    if (client->ended)
+        wait_ms = 0;
+    if (next_ms >= 0 && (wait_ms < 0 || next_ms < wait_ms))
+        wait_ms = (int)next_ms;
+    if (sc_s3_http_turn(client->http, wait_ms))
+        start_ready(client); // what waited can go on while the caller looks at what ended
+    return client->ended;
+}

@@ -1,0 +1,7 @@
+// The S3 back end: store/store.h over S3's HTTP interface.
+#pragma once
+
+#include "store/store.h"
+
+// url: "s3://bucket/prefix?…" (store/s3/url.h).
+SC_MUST_USE enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct sc_error *err);
