@@ -58,27 +58,20 @@ uint32_t sc_store_dispatch(struct sc_store *store, int wait_ms)
     return store->backend->dispatch(store, wait_ms);
 }
 
-struct waiting {
-    bool complete;
-};
-
-static void mark_complete(struct sc_store_op *op)
+static void mark_ended(struct sc_store_op *op)
 {
-    ((struct waiting *)op->context)->complete = true;
+    op->ended = true;
 }
 
 enum sc_rc sc_store_wait(struct sc_store *store, struct sc_store_op *op)
 {
-    struct waiting waiting = {false};
     sc_store_done_fn done = op->done;
-    void *context = op->context;
-    op->done = mark_complete;
-    op->context = &waiting;
+    op->done = mark_ended;
+    op->ended = false;
     sc_store_submit(store, op);
-    while (!waiting.complete)
+    while (!op->ended)
         sc_store_dispatch(store, -1);
     op->done = done;
-    op->context = context;
     if (done)
         done(op);
     return op->rc;

@@ -80,6 +80,7 @@ struct sc_store_op {
     sc_store_done_fn done;
     void *context;
     struct sc_store_op *next; // the back end's
+    bool ended;               // sc_store_wait's
 };
 
 struct sc_store;

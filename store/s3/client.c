@@ -137,7 +137,7 @@ void sc_s3_client_submit(struct sc_s3_client *client, struct sc_s3_call *call)
 {
     call->client = client;
     call->compares = call->by_get = false;
-    call->attempts = call->mended = 0;
+    call->attempts = call->mended = call->damaged = 0;
     call->failed_ms = 0;
     call->unsure = call->archived = call->empty = false;
     call->rc = SC_OK;
@@ -363,6 +363,7 @@ static struct sc_s3_attempt attempt_of(struct sc_s3_client *client, struct sc_s3
                               .stale = call->generation != client->generation,
                               .unsure = call->unsure,
                               .mended = call->mended,
+                              .damaged = call->damaged,
                               .used_region = call->region,
                               .rights = SC_S3_RIGHTS_NONE,
                               .failure = answer->failure,
@@ -460,6 +461,7 @@ static void judge(struct sc_s3_client *client, struct sc_s3_call *call)
     if (verdict.action != SC_S3_DONE && !call->failed_ms)
         call->failed_ms = a.now_ms;
     call->unsure |= verdict.unsure;
+    call->damaged += verdict.damaged;
     switch (verdict.action) {
     case SC_S3_DONE:
         succeed(client, call, &verdict);

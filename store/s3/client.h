@@ -64,7 +64,7 @@ struct sc_s3_call {
     struct sc_s3_headers sent_headers;
     struct sc_arena sign_arena;
     char range_text[64], writer_text[33];
-    uint32_t attempts, mended;
+    uint32_t attempts, mended, damaged;
     uint32_t generation; // of the credentials
     int64_t failed_ms, due_ms, skew_ms;
     struct sc_slice region; // in sign_arena

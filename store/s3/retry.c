@@ -15,6 +15,8 @@ enum {
     BUDGET_PER_GOOD = 500, // half a retry
     MEND_AT_MOST = 2,
     READ_WRONG_AT_MOST = 2,
+    SEND_DAMAGED_AT_MOST = 2,
+    SHOWN_KEY_BYTES = 300,
     SKEW_MIN_MS = 60 * 1000,         // below it the clock is not to blame: S3 allows 15 minutes
     SKEW_SILENT_MS = 10 * 60 * 1000, // from here on it is blamed for a refusal without words
 };
@@ -183,7 +185,7 @@ static bool is_write(enum sc_s3_ask ask)
 static int64_t take_token(struct sc_s3_pace *pace, int64_t now_ms)
 {
     int64_t past_ms = now_ms - pace->filled_ms;
-    past_ms = past_ms < 0 ? 0 : past_ms > BUDGET / BUDGET_PER_MS ? BUDGET / BUDGET_PER_MS : past_ms;
+    past_ms = past_ms < 0 ? 0 : past_ms > 3600 * 1000 ? 3600 * 1000 : past_ms;
     pace->filled_ms = now_ms;
     pace->milli_tokens += past_ms * BUDGET_PER_MS;
     if (pace->milli_tokens > BUDGET)
@@ -380,6 +382,16 @@ static struct sc_s3_verdict empty(const struct sc_s3_attempt *a)
     return (struct sc_s3_verdict){.action = SC_S3_DONE, .empty = true};
 }
 
+static struct sc_s3_verdict damaged(const struct sc_s3_attempt *a, struct sc_s3_pace *pace)
+{
+    const char *hint = "the file changed since it was hashed, or something changes bytes on the way";
+    struct sc_s3_verdict verdict = a->damaged >= SEND_DAMAGED_AT_MOST
+                                       ? final(SC_BUSY, hint)
+                                       : again(a, pace, FIRST_WAIT_MS, SC_BUSY, hint);
+    verdict.damaged = true;
+    return verdict;
+}
+
 static struct sc_s3_verdict treat(const struct sc_s3_attempt *a, struct sc_s3_pace *pace,
                                   enum treatment treatment)
 {
@@ -411,9 +423,7 @@ static struct sc_s3_verdict treat(const struct sc_s3_attempt *a, struct sc_s3_pa
     case TAKEN:
         return taken(a);
     case DAMAGED:
-        if (a->number <= MEND_AT_MOST)
-            return again(a, pace, FIRST_WAIT_MS, SC_BUSY, NULL);
-        return final(SC_BUSY, "the file changed since it was hashed, or something changes bytes on the way");
+        return damaged(a, pace);
     case EMPTY:
         return empty(a);
     case SECRET:
@@ -480,8 +490,10 @@ enum sc_rc sc_s3_tell(const struct sc_s3_attempt *a, const struct sc_s3_verdict 
     if (!err)
         return verdict->rc;
     char text[SC_ERROR_MESSAGE_BYTES] = "";
-    add(text, sizeof text, "%s s3://" SC_SLICE_FMT "/" SC_SLICE_FMT ": ", ask_texts[a->ask],
-        SC_SLICE_ARG(bucket), SC_SLICE_ARG(key));
+    bool cut = key.len > SHOWN_KEY_BYTES; // what S3 says must find room behind it
+    key.len = cut ? SHOWN_KEY_BYTES : key.len;
+    add(text, sizeof text, "%s s3://" SC_SLICE_FMT "/" SC_SLICE_FMT "%s: ", ask_texts[a->ask],
+        SC_SLICE_ARG(bucket), SC_SLICE_ARG(key), cut ? "…" : "");
     if (a->failure != SC_S3_CAME) {
         add(text, sizeof text, "%s", a->own.message[0] ? a->own.message : "no answer");
     } else {

@@ -68,6 +68,7 @@ struct sc_s3_attempt {
     bool stale;        // it was signed with credentials that were replaced meanwhile
     bool unsure;       // an earlier attempt may have been carried out
     uint32_t mended;   // how often something was mended for this request
+    uint32_t damaged;  // how often the server refused the body for its digest, this time not counted
     struct sc_slice used_region;
     enum sc_s3_rights rights;
     // the answer
@@ -101,6 +102,7 @@ struct sc_s3_verdict {
     bool archived;    // final: the object is there, and cannot be read
     bool empty;       // done: a range of an empty object was asked for
     bool unsure;      // again: this attempt may have been carried out
+    bool damaged;     // the server refused the body for its digest
     int64_t wait_ms;  // again
     int64_t skew_ms;  // clock
     const char *hint; // final: what to check; may be NULL

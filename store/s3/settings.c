@@ -71,6 +71,10 @@ enum sc_rc sc_s3_settings_find(const char *text, struct sc_arena *arena, struct 
         pick(url->region, endpoint_region, variable("AWS_REGION"), variable("AWS_DEFAULT_REGION"));
     url->region = pick(region, profile.region, "us-east-1", NULL);
     url->ca = pick(url->ca, variable("AWS_CA_BUNDLE"), profile.ca, NULL);
+    if (!sc_s3_region_is_valid(url->region))
+        return sc_error_set(err, SC_INVALID,
+                            "%s: \"%s\" is not the name of a region; see region=, AWS_REGION", text,
+                            url->region);
     // The environment's texts may change under us.
     url->region = sc_arena_cstr(arena, sc_slice_str(url->region));
     url->ca = url->ca ? sc_arena_cstr(arena, sc_slice_str(url->ca)) : NULL;

@@ -78,10 +78,13 @@ static void end(struct upload *u, enum sc_rc rc)
 
 static void keep(struct upload *u, enum sc_rc rc, const struct sc_error *err)
 {
-    if (u->rc != SC_OK)
+    struct sc_s3_transfer *t = u->transfer;
+    if (u->rc != SC_OK || rc == SC_OK)
         return;
     u->rc = rc;
-    u->transfer->err = *err;
+    t->err = *err;
+    if (t->body_path)
+        sc_error_wrap(&t->err, rc, "store %s", t->body_path);
 }
 
 static uint64_t part_start(const struct upload *u, uint32_t index)
@@ -399,7 +402,7 @@ static enum sc_rc hash_some(struct upload *u, uint64_t most, struct sc_error *er
         const uint8_t *bytes = u->fd >= 0 ? t->mover->chunk : t->body.ptr + u->hashed;
         enum sc_rc rc = u->fd >= 0 ? sc_s3_read_at(u->fd, t->mover->chunk, len, u->hashed, err) : SC_OK;
         if (rc != SC_OK)
-            return sc_error_wrap(err, rc, "%s", t->body_path);
+            return rc;
         sc_hasher_add(u->hasher, bytes, len);
         if (u->whole)
             sc_hasher_add(u->whole, bytes, len);
@@ -416,8 +419,7 @@ static enum sc_rc check_whole(struct upload *u, struct sc_error *err)
     struct sc_digest found = sc_hasher_end(u->whole);
     if (sc_digest_eq(&found, &u->transfer->sha256))
         return SC_OK;
-    return sc_error_set(err, SC_BUSY, "%s changed between hashing and storing",
-                        u->transfer->body_path ? u->transfer->body_path : "the body");
+    return sc_error_set(err, SC_BUSY, "it changed between hashing and storing");
 }
 
 bool sc_s3_upload_work(struct sc_s3_transfer *t)
@@ -586,9 +588,9 @@ static enum sc_rc open_body(struct upload *u, struct sc_error *err)
         return SC_OK;
     u->fd = open(t->body_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (u->fd < 0 || fstat(u->fd, &st))
-        return sc_error_errno(err, errno, "open %s", t->body_path);
+        return sc_error_errno(err, errno, "open it");
     if (!S_ISREG(st.st_mode))
-        return sc_error_set(err, SC_UNSUPPORTED, "%s: not a regular file", t->body_path);
+        return sc_error_set(err, SC_UNSUPPORTED, "not a regular file");
     u->size = (uint64_t)st.st_size;
     return SC_OK;
 }

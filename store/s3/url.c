@@ -88,7 +88,7 @@ static bool is_prefix(struct sc_slice prefix)
     return true;
 }
 
-static bool is_region(const char *text)
+bool sc_s3_region_is_valid(const char *text)
 {
     size_t len = strlen(text);
     for (size_t i = 0; i < len; i++)
@@ -107,7 +107,7 @@ static enum sc_rc set_param(struct sc_s3_url *url, struct sc_slice name, const c
             continue;
         if (!value[0])
             return sc_error_set(err, SC_INVALID, "%s= is empty", names[i]);
-        if (texts[i] == &url->region && !is_region(value))
+        if (texts[i] == &url->region && !sc_s3_region_is_valid(value))
             return sc_error_set(err, SC_INVALID, "region=%s: not the name of a region", value);
         if (texts[i] == &url->ca && value[0] != '/')
             return sc_error_set(err, SC_INVALID, "ca=%s: not an absolute path", value);
@@ -178,9 +178,11 @@ enum sc_rc sc_s3_url_parse(const char *text, struct sc_arena *arena, struct sc_s
 {
     struct sc_slice all = sc_slice_str(text);
     struct sc_s3_url url = {.bucket = {NULL, 0}};
+    enum sc_rc rc;
     if (all.len > MAX_URL || !sc_slice_starts(all, "s3://"))
-        return sc_error_set(err, SC_INVALID, "not an s3:// URL");
-    enum sc_rc rc = parse(sc_slice_from(all, 5), arena, &url, err);
+        rc = sc_error_set(err, SC_INVALID, "not an s3:// URL");
+    else
+        rc = parse(sc_slice_from(all, 5), arena, &url, err);
     if (rc != SC_OK) {
         sc_error_wrap(err, rc, "%s", text);
         sc_error_hint(err, "write s3://bucket/prefix?endpoint=URL&region=NAME&style=path|virtual&ca=/FILE&"
@@ -221,7 +223,7 @@ static bool is_aws(struct sc_slice host, struct sc_arena *arena, const char **re
     if (!sc_slice_eq_str(rest, "amazonaws.com") && !sc_slice_eq_str(rest, "amazonaws.com.cn"))
         return false;
     const char *text = sc_arena_cstr(arena, region);
-    if (!is_region(text))
+    if (!sc_s3_region_is_valid(text))
         return false;
     if (ret_region)
         *ret_region = text;

@@ -43,6 +43,8 @@ SC_MUST_USE enum sc_rc sc_s3_endpoint_parse(const char *text, enum sc_s3_style s
                                             struct sc_s3_endpoint *ret_endpoint, const char **ret_region,
                                             struct sc_error *err);
 
+bool sc_s3_region_is_valid(const char *region);
+
 struct sc_s3_param {
     struct sc_slice name, value; // not encoded
 };

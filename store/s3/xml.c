@@ -90,7 +90,7 @@ static enum sc_rc walk(struct sc_slice bytes, const struct walk *what, struct sc
     if (bytes.len == 0 || bytes.len > SC_LIMIT_S3_TEXT_BYTES)
         return sc_error_set(err, SC_MALFORMED, "%zu bytes where S3 sends XML", bytes.len);
     xmlTextReader *reader =
-        xmlReaderForMemory((const char *)bytes.ptr, (int)bytes.len, NULL, NULL,
+        xmlReaderForMemory((const char *)bytes.ptr, (int)bytes.len, NULL, "UTF-8",
                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT);
     SC_ASSERT(reader != NULL);
     struct walker w = {.walk = what, .reader = reader};

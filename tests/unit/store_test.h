@@ -6,6 +6,8 @@
 
 #include "base/digest.h"
 #include "base/os/file.h"
+#include "store/store.h"
+#include "tests/lib/store_place.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -83,6 +85,108 @@ static UNUSED_OK void cut_to(const char *path, off_t bytes)
     assert_int_equal(truncate(path, bytes), 0);
     assert_int_equal(chmod(path, mode), 0);
 }
+
+// ---- objects of a store, wherever it lies
+
+static UNUSED_OK enum sc_rc object_op(struct sc_store *store, enum sc_store_kind kind, const char *name)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, kind, sc_slice_str(name));
+    op.max_bytes = 1 << 20;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static UNUSED_OK enum sc_rc store_put(struct sc_store *store, const char *name, struct sc_slice body,
+                                      bool if_absent)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, sc_slice_str(name));
+    op.body = body;
+    op.if_absent = if_absent;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static UNUSED_OK enum sc_rc store_put_file(struct sc_store *store, const char *name, const char *path,
+                                           bool move, struct sc_error *ret_err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, sc_slice_str(name));
+    op.body_path = path;
+    op.move_body = move;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    if (ret_err)
+        *ret_err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static UNUSED_OK void assert_object(struct sc_store *store, const char *name, const char *text)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_GET, sc_slice_str(name));
+    op.max_bytes = 1 << 20;
+    assert_rc(sc_store_wait(store, &op), SC_OK);
+    assert_slice(sc_buf_slice(&op.data), text);
+    assert_int_equal(op.bytes, strlen(text));
+    sc_store_op_done(&op);
+}
+
+// What stands under the name is changed: in place where that is a file, as a bad disk would, else by another object.
+static UNUSED_OK void change_object(struct sc_store *store, const char *name,
+                                    void (*change)(struct sc_buf *, size_t), size_t at)
+{
+    struct sc_store_op get, put;
+    sc_store_op_init(&get, SC_STORE_GET, sc_slice_str(name));
+    sc_store_op_init(&put, SC_STORE_PUT, sc_slice_str(name));
+    get.max_bytes = 64 << 20;
+    assert_ok(sc_store_wait(store, &get), get.err);
+    change(&get.data, at);
+    put.body = sc_buf_slice(&get.data);
+    assert_ok(sc_store_wait(store, &put), put.err);
+    sc_store_op_done(&get);
+    sc_store_op_done(&put);
+}
+
+static UNUSED_OK void flip_in(struct sc_buf *bytes, size_t at)
+{
+    bytes->ptr[at] ^= 1;
+}
+
+static UNUSED_OK void cut_in(struct sc_buf *bytes, size_t at)
+{
+    bytes->len = at;
+}
+
+static UNUSED_OK void flip_object(struct sc_store *store, const char *name, size_t at, bool quiet)
+{
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    if (sc_store_local_path(store, sc_slice_str(name), &path))
+        flip_byte(sc_buf_cstr(&path), (off_t)at, quiet);
+    else
+        change_object(store, name, flip_in, at);
+}
+
+static UNUSED_OK void cut_object(struct sc_store *store, const char *name, size_t bytes)
+{
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    if (sc_store_local_path(store, sc_slice_str(name), &path))
+        cut_to(sc_buf_cstr(&path), (off_t)bytes);
+    else
+        change_object(store, name, cut_in, bytes);
+}
+
+// At the top of a test of what only a folder has.
+#define DIR_ONLY()                                                                                           \
+    do {                                                                                                     \
+        if (sc_store_place_is_s3())                                                                          \
+            skip();                                                                                          \
+    } while (0)
 
 // Mounts a small tmpfs at "<folder>/<name>". False: we may not; the test skips before it holds anything.
 static UNUSED_OK bool mount_small(const char *folder, const char *name, const char *options)

@@ -13,7 +13,7 @@
 struct world {
     struct sc_store *store;
     struct sc_arena arena;
-    char *scratch, *root;
+    char *scratch, *url;
 };
 
 static int setup(void **state)
@@ -21,10 +21,10 @@ static int setup(void **state)
     struct world *w = sc_calloc(1, sizeof *w);
     struct sc_error err = SC_ERROR_INIT;
     w->scratch = sc_scratch_new();
-    w->root = sc_scratch_path(w->scratch, "store");
+    w->url = sc_store_place_new(w->scratch);
     sc_arena_init(&w->arena);
     *state = w;
-    return sc_store_open(w->root, &w->store, &err) == SC_OK ? 0 : -1;
+    return sc_store_open(w->url, &w->store, &err) == SC_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -32,8 +32,8 @@ static int teardown(void **state)
     struct world *w = *state;
     sc_store_close(w->store);
     sc_arena_done(&w->arena);
+    sc_store_place_remove(w->url);
     sc_scratch_remove(w->scratch);
-    free(w->root);
     free(w);
     return 0;
 }
@@ -60,13 +60,13 @@ static enum sc_rc get(struct world *w, uint8_t key, struct sc_record *ret_record
     return sc_records_get(w->store, MAIN, &digest, &w->arena, &bytes, ret_record, &err);
 }
 
-static char *path_of(const struct world *w, uint8_t key)
+static char *name_of(uint8_t key)
 {
     SC_AUTO_BUF struct sc_buf name;
     struct sc_digest digest = {{key}};
     sc_buf_init(&name, 0);
     sc_name_key(&name, MAIN, &digest);
-    return sc_scratch_path(w->root, sc_buf_cstr(&name));
+    return sc_strdup(sc_buf_cstr(&name));
 }
 
 static enum sc_record_put put(struct world *w, const struct sc_record *record, struct sc_slice *ret_bytes)
@@ -133,22 +133,26 @@ static void test_records_unreadable_one_is_told_and_to_be_replaced(void **state)
     struct sc_record_output a;
     struct sc_record record = record_of(1, &a, 5), found;
     struct sc_slice other;
-    SC_AUTO_FREE char *path = path_of(w, 1);
+    SC_AUTO_FREE char *name = name_of(1);
     put(w, &record, &other);
-    flip_byte(path, 3, false);
+    flip_object(w->store, name, 3, false);
     assert_rc(get(w, 1, &found), SC_CORRUPT);
     assert_rc(put_rc(w, &record, 0), SC_EXISTS);
     replace(w, &record);
     assert_rc(get(w, 1, &found), SC_OK);
-    cut_to(path, 10);
+    cut_object(w->store, name, 10);
     assert_rc(get(w, 1, &found), SC_CORRUPT);
     assert_rc(put_rc(w, &record, 0), SC_EXISTS);
     replace(w, &record);
     // another's record under this key: a copy that went wrong
     struct sc_record second = record_of(2, &a, 5);
     put(w, &second, &other);
-    SC_AUTO_FREE char *elsewhere = path_of(w, 2);
-    assert_int_equal(rename(elsewhere, path), 0);
+    SC_AUTO_FREE char *elsewhere = name_of(2);
+    struct sc_store_op copy;
+    sc_store_op_init(&copy, SC_STORE_COPY, sc_slice_str(name));
+    copy.from = sc_slice_str(elsewhere);
+    assert_ok(sc_store_wait(w->store, &copy), copy.err);
+    sc_store_op_done(&copy);
     assert_rc(get(w, 1, &found), SC_CORRUPT);
     assert_rc(put_rc(w, &record, 0), SC_EXISTS);
 }
@@ -329,8 +333,7 @@ static void test_records_damaged_segment_gives_way_to_the_older(void **state)
     assert_int_equal(list(w, "v1/main/seg/", &op), 2);
     for (uint32_t i = 0; i < 2; i++) {
         SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.entries[i].name));
-        SC_AUTO_FREE char *path = sc_scratch_path(w->root, name);
-        flip_byte(path, 1, false);
+        flip_object(w->store, name, 1, false);
         assert_int_equal(get_segment(w, &records), 1 - i);
         if (i == 0)
             assert_slice(records[0], "one");
@@ -366,8 +369,7 @@ static void test_records_segment_of_several_parts_is_read_whole_and_removed_whol
     assert_true(parts >= 3);
     // without one of its parts it is none
     SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.entries[1].name));
-    SC_AUTO_FREE char *path = sc_scratch_path(w->root, name);
-    assert_int_equal(unlink(path), 0);
+    assert_rc(object_op(w->store, SC_STORE_REMOVE, name), SC_OK);
     sc_store_op_done(&op);
     assert_int_equal(get_segment(w, &found), 0);
     put_segment(w, 2000, "two");
@@ -380,7 +382,7 @@ static int race_one(void *context)
 {
     // Each child opens the store for itself; all start when the pipe is closed.
     struct {
-        const char *root;
+        const char *url;
         int wait_fd, index;
     } *race = context;
     struct sc_store *store;
@@ -393,7 +395,7 @@ static int race_one(void *context)
     sc_arena_init(&arena);
     struct sc_record record = record_of(1, &output, (uint8_t)(race->index + 1));
     record.attempt = (uint64_t)race->index + 1;
-    if (sc_store_open(race->root, &store, &err) != SC_OK || read(race->wait_fd, &byte, 1) != 0)
+    if (sc_store_open(race->url, &store, &err) != SC_OK || read(race->wait_fd, &byte, 1) != 0)
         return 3;
     enum sc_rc rc = sc_records_put(store, &record, 0, &arena, &result, &other, &err);
     sc_store_close(store);
@@ -414,9 +416,9 @@ static void test_records_of_twenty_racers_exactly_one_wins(void **state)
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         for (int i = 0; i < RACERS; i++) {
             struct {
-                const char *root;
+                const char *url;
                 int wait_fd, index;
-            } race = {w->root, fds[0], i};
+            } race = {w->url, fds[0], i};
             fflush(NULL);
             pids[i] = fork();
             assert_true(pids[i] >= 0);
@@ -435,8 +437,10 @@ static void test_records_of_twenty_racers_exactly_one_wins(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-int main(void)
+int main(int argc, char **argv)
 {
+    if (!sc_store_place_choose(argc, argv))
+        return 77;
     const struct CMUnitTest tests[] = {
         T(test_records_missing_is_not_found),
         T(test_records_first_put_wins_and_an_equal_result_is_the_same),
