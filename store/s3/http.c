@@ -101,7 +101,10 @@ static struct sc_slice header(struct sc_s3_exchange *x, const char *name)
     struct curl_header *found;
     if (curl_easy_header(x->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK)
         return (struct sc_slice){NULL, 0};
-    return sc_arena_copy(&x->arena, sc_slice_str(found->value));
+    struct sc_slice value = sc_slice_str(found->value);
+    while (value.len && value.ptr[value.len - 1] <= ' ') // of an empty one curl leaves the end of the line
+        value.len--;
+    return sc_arena_copy(&x->arena, value);
 }
 
 static int64_t number(struct sc_slice *rest)
