@@ -361,7 +361,7 @@ static struct sc_s3_attempt attempt_of(struct sc_s3_client *client, struct sc_s3
                               .wall_ms = sc_clock_wall_ms(),
                               .skew_ms = call->skew_ms,
                               .stale = call->generation != client->generation,
-                              .unsure = call->unsure,
+                              .unsure = call->unsure || answer->resent,
                               .mended = call->mended,
                               .damaged = call->damaged,
                               .used_region = call->region,

@@ -251,7 +251,7 @@ static void schedule(struct download *d)
 {
     uint32_t share = sc_s3_mover_share(d->transfer->mover);
     // Among many transfers one request each keeps the connections busy, and a longer one is cheaper.
-    uint64_t size = share == 1 ? 4 * (uint64_t)SC_S3_PART_BYTES : SC_S3_PART_BYTES;
+    uint64_t part = d->transfer->mover->sizes.part, size = share == 1 ? 4 * part : part;
     while (d->rc == SC_OK && d->known && d->next < d->total && d->in_flight < share) {
         uint64_t left = d->total - d->next, bytes = left < size ? left : size;
         submit(d, d->next, bytes, false);
@@ -261,7 +261,7 @@ static void schedule(struct download *d)
 
 static bool is_small(const struct sc_s3_transfer *t)
 {
-    return t->to_fd < 0 && t->max_bytes <= SC_S3_PART_BYTES;
+    return t->to_fd < 0 && t->max_bytes <= t->mover->sizes.part;
 }
 
 // All came, and is not what its digest says: what retry.c says of that is asked for the last request, and the object is
@@ -285,7 +285,7 @@ static void read_again(struct download *d)
     sc_s3_transfer_moved(t, -(int64_t)t->moved_bytes);
     part->start = part->have = 0;
     part->whole = is_small(t);
-    part->bytes = part->whole ? UINT64_MAX : SC_S3_PART_BYTES;
+    part->bytes = part->whole ? UINT64_MAX : t->mover->sizes.part;
     part->busy = true;
     d->in_flight++;
 }
@@ -385,5 +385,5 @@ void sc_s3_download_start(struct sc_s3_transfer *t)
     if (t->into)
         sc_buf_clear(t->into);
     // What fits into one part anyway is asked for without a range, which the empty object does not have.
-    submit(d, 0, is_small(t) ? UINT64_MAX : SC_S3_PART_BYTES, is_small(t));
+    submit(d, 0, is_small(t) ? UINT64_MAX : t->mover->sizes.part, is_small(t));
 }

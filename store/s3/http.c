@@ -252,6 +252,7 @@ static int seek_body(void *context, curl_off_t offset, int origin)
     struct sc_s3_exchange *x = context;
     if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > source_size(&x->source))
         return CURL_SEEKFUNC_FAIL;
+    x->resent |= x->sent > 0;
     x->sent = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
 }
@@ -309,7 +310,7 @@ void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *x)
     x->easy = http->idle_count ? http->idle[--http->idle_count] : curl_easy_init();
     SC_ASSERT(x->easy != NULL);
     x->sent = 0;
-    x->begun = false;
+    x->begun = x->resent = false;
     x->own = (struct sc_error)SC_ERROR_INIT;
     x->words[0] = 0;
     x->answer = (struct sc_s3_answer){.length = -1, .range_first = -1, .range_last = -1, .range_total = -1};
@@ -373,6 +374,7 @@ static void finish(struct sc_s3_http *http, struct sc_s3_exchange *x, CURLcode c
     curl_multi_remove_handle(http->multi, x->easy);
     if (!x->begun)
         read_answer(x);
+    x->answer.resent = x->resent;
     x->answer.failure = failure_of(code, x);
     if (x->answer.failure != SC_S3_CAME) {
         if (x->own.rc != SC_OK)

@@ -26,6 +26,7 @@ struct sc_s3_answer {
     enum sc_s3_failure failure;
     struct sc_error own; // of SC_S3_OURS; else the transport's words
     uint32_t status;
+    bool resent; // curl sent the body twice: a kept connection broke, and the first may have been taken
     int64_t length;                               // of the body
     int64_t range_first, range_last, range_total; // Content-Range; "bytes */5" has a total alone
     int64_t date_ms, mtime_ms, retry_after_ms;    // 0: absent
@@ -71,7 +72,7 @@ struct sc_s3_exchange {
     void *easy;
     void *list;
     uint64_t sent;
-    bool begun;
+    bool begun, resent;
     struct sc_error own;
     char words[256];
     struct sc_s3_exchange *next;

@@ -637,7 +637,7 @@ enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct
         s3_close(&s3->base);
         return rc;
     }
-    s3->mover = sc_s3_mover_new(s3->client);
+    s3->mover = sc_s3_mover_new(s3->client, &sc_s3_usual_sizes);
     s3->base.url = sc_strdup(url);
     *ret_store = &s3->base;
     return SC_OK;

@@ -20,12 +20,19 @@ void sc_s3_transfer_done(struct sc_s3_transfer *transfer)
     sc_arena_done(&transfer->arena);
 }
 
-uint64_t sc_s3_part_bytes(uint64_t size)
+const struct sc_s3_sizes sc_s3_usual_sizes = {
+    .single = (uint64_t)64 << 20,
+    .part = (uint64_t)16 << 20,
+    .copy_single = (uint64_t)5 << 30,
+    .copy_part = (uint64_t)512 << 20,
+};
+
+uint64_t sc_s3_part_bytes(uint64_t size, uint64_t least)
 {
     const uint64_t mib = 1 << 20;
-    uint64_t least = (size + SC_LIMIT_S3_PARTS - 1) / SC_LIMIT_S3_PARTS;
-    least = (least + mib - 1) / mib * mib;
-    return least < SC_S3_PART_BYTES ? SC_S3_PART_BYTES : least;
+    uint64_t part = (size + SC_LIMIT_S3_PARTS - 1) / SC_LIMIT_S3_PARTS;
+    part = (part + mib - 1) / mib * mib;
+    return part < least || size <= least * SC_LIMIT_S3_PARTS ? least : part;
 }
 
 bool sc_s3_is_archived(const struct sc_s3_answer *answer)
@@ -38,10 +45,11 @@ bool sc_s3_is_archived(const struct sc_s3_answer *answer)
     return cold && !sc_slice_starts(answer->restore, "ongoing-request=\"false\"");
 }
 
-struct sc_s3_mover *sc_s3_mover_new(struct sc_s3_client *client)
+struct sc_s3_mover *sc_s3_mover_new(struct sc_s3_client *client, const struct sc_s3_sizes *sizes)
 {
     struct sc_s3_mover *mover = sc_calloc(1, sizeof *mover);
     mover->client = client;
+    mover->sizes = *sizes;
     return mover;
 }
 

@@ -52,15 +52,21 @@ struct sc_s3_transfer {
 void sc_s3_transfer_init(struct sc_s3_transfer *transfer, enum sc_s3_way way);
 void sc_s3_transfer_done(struct sc_s3_transfer *transfer);
 
+// Where parts begin, and how large they are. Copies have S3's own limits: CopyObject takes 5 GiB.
+struct sc_s3_sizes {
+    uint64_t single; // goes up in one request
+    uint64_t part;   // of the others, at least; uploads have at most 10,000
+    uint64_t copy_single, copy_part;
+};
+extern const struct sc_s3_sizes sc_s3_usual_sizes;
+
 struct sc_s3_mover; // all transfers of a client
-struct sc_s3_mover *sc_s3_mover_new(struct sc_s3_client *client);
+struct sc_s3_mover *sc_s3_mover_new(struct sc_s3_client *client, const struct sc_s3_sizes *sizes);
 void sc_s3_mover_free(struct sc_s3_mover *mover); // nothing is under way
 void sc_s3_mover_submit(struct sc_s3_mover *mover, struct sc_s3_transfer *transfer);
 // Starts what may start and hashes for a while; `done` may be called. True: there is more to hash, do not wait.
 bool sc_s3_mover_turn(struct sc_s3_mover *mover);
 
-// From here on an object goes up, or comes down, in parts; and how large they are.
-enum { SC_S3_SINGLE_BYTES = 64 << 20, SC_S3_PART_BYTES = 16 << 20 };
-uint64_t sc_s3_part_bytes(uint64_t size); // of an upload: at most 10,000 parts
+uint64_t sc_s3_part_bytes(uint64_t size, uint64_t least); // so that there are at most 10,000 of them
 // Whether an object that is there cannot be read before it is restored.
 bool sc_s3_is_archived(const struct sc_s3_answer *answer);

@@ -5,6 +5,7 @@
 
 struct sc_s3_mover {
     struct sc_s3_client *client;
+    struct sc_s3_sizes sizes;
     struct sc_s3_transfer *first, *last; // not started yet, in order
     uint32_t active;
     struct sc_s3_transfer *working; // started ones that have something to hash, in order

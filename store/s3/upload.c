@@ -13,9 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// CopyObject's own limit, and the size of what UploadPartCopy copies at once. Copying is silent for long.
-static const uint64_t copy_single_bytes = (uint64_t)5 << 30, copy_part_bytes = (uint64_t)512 << 20;
-enum { SILENT_MS = 15 * 60 * 1000 };
+enum { SILENT_MS = 15 * 60 * 1000 }; // copying and completing are silent for long
 
 struct part {
     struct sc_s3_call call;
@@ -85,6 +83,11 @@ static void keep(struct upload *u, enum sc_rc rc, const struct sc_error *err)
     t->err = *err;
     if (t->body_path)
         sc_error_wrap(&t->err, rc, "store %s", t->body_path);
+}
+
+static const struct sc_s3_sizes *sizes_of(const struct upload *u)
+{
+    return &u->transfer->mover->sizes;
 }
 
 static uint64_t part_start(const struct upload *u, uint32_t index)
@@ -462,12 +465,12 @@ static void start_up(struct upload *u)
 {
     struct sc_s3_transfer *t = u->transfer;
     bool known = !sc_digest_is_zero(&t->sha256);
-    if (u->size <= SC_S3_SINGLE_BYTES && known) {
+    if (u->size <= sizes_of(u)->single && known) {
         put_single(u, &t->sha256);
         return;
     }
     hash_first(u);
-    if (u->size <= SC_S3_SINGLE_BYTES) {
+    if (u->size <= sizes_of(u)->single) {
         sc_s3_mover_wants_work(t);
         return;
     }
@@ -476,19 +479,18 @@ static void start_up(struct upload *u)
         u->whole = sc_hasher_new();
         sc_hasher_begin(u->whole);
     }
-    u->part_bytes = sc_s3_part_bytes(u->size);
+    u->part_bytes = sc_s3_part_bytes(u->size, sizes_of(u)->part);
     u->part_count = (uint32_t)((u->size + u->part_bytes - 1) / u->part_bytes);
     begin(u);
 }
 
 static void start_copy(struct upload *u)
 {
-    if (u->size <= copy_single_bytes) {
+    if (u->size <= sizes_of(u)->copy_single) {
         copy_single(u);
         return;
     }
-    uint64_t part = sc_s3_part_bytes(u->size);
-    u->part_bytes = part < copy_part_bytes ? copy_part_bytes : part;
+    u->part_bytes = sc_s3_part_bytes(u->size, sizes_of(u)->copy_part);
     u->part_count = (uint32_t)((u->size + u->part_bytes - 1) / u->part_bytes);
     begin(u);
 }
@@ -522,7 +524,7 @@ static void looked(struct sc_s3_call *call)
 
 static void look(struct upload *u)
 {
-    bool single = !is_copy(u) && u->size <= SC_S3_SINGLE_BYTES;
+    bool single = !is_copy(u) && u->size <= sizes_of(u)->single;
     if (!u->transfer->if_absent || single) {
         start(u);
         return;
