@@ -389,6 +389,8 @@ static void read_body(struct sc_s3_call *call, struct sc_s3_attempt *a)
     struct sc_s3_exchange *x = &call->exchange;
     struct sc_s3_fault fault = {.code = {NULL, 0}};
     bool good = a->status >= 200 && a->status < 300;
+    if (a->failure != SC_S3_CAME)
+        return; // half a body says nothing
     // Two answer 200 before they know their end.
     bool late = a->ask == SC_S3_COPY || a->ask == SC_S3_COMPLETE || a->ask == SC_S3_PART;
     if (x->text.len && (!good || late) && sc_s3_xml_fault(sc_buf_slice(&x->text), &x->arena, &fault)) {

@@ -165,10 +165,13 @@ static void submit(struct sc_s3_call *call)
     sc_s3_client_submit(part->upload->transfer->mover->client, call);
 }
 
+// The etag of what copies and completions made is in their body; where they had to look whether it was their own, in the
+// headers, as everywhere else.
 static void take_marks(struct upload *u, const struct sc_s3_answer *answer)
 {
     struct sc_s3_transfer *t = u->transfer;
-    t->etag = sc_arena_copy(&t->arena, answer->etag);
+    if (answer->etag.len)
+        t->etag = sc_arena_copy(&t->arena, answer->etag);
     t->version = sc_arena_copy(&t->arena, answer->version);
 }
 
@@ -178,7 +181,7 @@ static void single_done(struct sc_s3_call *call)
 {
     struct part *part = call->context;
     struct upload *u = part->upload;
-    if (call->rc == SC_OK && !is_copy(u))
+    if (call->rc == SC_OK)
         take_marks(u, &call->exchange.answer);
     keep(u, call->rc, &call->err);
     end(u, call->rc);
@@ -260,7 +263,7 @@ static void completed(struct sc_s3_call *call)
         give_up(u);
         return;
     }
-    u->transfer->version = sc_arena_copy(&u->transfer->arena, call->exchange.answer.version);
+    take_marks(u, &call->exchange.answer);
     end(u, SC_OK);
 }
 
