@@ -5,6 +5,7 @@
 #include "store/s3/url.h"
 
 #include <libxml/xmlreader.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -81,6 +82,9 @@ static bool visit(struct walker *w)
     }
 }
 
+// libxml2 sets itself up at its first use, which is not safe when two threads are the first.
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
 // SC_MALFORMED unless it is well-formed to its end.
 static enum sc_rc walk(struct sc_slice bytes, const struct walk *what, struct sc_error *err)
 {
@@ -89,6 +93,7 @@ static enum sc_rc walk(struct sc_slice bytes, const struct walk *what, struct sc
         bytes = sc_slice_from(bytes, 1);
     if (bytes.len == 0 || bytes.len > SC_LIMIT_S3_TEXT_BYTES)
         return sc_error_set(err, SC_MALFORMED, "%zu bytes where S3 sends XML", bytes.len);
+    pthread_once(&once, xmlInitParser);
     xmlTextReader *reader =
         xmlReaderForMemory((const char *)bytes.ptr, (int)bytes.len, NULL, "UTF-8",
                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT);
