@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 // From the program's folder: in the build's folders, then where modules are installed.
-static const char *const places[] = {"../store", "../../store", "../" SC_MODULES};
+static const char *const places[] = {"../store/s3", "../../store/s3", "../" SC_MODULES};
 
 static void *open_beside(const char *name, char *why, size_t why_size)
 {
@@ -43,8 +43,9 @@ enum sc_rc sc_store_module_load(const char *name, sc_store_open_fn *ret_open, st
         return rc;
     }
     if (strcmp(module->release, SC_RELEASE) != 0) {
-        enum sc_rc rc = sc_error_set(err, SC_UNSUPPORTED, "the %s back end is of release %s, this program of %s",
-                                     name, module->release, SC_RELEASE);
+        enum sc_rc rc =
+            sc_error_set(err, SC_UNSUPPORTED, "the %s back end is of release %s, this program of %s", name,
+                         module->release, SC_RELEASE);
         sc_error_hint(err, "install both from one release");
         return rc;
     }

@@ -252,9 +252,8 @@ static enum sc_rc start_runner(struct sc_agent *agent)
     struct sc_slice hidden[SC_COUNT(agent->config->hidden) + 2];
     uint32_t count = 0;
     hidden[count++] = sc_slice_str(agent->place.root);
-    const char *store =
-        strncmp(agent->config->store, "dir:", 4) == 0 ? agent->config->store + 4 : agent->config->store;
-    hidden[count++] = sc_slice_str(store);
+    if (agent->store_folder)
+        hidden[count++] = sc_slice_str(agent->store_folder);
     for (size_t i = 0; i < SC_COUNT(agent->config->hidden) && agent->config->hidden[i]; i++) {
         struct stat st;
         if (stat(agent->config->hidden[i], &st) == 0 && S_ISDIR(st.st_mode))
@@ -452,6 +451,8 @@ static enum sc_rc open_workplace(struct sc_agent *agent)
         rc = sc_store_open(agent->config->store, &store, agent->err);
     if (rc == SC_OK)
         rc = sc_workplace_clear(&agent->place, store, agent->config->domain, &found, agent->err);
+    if (rc == SC_OK && sc_store_local_root(store))
+        agent->store_folder = sc_strdup(sc_store_local_root(store));
     if (found)
         sc_log(SC_LOG_INFO, "cleared %u work folders of an earlier life", found);
     sc_store_close(store);
@@ -531,6 +532,7 @@ static void close_agent(struct sc_agent *agent)
         sc_workplace_close(&agent->place);
     if (agent->epoll_fd >= 0)
         close(agent->epoll_fd);
+    free(agent->store_folder);
     free(agent->pending);
 }
 

@@ -67,6 +67,23 @@ static enum sc_rc put_from(struct publishing *p, struct sc_slice name, const str
     return rc;
 }
 
+// Where the store is a server, it copies within itself.
+static enum sc_rc copy_object(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
+                              struct sc_error *err)
+{
+    SC_AUTO_BUF struct sc_buf from;
+    sc_buf_init(&from, SC_LIMIT_PATH_BYTES);
+    sc_name_cas(&from, p->writer->storage->config.domain, &artifact->digest);
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_COPY, name);
+    op.from = sc_buf_slice(&from);
+    enum sc_rc rc = sc_store_wait(p->writer->store, &op);
+    if (rc != SC_OK && err)
+        *err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
 static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
                            struct sc_error *err)
 {
@@ -77,6 +94,8 @@ static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const str
         if (sc_digest_eq(&digest, &artifact->digest))
             return put_from(p, name, artifact, NULL, false, err);
     }
+    if (!sc_store_local_root(p->writer->store))
+        return copy_object(p, name, artifact, err);
     if (artifact->exec) { // a checked copy of its own, which the store then takes
         const char *copy = storage_scratch(p->writer, p->arena);
         enum sc_rc rc = sc_objects_extract(p->writer->objects, artifact, copy, err);

@@ -26,8 +26,8 @@ struct sc_s3_answer {
     enum sc_s3_failure failure;
     struct sc_error own; // of SC_S3_OURS; else the transport's words
     uint32_t status;
-    bool resent; // curl sent the body twice: a kept connection broke, and the first may have been taken
-    int64_t length;                               // of the body
+    bool resent;    // curl sent the body twice: a kept connection broke, and the first may have been taken
+    int64_t length; // of the body
     int64_t range_first, range_last, range_total; // Content-Range; "bytes */5" has a total alone
     int64_t date_ms, mtime_ms, retry_after_ms;    // 0: absent
     struct sc_slice etag, version, request_id, region, storage_class, restore, archive, writer;

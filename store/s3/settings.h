@@ -7,7 +7,8 @@
 
 // Everything that a handle needs to know, in the arena.
 struct sc_s3_settings {
-    struct sc_s3_url url; // its region and ca as they hold; its profile as it was written, since credentials are looked for by that
+    struct sc_s3_url
+        url; // its region and ca as they hold; its profile as it was written, since credentials are looked for by that
     struct sc_s3_endpoint endpoint;
 };
 // SC_INVALID, saying where what is wrong stands.

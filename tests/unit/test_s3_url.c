@@ -1,7 +1,6 @@
 #include "tests/lib/test.h"
 
 #include "base/limits.h"
-#include "store/s3/ini.h"
 #include "store/s3/settings.h"
 #include "store/s3/url.h"
 #include "tests/lib/scratch.h"
@@ -210,51 +209,6 @@ static void test_s3_url_encoding_comes_back(void **state)
 
 // ---- the shared config file
 
-static void assert_ini(const char *text, const char *section, const char *key, const char *sub,
-                       const char *want)
-{
-    struct sc_slice found = sc_s3_ini_get(sc_slice_str(text), section, key, sub);
-    assert_slice(found, want);
-}
-
-static void test_s3_ini_finds_keys_in_their_section_alone(void **state)
-{
-    (void)state;
-    static const char text[] = "region = outside\n"
-                               "[default]\r\n"
-                               "# region = comment\n"
-                               "; region = comment\n"
-                               "region=us-east-2 \r\n"
-                               "s3 =\n"
-                               "  region = nested\n"
-                               "  max_queue = 5\n"
-                               "[profile  work ]\n"
-                               "region = eu-west-1\n"
-                               "region = eu-west-2\n"
-                               "services = mine\n"
-                               "[services mine]\n"
-                               "dynamodb =\n"
-                               "  endpoint_url = http://wrong\n"
-                               "s3 =\n"
-                               "\tendpoint_url = http://h:1/?a=b\n"
-                               "ec2 =\n"
-                               "  endpoint_url = http://wrong\n"
-                               "[last]\n"
-                               "region = x";
-    assert_ini(text, "default", "region", NULL, "us-east-2");
-    assert_ini(text, "profile work", "region", NULL, "eu-west-2");
-    assert_ini(text, "work", "region", NULL, "");
-    assert_ini(text, "profile", "region", NULL, "");
-    assert_ini(text, "last", "region", NULL, "x");
-    assert_ini(text, "default", "s3", "max_queue", "5");
-    assert_ini(text, "default", "max_queue", NULL, "");
-    assert_ini(text, "services mine", "s3", "endpoint_url", "http://h:1/?a=b");
-    assert_ini(text, "services other", "s3", "endpoint_url", "");
-    assert_ini("", "default", "region", NULL, "");
-    assert_ini("[", "default", "region", NULL, "");
-    assert_ini("[]\n=\nregion", "", "region", NULL, "");
-}
-
 // ---- what holds where the string is silent
 
 static const char *const variables[] = {
@@ -299,15 +253,13 @@ static void test_s3_settings_come_from_the_string_then_variables_then_the_profil
     make_dir(folder);
     write_below(folder, "config",
                 "[default]\nregion = r-default\n[profile p]\nregion = r-file\nca_bundle = /file\n"
-                "endpoint_url = http://file\n[profile q]\nservices = s\n[services s]\ns3 =\n  endpoint_url = "
-                "http://sub\n");
+                "endpoint_url = http://file\n[profile q]\nregion = r-q\n");
     assert_string_equal(find("s3://bkt", &arena)->url.region, "r-default");
     const struct sc_s3_settings *s = find("s3://bkt?profile=p", &arena);
     assert_string_equal(s->url.region, "r-file");
     assert_string_equal(s->url.ca, "/file");
     assert_slice(s->endpoint.host, "file");
     assert_int_equal(s->endpoint.style, SC_S3_STYLE_PATH);
-    assert_slice(find("s3://bkt?profile=q", &arena)->endpoint.host, "sub");
     setenv("AWS_PROFILE", "p", 1);
     assert_string_equal(find("s3://bkt", &arena)->url.region, "r-file");
     setenv("AWS_DEFAULT_REGION", "r-usual", 1);
@@ -365,7 +317,6 @@ int main(void)
         cmocka_unit_test(test_s3_url_of_an_endpoint_that_is_none_is_refused),
         cmocka_unit_test(test_s3_url_query_is_sorted_by_encoded_names_and_always_has_its_equals),
         cmocka_unit_test(test_s3_url_encoding_comes_back),
-        cmocka_unit_test(test_s3_ini_finds_keys_in_their_section_alone),
         cmocka_unit_test_setup_teardown(test_s3_settings_are_aws_own_where_nothing_is_said, clean,
                                         sc_scratch_teardown),
         cmocka_unit_test_setup_teardown(test_s3_settings_come_from_the_string_then_variables_then_the_profile,

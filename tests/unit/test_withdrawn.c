@@ -354,10 +354,10 @@ static char *segment_path(const struct pair *p)
 {
     struct sc_store_op op;
     sc_store_op_init(&op, SC_STORE_LIST, sc_slice_str("v1/main/seg/"));
-    op.max_names = 10;
+    op.max_entries = 10;
     assert_int_equal(sc_store_wait(p->a.handle, &op), SC_OK);
-    assert_int_equal(op.name_count, 1);
-    SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.names[0]));
+    assert_int_equal(op.entry_count, 1);
+    SC_AUTO_FREE char *name = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(op.entries[0].name));
     sc_store_op_done(&op);
     return sc_scratch_path(p->a.store, name);
 }
