@@ -46,7 +46,8 @@ struct sc_store_op {
     bool if_absent; // put, copy: SC_EXISTS when the name is taken; exactly one of many racers gets SC_OK
     bool exec;      // put, copy: dir back end: mode 0555 instead of 0444
     // put: of the body where it is known, so that it is not hashed twice; SC_BUSY where the back end notices that the
-    // body is another. get: of the object; SC_CORRUPT when its bytes are others, read twice. Zero: not known.
+    // body is another. get: of the object; SC_CORRUPT when its bytes are others, read again. Zero: not known (S3 then
+    // goes by what was kept with the object when it was put).
     struct sc_digest sha256;
     // get
     size_t max_bytes;
@@ -61,7 +62,8 @@ struct sc_store_op {
     uint32_t max_entries;
     // sweep
     int64_t before_ms; // only what was begun before (wall)
-    // called in dispatch when more of the body has moved; NULL: nobody looks. A back end that is done at once never does.
+    // called in dispatch when more of the body has moved (after a failure less than before); NULL: nobody looks. A back
+    // end that is done at once never does.
     sc_store_done_fn progress;
     uint64_t moved_bytes, total_bytes; // total 0: not known yet
     // results

@@ -26,6 +26,7 @@ struct download {
     struct sc_slice etag; // that all requests but the first must meet
     enum sc_rc rc;        // the first failure
     bool hashes;
+    struct sc_digest want; // the digest that it must have, where that is known
     struct sc_hasher *hasher;
     uint64_t hashed; // up to here
     uint32_t wrong;  // how often all came and was not what its digest says
@@ -118,6 +119,15 @@ static enum sc_rc take(void *context, struct sc_slice bytes, struct sc_error *er
 
 // ---- answers
 
+static void expect(struct download *d, const struct sc_digest *digest)
+{
+    d->want = *digest;
+    d->hashes = true;
+    if (!d->hasher)
+        d->hasher = sc_hasher_new();
+    sc_hasher_begin(d->hasher);
+}
+
 static enum sc_rc learn(struct part *part, const struct sc_s3_answer *answer, uint64_t total,
                         struct sc_error *err)
 {
@@ -132,6 +142,9 @@ static enum sc_rc learn(struct part *part, const struct sc_s3_answer *answer, ui
                             t->max_bytes);
     if (t->to_fd < 0 && total && !sc_buf_reserve(t->into, (size_t)total))
         return sc_error_set(err, SC_LIMIT, "%llu bytes are too many", (unsigned long long)total);
+    struct sc_digest said;
+    if (!d->hashes && sc_digest_parse(answer->sha256, &said))
+        expect(d, &said);
     d->known = true;
     d->total = t->bytes = total;
     t->mtime_ms = answer->mtime_ms;
@@ -281,7 +294,10 @@ static void read_again(struct download *d)
     d->etag = (struct sc_slice){NULL, 0};
     if (t->into)
         sc_buf_clear(t->into);
-    sc_hasher_begin(d->hasher);
+    if (sc_digest_is_zero(&t->sha256))
+        d->hashes = false; // what the next answer says holds
+    else
+        expect(d, &t->sha256);
     sc_s3_transfer_moved(t, -(int64_t)t->moved_bytes);
     part->start = part->have = 0;
     part->whole = is_small(t);
@@ -296,7 +312,7 @@ static void finish(struct download *d)
     struct sc_s3_transfer *t = d->transfer;
     if (d->hashes) {
         struct sc_digest found = sc_hasher_end(d->hasher);
-        if (!sc_digest_eq(&found, &t->sha256)) {
+        if (!sc_digest_eq(&found, &d->want)) {
             read_again(d);
             return;
         }
@@ -377,11 +393,8 @@ void sc_s3_download_start(struct sc_s3_transfer *t)
     struct download *d = sc_calloc(1, sizeof *d);
     d->transfer = t;
     t->state = d;
-    d->hashes = !sc_digest_is_zero(&t->sha256);
-    if (d->hashes) {
-        d->hasher = sc_hasher_new();
-        sc_hasher_begin(d->hasher);
-    }
+    if (!sc_digest_is_zero(&t->sha256))
+        expect(d, &t->sha256);
     if (t->into)
         sc_buf_clear(t->into);
     // What fits into one part anyway is asked for without a range, which the empty object does not have.

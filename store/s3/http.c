@@ -172,6 +172,7 @@ static void read_answer(struct sc_s3_exchange *x)
     a->restore = header(x, "x-amz-restore");
     a->archive = header(x, "x-amz-archive-status");
     a->writer = header(x, "x-amz-meta-writer");
+    a->sha256 = header(x, "x-amz-meta-sha256");
 }
 
 static bool is_good(const struct sc_s3_exchange *x)

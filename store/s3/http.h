@@ -30,7 +30,8 @@ struct sc_s3_answer {
     int64_t length; // of the body
     int64_t range_first, range_last, range_total; // Content-Range; "bytes */5" has a total alone
     int64_t date_ms, mtime_ms, retry_after_ms;    // 0: absent
-    struct sc_slice etag, version, request_id, region, storage_class, restore, archive, writer;
+    struct sc_slice etag, version, request_id, region, storage_class, restore, archive;
+    struct sc_slice writer, sha256; // that we said when it was put; x-amz-meta-…
 };
 
 // Where a body that is wanted goes (status 200 to 299). All other bodies are kept in `text`.

@@ -14,7 +14,7 @@ enum {
     BUDGET_PER_MS = 50,    // 50 retries a second
     BUDGET_PER_GOOD = 500, // half a retry
     MEND_AT_MOST = 2,
-    READ_WRONG_AT_MOST = 2,
+    READ_WRONG_AT_MOST = 4, // a network lies in between: more often than a disk it errs twice
     SEND_DAMAGED_AT_MOST = 2,
     SHOWN_KEY_BYTES = 300,
     SKEW_MIN_MS = 60 * 1000,         // below it the clock is not to blame: S3 allows 15 minutes

@@ -27,7 +27,8 @@ struct sc_s3_transfer {
     struct sc_slice body;
     const char *body_path;
     bool settled; // up: nobody wrote to the file since sha256 was made of it
-    // down, up: of the whole; zero: not known. Down: SC_CORRUPT when it is another, read twice. Up: SC_BUSY.
+    // Of the whole; zero: not known. Down: SC_CORRUPT when it is another, read again; where it is not known, what was said
+    // when the object was put holds. Up: SC_BUSY. Up and across: it is kept with the object, for those who read it.
     struct sc_digest sha256;
     // across
     struct sc_s3_place from;

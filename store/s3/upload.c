@@ -25,7 +25,7 @@ struct part {
     struct sc_digest digest;
     char number[12], range[64];
     struct sc_s3_param params[2];
-    struct sc_s3_header headers[3];
+    struct sc_s3_header headers[4];
 };
 
 struct upload {
@@ -35,6 +35,7 @@ struct upload {
     struct part main; // the single request, and those around the parts
     char writer[33];
     struct sc_slice source, source_match; // headers of a copy
+    char sha256[SC_DIGEST_HEX_BYTES];     // a header of what is written; "": not known
     // hashing
     struct sc_hasher *hasher, *whole; // of the part (or the single body); of everything, to compare
     uint64_t hashed;                  // up to here
@@ -187,11 +188,21 @@ static void single_done(struct sc_s3_call *call)
     end(u, call->rc);
 }
 
+// Kept with the object: whoever reads it without knowing its digest can check it by that.
+static void add_digest(struct sc_s3_call *call)
+{
+    const struct part *part = call->context;
+    if (part->upload->sha256[0])
+        add_header(call, "x-amz-meta-sha256", sc_slice_str(part->upload->sha256));
+}
+
 static void put_single(struct upload *u, const struct sc_digest *digest)
 {
+    sc_digest_hex(digest, u->sha256);
     u->main.digest = *digest;
     struct sc_s3_call *call = make_call(&u->main, SC_S3_PUT, single_done);
     set_source(call, 0, u->size);
+    add_digest(call);
     call->sha256 = &u->main.digest;
     call->if_absent = u->transfer->if_absent;
     if (!call->if_absent)
@@ -224,10 +235,12 @@ static void copy_single(struct upload *u)
     struct sc_s3_call *call = make_call(&u->main, SC_S3_COPY, single_done);
     add_copy_headers(call);
     call->if_absent = u->transfer->if_absent;
-    if (call->if_absent)
+    if (call->if_absent) {
         add_header(call, "x-amz-metadata-directive", sc_slice_str("REPLACE")); // with the writer
-    else
-        call->writer = NULL;
+        add_digest(call);
+    } else {
+        call->writer = NULL; // what is kept with the source is copied, too
+    }
     call->check = check_etag;
     submit(call);
 }
@@ -394,6 +407,7 @@ static void begin(struct upload *u)
     u->etags = sc_calloc(u->part_count, sizeof *u->etags);
     struct sc_s3_call *call = make_call(&u->main, SC_S3_BEGIN, begun);
     add_param(call, "uploads", sc_slice_str(""));
+    add_digest(call);
     call->check = check_id;
     submit(call);
 }
@@ -611,6 +625,8 @@ void sc_s3_upload_start(struct sc_s3_transfer *t)
     sc_s3_call_init(&u->main.call, SC_S3_PUT);
     sc_buf_init(&u->list, 4 << 20);
     sc_s3_client_writer(t->mover->client, u->writer);
+    if (!sc_digest_is_zero(&t->sha256))
+        sc_digest_hex(&t->sha256, u->sha256);
     if (is_copy(u)) {
         name_source(u);
         u->size = t->from_bytes;

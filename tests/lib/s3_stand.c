@@ -11,14 +11,14 @@ struct object {
     char *name; // "bkt/key", decoded
     struct sc_buf bytes;
     uint32_t etag;
-    char writer[64];
+    char writer[64], sha256[80];
     const char *headers;
 };
 
 struct upload {
     struct upload *next;
     uint32_t id;
-    char *name, writer[64];
+    char *name, writer[64], sha256[80];
     struct sc_buf parts[100];
     bool has[100];
 };
@@ -49,7 +49,7 @@ static struct object *find(struct sc_s3_stand *stand, const char *name)
 }
 
 static struct object *set_object(struct sc_s3_stand *stand, const char *name, struct sc_slice bytes,
-                                 const char *writer)
+                                 const char *writer, const char *sha256)
 {
     struct object *object = find(stand, name);
     if (!object) {
@@ -66,6 +66,7 @@ static struct object *set_object(struct sc_s3_stand *stand, const char *name, st
     sc_buf_add_slice(&object->bytes, bytes);
     object->etag = ++stand->etags;
     snprintf(object->writer, sizeof object->writer, "%s", writer);
+    snprintf(object->sha256, sizeof object->sha256, "%s", sha256);
     return object;
 }
 
@@ -134,6 +135,18 @@ static char *param(const struct asked *asked, const char *name)
     return NULL;
 }
 
+struct meta {
+    char writer[64], sha256[80];
+};
+
+static struct meta meta_of(const struct sc_http_request *request)
+{
+    struct meta meta;
+    snprintf(meta.writer, sizeof meta.writer, "%s", sc_http_header(request, "x-amz-meta-writer"));
+    snprintf(meta.sha256, sizeof meta.sha256, "%s", sc_http_header(request, "x-amz-meta-sha256"));
+    return meta;
+}
+
 static void fail(struct sc_http_reply *reply, int status, const char *code)
 {
     reply->status = status;
@@ -150,6 +163,8 @@ static void mark(struct sc_http_reply *reply, const struct object *object)
                   object->etag);
     if (object->writer[0])
         sc_buf_printf(&reply->headers, "x-amz-meta-writer: %s\r\n", object->writer);
+    if (object->sha256[0])
+        sc_buf_printf(&reply->headers, "x-amz-meta-sha256: %s\r\n", object->sha256);
     sc_buf_add_str(&reply->headers, object->headers ? object->headers : "");
 }
 
@@ -247,8 +262,11 @@ static void copy_to(struct sc_s3_stand *stand, const struct asked *asked, struct
         upload->has[part] = true;
         sc_buf_printf(&reply->body, "<CopyPartResult><ETag>\"p%u\"</ETag></CopyPartResult>", part);
     } else {
-        const struct object *object = set_object(stand, asked->name, sc_buf_slice(&copy),
-                                                 sc_http_header(asked->request, "x-amz-meta-writer"));
+        struct meta meta = meta_of(asked->request);
+        if (strcmp(sc_http_header(asked->request, "x-amz-metadata-directive"), "REPLACE") != 0)
+            snprintf(meta.sha256, sizeof meta.sha256, "%s", from->sha256);
+        const struct object *object =
+            set_object(stand, asked->name, sc_buf_slice(&copy), meta.writer, meta.sha256);
         sc_buf_printf(&reply->body, "<CopyObjectResult><ETag>\"e%u\"</ETag></CopyObjectResult>",
                       object->etag);
     }
@@ -276,8 +294,9 @@ static void write_object(struct sc_s3_stand *stand, const struct asked *asked, s
         upload->has[part] = true;
         sc_buf_printf(&reply->headers, "ETag: \"p%u\"\r\n", part);
     } else {
-        const struct object *object = set_object(stand, asked->name, asked->request->body,
-                                                 sc_http_header(asked->request, "x-amz-meta-writer"));
+        struct meta meta = meta_of(asked->request);
+        const struct object *object =
+            set_object(stand, asked->name, asked->request->body, meta.writer, meta.sha256);
         sc_buf_printf(&reply->headers, "ETag: \"e%u\"\r\nx-amz-version-id: v%u\r\n", object->etag,
                       object->etag);
     }
@@ -288,8 +307,9 @@ static void begin_upload(struct sc_s3_stand *stand, const struct asked *asked, s
     struct upload *upload = sc_calloc(1, sizeof *upload);
     upload->id = ++stand->ids;
     upload->name = sc_strdup(asked->name);
-    snprintf(upload->writer, sizeof upload->writer, "%s",
-             sc_http_header(asked->request, "x-amz-meta-writer"));
+    struct meta meta = meta_of(asked->request);
+    memcpy(upload->writer, meta.writer, sizeof upload->writer);
+    memcpy(upload->sha256, meta.sha256, sizeof upload->sha256);
     for (size_t i = 0; i < SC_COUNT(upload->parts); i++)
         sc_buf_init(&upload->parts[i], 0);
     upload->next = stand->uploads;
@@ -326,7 +346,8 @@ static void complete_upload(struct sc_s3_stand *stand, const struct asked *asked
     } else if (!complete_parts(upload, asked->request->body, &all)) {
         fail(reply, 400, "InvalidPart");
     } else {
-        const struct object *object = set_object(stand, upload->name, sc_buf_slice(&all), upload->writer);
+        const struct object *object =
+            set_object(stand, upload->name, sc_buf_slice(&all), upload->writer, upload->sha256);
         sc_buf_printf(
             &reply->body,
             "\n <CompleteMultipartUploadResult><ETag>\"e%u\"</ETag></CompleteMultipartUploadResult>",
@@ -509,7 +530,7 @@ void sc_s3_stand_put(struct sc_s3_stand *stand, const char *target, struct sc_sl
                      const char *headers)
 {
     sc_http_server_lock(stand->server);
-    set_object(stand, target + 1, bytes, "")->headers = headers;
+    set_object(stand, target + 1, bytes, "", "")->headers = headers;
     sc_http_server_unlock(stand->server);
 }
 

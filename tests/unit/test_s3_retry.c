@@ -46,8 +46,8 @@ enum more { // what else holds of the attempt
     MAY_UNKNOWN,
     DAMAGED_TWICE, // our body was refused for its digest
     BROKEN,        // the body is not what it must be
-    WRONG_ONCE,    // the body has another digest
-    WRONG_TWICE,
+    WRONG_THRICE,  // the body has another digest
+    WRONG_AGAIN,
     IMPATIENT, // the first failure is a minute ago
 };
 
@@ -107,11 +107,11 @@ static void set_more(struct sc_s3_attempt *a, enum more more)
     case BROKEN:
         a->broken = true;
         return;
-    case WRONG_ONCE:
-        a->wrong_bytes = 1;
+    case WRONG_THRICE:
+        a->wrong_bytes = 3;
         return;
-    case WRONG_TWICE:
-        a->wrong_bytes = 2;
+    case WRONG_AGAIN:
+        a->wrong_bytes = 4;
         return;
     case IMPATIENT:
         a->failed_ms = now_ms - patience_ms;
@@ -146,8 +146,8 @@ static const struct row rows[] = {
     {COPY, 200, "SomethingNew", USUAL, SC_S3_AGAIN, SC_OK},
     {COMPLETE, 200, "AccessDenied", USUAL, SC_S3_FINAL, SC_DENIED},
     {LIST, 200, "", BROKEN, SC_S3_AGAIN, SC_OK},
-    {GET, 200, "", WRONG_ONCE, SC_S3_AGAIN, SC_OK},
-    {GET, 200, "", WRONG_TWICE, SC_S3_FINAL, SC_CORRUPT},
+    {GET, 200, "", WRONG_THRICE, SC_S3_AGAIN, SC_OK},
+    {GET, 200, "", WRONG_AGAIN, SC_S3_FINAL, SC_CORRUPT},
     // what passes
     {GET, 500, "InternalError", USUAL, SC_S3_AGAIN, SC_OK},
     {PUT, 500, "", NOT_S3, SC_S3_AGAIN, SC_OK},
