@@ -217,8 +217,11 @@ static struct sc_slice uri_of(const struct publishing *p, struct sc_slice rest)
     struct sc_slice name = name_of(p, rest);
     const char *root = sc_store_local_root(p->writer->store);
     const char *url = sc_store_url(p->writer->store);
+    int len = (int)strcspn(url, "?"); // how it is reached is no part of what it is called
+    while (len > 0 && url[len - 1] == '/')
+        len--;
     return root ? sc_arena_printf(p->arena, "dir:%s/" SC_SLICE_FMT, root, SC_SLICE_ARG(name))
-                : sc_arena_printf(p->arena, "%s/" SC_SLICE_FMT, url, SC_SLICE_ARG(name));
+                : sc_arena_printf(p->arena, "%.*s/" SC_SLICE_FMT, len, url, SC_SLICE_ARG(name));
 }
 
 static enum sc_rc publish_one(struct publishing *p, struct sc_published *ret_output, struct sc_error *err)

@@ -359,6 +359,9 @@ static void test_s3_client_look_at_whose_it_is_may_itself_be_refused_without_wor
 static void test_s3_client_refreshes_credentials_that_ran_out(void **state)
 {
     struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_s3_credentials old; // a minute old: younger ones would not be asked for again
+    assert_ok(sc_s3_provider_get(w->provider, sc_clock_wall_ms() - 60000, false, &old, &err), err);
     assert_rc(ask(w, SC_S3_PUT, "p/0", NULL), SC_OK); // with the first ones
     setenv("AWS_ACCESS_KEY_ID", "KEY2", 1);
     setenv("AWS_SESSION_TOKEN", "TOKEN2", 1);
