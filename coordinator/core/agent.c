@@ -182,25 +182,9 @@ void agent_deadlines(struct sc_core *core)
 
 // ---- placement
 
-static bool has_labels(const struct agent *agent, const struct sc_plan_step *step)
-{
-    for (uint32_t i = 0; i < step->labels.count; i++) {
-        bool found = false;
-        for (uint32_t k = 0; k < agent->labels.count && !found; k++)
-            found = sc_slice_eq(agent->labels.items[k].name, step->labels.items[i].name) &&
-                    sc_slice_eq(agent->labels.items[k].text, step->labels.items[i].value);
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-// Whether the agent, empty, could run it.
 static bool could_run(const struct agent *agent, const struct flight *flight, const struct sc_plan_step *step)
 {
-    return agent->number && step->cpus_milli <= agent->cpus_milli && step->gpus <= agent->gpus &&
-           (agent->memory_bytes == 0 || step->memory_bytes <= agent->memory_bytes) &&
-           has_labels(agent, step) && need_agent_has(flight->need, agent, flight->environment);
+    return agent_suits(agent, step) && need_agent_has(flight->need, agent, flight->environment);
 }
 
 // Short attempts wait at the agent, so that the next starts the instant a slot frees and many share one sync of the
@@ -307,7 +291,8 @@ static struct agent *choose(struct sc_core *core, const struct flight *flight, b
     struct agent *agent, *best = NULL;
     *ret_could = false;
     DL_FOREACH (core->agents, agent) {
-        need_ask_newcomer(core, flight->need, agent);
+        if (agent_suits(agent, plan_step))
+            need_ask_newcomer(core, flight->need, agent);
         if (!could_run(agent, flight, plan_step))
             continue;
         *ret_could = true;
@@ -319,33 +304,10 @@ static struct agent *choose(struct sc_core *core, const struct flight *flight, b
 
 static void fail_unplaceable(struct sc_core *core, struct flight *flight)
 {
-    const struct sc_plan_step *step = step_plan(flight->waiters);
-    struct agent *agent;
-    uint32_t cpus = 0, gpus = 0;
-    uint64_t memory = 0;
-    DL_FOREACH (core->agents, agent) {
-        cpus = agent->cpus_milli > cpus ? agent->cpus_milli : cpus;
-        gpus = agent->gpus > gpus ? agent->gpus : gpus;
-        memory = agent->memory_bytes > memory ? agent->memory_bytes : memory;
-    }
-    struct sc_result result = {
-        .outcome = SC_OUTCOME_START,
-        .message = sc_arena_printf(&core->effects.arena,
-                                   "no agent can run it: it asks for %.10g cpus, %llu MiB of memory, %u gpus "
-                                   "and %u labels; the largest agent has %.10g cpus, "
-                                   "%llu MiB, %u gpus; lower `resources`, or start a larger agent",
-                                   step->cpus_milli / 1000.0, (unsigned long long)(step->memory_bytes >> 20),
-                                   step->gpus, step->labels.count, cpus / 1000.0,
-                                   (unsigned long long)(memory >> 20), gpus),
-    };
+    struct sc_result result = {.outcome = SC_OUTCOME_START,
+                               .message = agent_none_suits(core, step_plan(flight->waiters))};
     flight_unqueue(core, flight);
     flight_fail(core, flight, &result, 0);
-}
-
-// Whether the agents that are there could run it under another key.
-static bool wants_another_environment(const struct sc_core *core, const struct flight *flight)
-{
-    return flight->need && !need_anyone_has(core, flight->need, flight->environment);
 }
 
 void agent_place(struct sc_core *core)
@@ -376,8 +338,8 @@ void agent_place(struct sc_core *core)
             flight->unplaceable_since_ms = core->mono_ms;
         else if (core->mono_ms - flight->unplaceable_since_ms >= core->config.agent_wait_ms &&
                  agent_any_alive(core)) {
-            if (wants_another_environment(core, flight))
-                flight_begin_again(core, flight);
+            if (agent_any_suits(core, step_plan(flight->waiters)))
+                flight_begin_again(core, flight); // under the key of another environment
             else
                 fail_unplaceable(core, flight);
         }

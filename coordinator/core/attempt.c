@@ -100,3 +100,51 @@ bool agent_is_saturated(const struct agent *agent)
 {
     return agent && agent->used_cpus_milli > agent->cpus_milli;
 }
+
+bool agent_has_labels(const struct agent *agent, const struct sc_plan_step *step)
+{
+    for (uint32_t i = 0; i < step->labels.count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < agent->labels.count && !found; k++)
+            found = sc_slice_eq(agent->labels.items[k].name, step->labels.items[i].name) &&
+                    sc_slice_eq(agent->labels.items[k].text, step->labels.items[i].value);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool agent_suits(const struct agent *agent, const struct sc_plan_step *step)
+{
+    return agent->number && step->cpus_milli <= agent->cpus_milli && step->gpus <= agent->gpus &&
+           (agent->memory_bytes == 0 || step->memory_bytes <= agent->memory_bytes) &&
+           agent_has_labels(agent, step);
+}
+
+bool agent_any_suits(const struct sc_core *core, const struct sc_plan_step *step)
+{
+    const struct agent *agent;
+    DL_FOREACH (core->agents, agent)
+        if (agent_suits(agent, step))
+            return true;
+    return false;
+}
+
+struct sc_slice agent_none_suits(struct sc_core *core, const struct sc_plan_step *step)
+{
+    const struct agent *agent;
+    uint32_t cpus = 0, gpus = 0;
+    uint64_t memory = 0;
+    DL_FOREACH (core->agents, agent) {
+        cpus = agent->cpus_milli > cpus ? agent->cpus_milli : cpus;
+        gpus = agent->gpus > gpus ? agent->gpus : gpus;
+        memory = agent->memory_bytes > memory ? agent->memory_bytes : memory;
+    }
+    return sc_arena_printf(&core->effects.arena,
+                           "no agent can run it: it asks for %.10g cpus, %llu MiB of memory, %u gpus "
+                           "and %u labels; the largest agent has %.10g cpus, "
+                           "%llu MiB, %u gpus; lower `resources`, or start a larger agent",
+                           step->cpus_milli / 1000.0, (unsigned long long)(step->memory_bytes >> 20),
+                           step->gpus, step->labels.count, cpus / 1000.0, (unsigned long long)(memory >> 20),
+                           gpus);
+}

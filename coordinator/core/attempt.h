@@ -14,3 +14,9 @@ void attempt_release(struct sc_core *core, struct attempt *attempt);
 void attempt_revoke(struct sc_core *core, struct attempt *attempt);
 void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
 bool agent_is_saturated(const struct agent *agent);
+bool agent_has_labels(const struct agent *agent, const struct sc_plan_step *step);
+// Whether it is alive and could run the step when it is empty, whatever its environment.
+bool agent_suits(const struct agent *agent, const struct sc_plan_step *step);
+bool agent_any_suits(const struct sc_core *core, const struct sc_plan_step *step);
+// That none suits; in the effects' arena.
+struct sc_slice agent_none_suits(struct sc_core *core, const struct sc_plan_step *step);

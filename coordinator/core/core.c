@@ -280,8 +280,11 @@ static void deadline_event(struct sc_core *core, const struct sc_event *event)
             run->orphan_deadline_ms = 0;
             run_cancel(core, run, "its client did not come back");
         }
-    if (!agent_any_alive(core))
-        core->woken = true;
+    DL_FOREACH (core->runs, run)
+        if (run->look_again_ms && run->look_again_ms <= core->mono_ms) {
+            run->look_again_ms = 0;
+            core->woken = true;
+        }
 }
 
 // The store refuses (rc), or takes again. What a cancelled run still waits for may not come for long: it ends without.
@@ -442,14 +445,12 @@ int64_t sc_core_next_deadline(const struct sc_core *core)
     DL_FOREACH (core->agents, agent)
         if (agent->number && agent->heard_ms + core->config.lease_ms + 1 < at)
             at = agent->heard_ms + core->config.lease_ms + 1;
-    bool alive = agent_any_alive(core);
     const struct run *run;
     DL_FOREACH (core->runs, run) {
         if (run->orphan_deadline_ms && run->orphan_deadline_ms < at)
             at = run->orphan_deadline_ms;
-        int64_t patience = run->started_mono_ms + core->config.agent_wait_ms;
-        if (!alive && run->state == RUN_OPEN && patience > core->mono_ms && patience < at)
-            at = patience;
+        if (run->look_again_ms && run->state == RUN_OPEN && run->look_again_ms < at)
+            at = run->look_again_ms;
     }
     return at;
 }

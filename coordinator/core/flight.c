@@ -3,6 +3,7 @@
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/input.h"
+#include "coordinator/core/need.h"
 #include "coordinator/core/retry.h"
 #include "coordinator/core/tables.h"
 #include "coordinator/core/watch.h"
@@ -304,6 +305,12 @@ static void look_for_inputs(struct sc_core *core, struct flight *flight)
     effect->u.presence.count = count;
 }
 
+// Whether its agent looks at the environment when the step has ended; see grant.
+static bool checks_environment(const struct flight *flight)
+{
+    return flight->need && !flight->need->any && !flight->unrecorded;
+}
+
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result)
 {
     struct flight *flight = attempt->flight;
@@ -345,7 +352,10 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         step->started = false;
     if (flight->state == FLIGHT_RUNNING)
         flight_move(core, flight, FLIGHT_CHECKING);
+    core->epoch++; // what was asked before tells nothing of what it may have changed
     if (result->outcome == SC_OUTCOME_OK) {
+        if (checks_environment(flight))
+            need_held(core, flight->need, attempt->agent_name, flight->environment);
         flight_move(core, flight, FLIGHT_SETTLED);
         flight_settle(core, flight, seq);
         flight->attempt = NULL;

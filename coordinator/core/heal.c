@@ -58,6 +58,9 @@ static void make_again(struct sc_core *core, struct step *maker)
         run->misses--;
     maker->cached = maker->own_work = false;
     maker->heals++;
+    maker->candidate = 0;
+    maker->chosen = false;
+    maker->unread = 0;
     maker->lost = true;
 }
 
@@ -126,8 +129,7 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct req
             continue;
         }
         if (healed == 0) { // all is there: the agent's trouble may pass
-            step_move(core, step, STEP_LOOKING);
-            step_evaluate(core, step);
+            step_begin_again(core, step);
             continue;
         }
         if (step_group(step)->fate == FATE_NONE)

@@ -1,5 +1,6 @@
 #include "coordinator/core/need.h"
 
+#include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/tables.h"
 
@@ -124,60 +125,111 @@ static void ask(struct sc_core *core, struct need *need, struct agent *agent, st
     effect->u.send_agent.message = message;
     request->need = need;
     request->agent = answer->agent;
-    request->generation = core->next_run;
+    request->asked = core->epoch;
     answer->pending = true;
 }
 
-static void add_environment(struct environment **environments, uint32_t *count,
-                            struct environment *environment)
+static void add_environment(struct eligible *eligible, struct environment *environment)
 {
-    for (uint32_t i = 0; i < *count; i++)
-        if (environments[i] == environment)
+    for (uint32_t i = 0; i < eligible->count; i++)
+        if (eligible->environments[i] == environment)
             return;
-    if (environment && *count < ENVIRONMENTS_MOST)
-        environments[(*count)++] = environment;
+    if (environment && eligible->count < ENVIRONMENTS_MOST)
+        eligible->environments[eligible->count++] = environment;
 }
 
-static bool remembered_ready(struct sc_core *core, const struct need *need, const struct run *run,
-                             struct environment **environments, uint32_t *count)
+// Whether the step may be looked up under its environment. `large`: some agent could run it.
+static bool is_eligible(const struct agent *agent, const struct sc_plan_step *plan_step, bool large)
 {
-    if (core->mono_ms - run->started_mono_ms < core->config.agent_wait_ms)
+    return large ? agent_suits(agent, plan_step) : agent->number && agent_has_labels(agent, plan_step);
+}
+
+// The epoch that a question must not be older than, for its answer to serve the step.
+static uint64_t asked_from(const struct step *step)
+{
+    const struct group *group = step_group(step);
+    bool below = step->confirm && !group->need->any; // an architecture does not change
+    return below && group->asked_after > step->run->epoch ? group->asked_after : step->run->epoch;
+}
+
+static void look_again_at(struct run *run, int64_t at)
+{
+    if (!run->look_again_ms || at < run->look_again_ms)
+        run->look_again_ms = at;
+}
+
+// With no agent that may run it, what agents said once serves when the run has waited for long enough; below a step that ran,
+// what they said since.
+static bool remembered_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
+{
+    int64_t patience = step->run->started_mono_ms + core->config.agent_wait_ms;
+    if (core->mono_ms < patience) {
+        look_again_at(step->run, patience);
         return false;
-    for (struct answer *a = need->answers; a; a = a->next)
-        if (!a->failed)
-            add_environment(environments, count, a->environment);
-    return *count > 0;
+    }
+    uint64_t from = asked_from(step);
+    bool any_age = from == step->run->epoch;
+    for (struct answer *a = step_group(step)->need->answers; a; a = a->next) {
+        const struct agent *agent = agent_by_name(core, a->agent);
+        if (!a->failed && (any_age || a->asked >= from) &&
+            (!agent || agent_has_labels(agent, step_plan(step))))
+            add_environment(ret, a->environment);
+    }
+    return ret->count > 0;
 }
 
-bool need_ready(struct sc_core *core, struct need *need, struct run *run, struct environment **environments,
-                uint32_t *ret_count, bool *ret_failed, struct sc_slice *ret_message)
+static bool nobody_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
 {
-    bool alive = false, waiting = false;
+    struct group *group = step_group(step);
+    if (remembered_ready(core, step, ret))
+        return true;
+    if (!agent_any_alive(core))
+        return false;
+    if (!group->nobody_since_ms)
+        group->nobody_since_ms = core->mono_ms;
+    int64_t patience = group->nobody_since_ms + core->config.agent_wait_ms;
+    if (core->mono_ms < patience) {
+        look_again_at(step->run, patience);
+        return false;
+    }
+    ret->failed = true;
+    ret->outcome = SC_OUTCOME_START;
+    ret->message = agent_none_suits(core, step_plan(step));
+    return true;
+}
+
+bool need_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    struct group *group = step_group(step);
+    uint64_t from = asked_from(step);
+    bool large = agent_any_suits(core, plan_step), found = false, waiting = false;
     const struct answer *failed = NULL;
-    *ret_count = 0;
+    *ret = (struct eligible){.outcome = SC_OUTCOME_PROBE};
     struct agent *agent;
     DL_FOREACH (core->agents, agent) {
-        if (!agent->number)
+        if (!is_eligible(agent, plan_step, large))
             continue;
-        alive = true;
-        struct answer *answer = answer_for(core, need, agent->name);
-        if (answer->generation < run->number || (!answer->environment && !answer->failed)) {
+        found = true;
+        struct answer *answer = answer_for(core, group->need, agent->name);
+        if (answer->asked < from || (!answer->environment && !answer->failed)) {
             if (!answer->pending)
-                ask(core, need, agent, answer);
+                ask(core, group->need, agent, answer);
             waiting = true;
         } else if (answer->failed) {
             failed = answer;
         } else {
-            add_environment(environments, ret_count, answer->environment);
+            add_environment(ret, answer->environment);
         }
     }
-    if (!alive)
-        return remembered_ready(core, need, run, environments, ret_count);
+    if (!found)
+        return nobody_ready(core, step, ret);
+    group->nobody_since_ms = 0;
     if (waiting)
         return false;
-    if (*ret_count == 0 && failed) {
-        *ret_failed = true;
-        *ret_message = failed->message;
+    if (ret->count == 0 && failed) {
+        ret->failed = true;
+        ret->message = failed->message;
     }
     return true;
 }
@@ -197,20 +249,33 @@ bool need_agent_has(const struct need *need, const struct agent *agent, const st
 }
 
 bool need_anyone_has(const struct sc_core *core, const struct need *need,
-                     const struct environment *environment)
+                     const struct environment *environment, const struct sc_plan_step *plan_step)
 {
+    bool large = agent_any_suits(core, plan_step);
     const struct agent *agent;
     DL_FOREACH (core->agents, agent)
-        if (agent->number && need_agent_has(need, agent, environment))
+        if (is_eligible(agent, plan_step, large) && need_agent_has(need, agent, environment))
             return true;
     return false;
 }
 
-void need_forget(struct need *need, struct sc_slice agent)
+void need_forget(struct sc_core *core, struct need *need, struct sc_slice agent)
 {
     struct answer *answer = answer_of(need, agent);
-    if (answer)
-        answer->generation = 0;
+    if (!answer)
+        return;
+    answer->asked = 0;
+    answer->forgotten = ++core->epoch;
+}
+
+void need_held(struct sc_core *core, struct need *need, struct sc_slice agent,
+               const struct environment *environment)
+{
+    struct answer *answer = answer_of(need, agent);
+    if (!answer || answer->failed || answer->environment != environment)
+        return;
+    answer->asked = core->epoch;
+    core->woken |= answer->pending; // who waits for the answer needs it no more
 }
 
 // `any` keys the architecture alone.
@@ -308,11 +373,11 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
     }
     struct answer *answer = answer_for(core, request->need, request->agent);
     answer->pending = false;
-    if (!probed) {
-        core->woken = true;
-        return;
-    }
-    answer->generation = request->generation;
+    core->woken = true;
+    if (!probed || request->asked < answer->forgotten)
+        return; // asked anew
+    const struct environment *before = answer->environment;
+    uint64_t asked = answer->asked; // or looked at since the question, and it was the same
     const struct sc_environment *told =
         probed->kind == SC_PROBE_CLASS ? &probed->class_.environment : &probed->commands;
     if (probed->failed || !is_sound(told)) {
@@ -324,7 +389,7 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
     } else {
         remember(core, request->need, answer, told);
     }
-    core->woken = true;
+    answer->asked = answer->environment == before && asked > request->asked ? asked : request->asked;
 }
 
 // A class that comes with the hello is as old as the agent's start: it serves when no agent is alive, never a run that can ask.

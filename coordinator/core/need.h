@@ -6,21 +6,31 @@
 
 // The environment need of a step, made when new. NULL for none.
 struct need *need_of(struct sc_core *core, const struct step *step);
-// Environments that serve a run, in order of their first agent; asks agents for what is missing. Returns false while an answer
-// is awaited; `*ret_failed` is set when no agent could answer, with the message.
-bool need_ready(struct sc_core *core, struct need *need, struct run *run,
-                struct environment **ret_environments, uint32_t *ret_count, bool *ret_failed,
-                struct sc_slice *ret_message);
+// The environments that a step may be looked up and run under: of agents that could run it, in their order. Where those that
+// are there are all too small, of those that have its labels: a result takes no room.
+struct eligible {
+    struct environment *environments[ENVIRONMENTS_MOST];
+    uint32_t count;
+    bool failed; // no agent could answer, or none came that may run it
+    enum sc_outcome outcome;
+    struct sc_slice message;
+};
+// Asks agents for what is missing. Returns false while an answer, or an agent, is awaited. The step's group has its need.
+bool need_ready(struct sc_core *core, const struct step *step, struct eligible *ret);
 bool need_agent_has(const struct need *need, const struct agent *agent,
                     const struct environment *environment);
 void need_probed(struct sc_core *core, struct request *request,
                  const struct sc_msg_probed *probed); // probed is NULL when the agent went
 void need_agent_gone(struct sc_core *core, struct sc_slice agent);
 struct sc_msg_probe need_question(const struct need *need);
+// Of those that the step may be looked up under.
 bool need_anyone_has(const struct sc_core *core, const struct need *need,
-                     const struct environment *environment);
+                     const struct environment *environment, const struct sc_plan_step *plan_step);
 // What this agent said does not hold any more: it is asked again before anything rests on it.
-void need_forget(struct need *need, struct sc_slice agent);
+void need_forget(struct sc_core *core, struct need *need, struct sc_slice agent);
+// It has just been looked at there, and was still this one: as good as an answer to a question asked now.
+void need_held(struct sc_core *core, struct need *need, struct sc_slice agent,
+               const struct environment *environment);
 void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);

@@ -51,7 +51,7 @@ void flight_finish(struct sc_core *core, struct flight *flight)
 void flight_begin_again(struct sc_core *core, struct flight *flight)
 {
     SC_ASSERT(!flight->attempt);
-    core_trace(core, "flight %llu: no agent has its environment any more",
+    core_trace(core, "flight %llu: no agent that could run it has its environment any more",
                (unsigned long long)flight->number);
     flight_move(core, flight, FLIGHT_DEAD);
     flight_finish(core, flight);
@@ -66,7 +66,7 @@ void flight_environments_gone(struct sc_core *core)
     DL_FOREACH_SAFE (core->flights, flight, next)
         if (flight->need && flight->need->moved && flight->waiters &&
             (flight->state == FLIGHT_QUEUED || flight->state == FLIGHT_BACKOFF) &&
-            !need_anyone_has(core, flight->need, flight->environment))
+            !need_anyone_has(core, flight->need, flight->environment, step_plan(flight->waiters)))
             flight_begin_again(core, flight);
     for (struct need *need = core->needs; need; need = need->hh.next)
         need->moved = false;
@@ -77,7 +77,7 @@ void flight_environment_changed(struct sc_core *core, struct flight *flight, str
                                 const struct sc_result *result)
 {
     if (flight->need)
-        need_forget(flight->need, attempt->agent_name);
+        need_forget(core, flight->need, attempt->agent_name);
     flight->attempt = NULL;
     attempt->flight = NULL;
     attempt_release(core, attempt);

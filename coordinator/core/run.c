@@ -53,6 +53,7 @@ static struct run *run_new(struct sc_core *core, struct sc_slice id, const struc
     sc_arena_init(&run->arena);
     run->id = id.len ? sc_arena_copy(&run->arena, id) : mint_id(core, &run->arena);
     run->number = ++core->next_run;
+    run->epoch = ++core->epoch;
     run->first_flight = core->next_flight + 1;
     run->plan_digest = *plan;
     run->user = sc_arena_copy(&run->arena, user);

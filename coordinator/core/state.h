@@ -85,9 +85,12 @@ struct step {
     bool own_work : 1; // its own flight made the result (not joined)
     bool lost : 1;     // its objects are gone: run again with force_upload
     bool started : 1;
-    bool again : 1; // waits for a flight begun before its refresh: looks again when that is over
+    bool again : 1;   // waits for a flight begun before its refresh: looks again when that is over
+    bool chosen : 1;  // `candidate` is where it will run: no other environment is looked up any more
+    bool confirm : 1; // is to be served by what was made before: see group.asked_after
     uint8_t heals;
     uint8_t candidate; // which environment of the need is being looked up
+    uint8_t unread;    // index + 1 of one whose record could not be read; 0: none
     uint8_t moves;     // how often the environment changed under it
     uint16_t attempts; // that failed under this step's limits
     uint32_t group, instance;
@@ -118,6 +121,11 @@ struct group {                                 // one step of the plan, in a run
     uint32_t fate_by;    // the group that sealed it
     uint32_t visit_next; // index + 1
     struct need *need;   // the environment, once known what it is
+    // In sc_core.epoch. What ran may have changed a machine: below it, what was made before serves only under answers to
+    // questions asked after it ended.
+    uint64_t ran;            // when the last of its steps that ran had ended; 0: none ran
+    uint64_t asked_after;    // when the last above it that ran had ended
+    int64_t nobody_since_ms; // mono: since when no agent could run it; 0: some can
 };
 
 struct watcher {
@@ -157,8 +165,10 @@ struct run {
     uint64_t first_seq;
     int64_t started_at; // wall ms
     int64_t started_mono_ms;
-    uint32_t unfinished; // steps in no final state
-    uint32_t unrecorded; // records on their way
+    uint64_t epoch;        // of its start
+    int64_t look_again_ms; // mono: its steps in PROBING look again then; 0: no need to
+    uint32_t unfinished;   // steps in no final state
+    uint32_t unrecorded;   // records on their way
     uint32_t hits, misses, joined, failed, skipped, cancelled;
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
     bool cancelling, failing, restored, waited_for_agent;
@@ -177,13 +187,16 @@ struct environment { // interned
     struct sc_digest digest;
     struct sc_environment parts;
     struct sc_arena arena;
+    uint64_t queued_milli; // cpus that queued flights ask for under it
     UT_hash_handle hh;
 };
 
 struct agent;
 struct answer {            // what one agent said to a need
     struct sc_slice agent; // its name, in the core's arena
-    uint64_t generation;   // of the question: a run is served by answers to questions asked after its start
+    uint64_t
+        asked; // sc_core.epoch of the question: a run is served by answers to questions asked after its start
+    uint64_t forgotten; // answers to questions of before this epoch do not count any more
     bool failed, pending;
     struct environment *environment;
     struct sc_slice message;
@@ -246,6 +259,7 @@ struct flight {
     struct flight *prev, *next;   // all flights, in order
     struct flight *qprev, *qnext; // the queue of those that want an agent
     bool queued;
+    uint32_t queued_milli; // what it adds to its environment's
 };
 
 struct agent {
@@ -300,7 +314,7 @@ struct request {
     struct need *need;
     uint32_t source;
     struct sc_slice agent;
-    uint64_t generation;
+    uint64_t asked; // sc_core.epoch
     UT_hash_handle hh;
 };
 
@@ -317,6 +331,8 @@ struct sc_core {
     struct sc_effects effects;
     int64_t mono_ms, wall_ms; // of the event at hand
     uint64_t next_req, last_seq, durable_seq, next_run, next_flight;
+    uint64_t
+        epoch; // grows where a question is to be asked anew: with runs that begin, steps that ended, answers forgotten
     struct run *runs_by_id, *runs; // runs: in order
     struct run *ended;             // freed when the next call begins: effects may borrow their texts
     struct flight *flights_by_key, *flights, *queue;

@@ -31,6 +31,8 @@ void step_begin_again(struct sc_core *core, struct step *step)
 {
     step->again = false;
     step->candidate = 0;
+    step->chosen = false;
+    step->unread = 0;
     step_move(core, step, STEP_BLOCKED);
     step_release(core, step);
 }
@@ -94,28 +96,24 @@ static bool cache_is_off(const struct step *step)
 
 void step_evaluate(struct sc_core *core, struct step *step)
 {
-    struct run *run = step->run;
     struct group *group = step_group(step);
-    bool failed = false;
-    struct sc_slice message = {NULL, 0};
-    if (!pins_ready(core, step, &failed, &message))
+    struct eligible eligible = {.outcome = SC_OUTCOME_PROBE};
+    if (!pins_ready(core, step, &eligible.failed, &eligible.message))
         return;
-    struct environment *environments[ENVIRONMENTS_MOST] = {NULL};
-    uint32_t count = 0;
-    if (!failed && group->mode != GROUP_FROM_RUN) {
+    if (!eligible.failed && group->mode != GROUP_FROM_RUN) {
         if (!group->need)
             group->need = need_of(core, step);
-        if (!need_ready(core, group->need, run, environments, &count, &failed, &message))
+        if (!need_ready(core, step, &eligible))
             return;
     }
-    if (failed) {
-        step_fail(core, step, SC_OUTCOME_PROBE, message);
+    if (eligible.failed) {
+        step_fail(core, step, eligible.outcome, eligible.message);
         return;
     }
     if (group->mode != GROUP_FROM_RUN) {
-        if (step->candidate >= count)
+        if (step->candidate >= eligible.count)
             step->candidate = 0;
-        step->environment = environments[step->candidate];
+        step->environment = eligible.environments[step->candidate];
         input_build_key(core, step, step->environment);
         step->key = cache_is_off(step) ? private_key(step) : core->key.digest;
     }
@@ -158,6 +156,9 @@ static void group_finished(struct run *run, const struct group *group)
 {
     for (uint32_t d = 0; d < group->dependent_count; d++) {
         struct group *dependent = &run->groups[run->dependents[group->dependent_first + d]];
+        uint64_t ran = group->ran > group->asked_after ? group->ran : group->asked_after;
+        if (dependent->asked_after < ran)
+            dependent->asked_after = ran;
         SC_ASSERT(dependent->needs > 0);
         if (--dependent->needs == 0)
             run_visit_later(run, dependent);
@@ -221,6 +222,8 @@ void step_done(struct sc_core *core, struct step *step, uint64_t after_seq)
     } else {
         run->misses++;
     }
+    if (!step->cached)
+        step_group(step)->ran = core->epoch;
     watch_tell_finished(core, step, after_seq);
     final(step);
 }

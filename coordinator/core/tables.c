@@ -185,6 +185,10 @@ void flight_queue(struct sc_core *core, struct flight *flight)
     SC_ASSERT(!flight->queued && flight->state == FLIGHT_QUEUED);
     flight->unplaceable_since_ms = 0;
     flight->queued = true;
+    flight->queued_milli =
+        flight->environment && flight->waiters ? step_plan(flight->waiters)->cpus_milli : 0;
+    if (flight->queued_milli)
+        flight->environment->queued_milli += flight->queued_milli;
     DL_APPEND2(core->queue, flight, qprev, qnext);
 }
 
@@ -193,6 +197,9 @@ void flight_unqueue(struct sc_core *core, struct flight *flight)
     if (flight->queued)
         DL_DELETE2(core->queue, flight, qprev, qnext);
     flight->queued = false;
+    if (flight->queued_milli)
+        flight->environment->queued_milli -= flight->queued_milli;
+    flight->queued_milli = 0;
 }
 
 void flight_free(struct sc_core *core, struct flight *flight)

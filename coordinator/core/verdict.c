@@ -1,5 +1,6 @@
 #include "coordinator/core/verdict.h"
 
+#include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/need.h"
@@ -23,15 +24,13 @@ static enum sc_reason overruled(const struct step *step)
     return group->refreshed || step_plan(step)->refresh ? SC_REASON_REFRESH : SC_REASON_NONE;
 }
 
-// How many environments there are to look under, and whether the one that was looked under is still in its place: agents
-// may have gone, or told otherwise, while the look-up was under way.
-static bool environment_stands(struct sc_core *core, struct step *step, uint32_t *ret_count)
+// Whether the environment that was looked under is still in its place: agents may have gone, or told otherwise, while the
+// look-up was under way.
+static bool environment_stands(struct sc_core *core, struct step *step, struct eligible *ret_eligible)
 {
-    struct environment *environments[ENVIRONMENTS_MOST];
-    bool failed = false;
-    struct sc_slice message;
-    return need_ready(core, step_group(step)->need, step->run, environments, ret_count, &failed, &message) &&
-           !failed && step->candidate < *ret_count && environments[step->candidate] == step->environment;
+    return need_ready(core, step, ret_eligible) && !ret_eligible->failed &&
+           step->candidate < ret_eligible->count &&
+           ret_eligible->environments[step->candidate] == step->environment;
 }
 
 static void fill_item(struct sc_core *core, struct step *step, struct sc_lookup_item *item)
@@ -258,6 +257,63 @@ static bool replaces_unread(const struct step *step, const struct sc_looked_up *
            (found->found == SC_FOUND_ERROR && overruled(step) != SC_REASON_NONE);
 }
 
+// Used and wanted, of what the agents of this environment that could run the step have.
+static void add_load(struct sc_core *core, const struct step *step, const struct environment *environment,
+                     uint64_t *ret_used, uint64_t *ret_all)
+{
+    const struct agent *agent;
+    *ret_used = environment->queued_milli;
+    *ret_all = 0;
+    DL_FOREACH (core->agents, agent) {
+        if (!agent_suits(agent, step_plan(step)) ||
+            !need_agent_has(step_group(step)->need, agent, environment))
+            continue;
+        *ret_used += agent->used_cpus_milli;
+        *ret_all += agent->cpus_milli;
+    }
+}
+
+// Where to run what is known under none of them: where somebody makes it already, else where agents have least to do.
+static uint8_t choose_environment(struct sc_core *core, const struct step *step,
+                                  const struct eligible *eligible)
+{
+    uint8_t best = 0;
+    uint64_t best_used = 0, best_all = 0;
+    for (uint8_t i = 0; i < eligible->count; i++) {
+        uint64_t used, all;
+        input_build_key(core, step, eligible->environments[i]);
+        if (flight_find(core, &core->key.digest))
+            return i;
+        add_load(core, step, eligible->environments[i], &used, &all);
+        if (all && (!best_all || used * best_all < best_used * all)) {
+            best = i;
+            best_used = used;
+            best_all = all;
+        }
+    }
+    return best;
+}
+
+// Another class of machine may know it. When none does, the step takes the one to run under; what could not be read there
+// is replaced, so it is looked up once more. False when there is nothing more to look up.
+static bool looks_further(struct sc_core *core, struct step *step, const struct eligible *eligible,
+                          bool unread)
+{
+    if (step->chosen || eligible->count < 2)
+        return false;
+    if (unread)
+        step->unread = (uint8_t)(step->candidate + 1u);
+    if (step->candidate + 1u < eligible->count) {
+        step->candidate++;
+        return true;
+    }
+    uint32_t last = step->candidate;
+    step->chosen = true;
+    step->candidate = step->unread ? (uint8_t)(step->unread - 1u) : choose_environment(core, step, eligible);
+    step->environment = eligible->environments[step->candidate];
+    return step->unread && step->candidate != last;
+}
+
 void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
 {
     if (step->state != STEP_LOOKING)
@@ -270,23 +326,31 @@ void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_
         from_run(core, step, found);
         return;
     }
+    step->confirm |= found->found == SC_FOUND && overruled(step) == SC_REASON_NONE;
+    struct eligible eligible;
+    if (!environment_stands(core, step, &eligible)) {
+        step_begin_again(core, step);
+        return;
+    }
     enum sc_reason reason = judge(core, step, found);
     if (reason == SC_REASON_CACHED) {
         hit(core, step, found->record, SC_REASON_CACHED);
         return;
     }
-    uint32_t count = 0;
-    if (!environment_stands(core, step, &count)) {
-        step_begin_again(core, step);
-        return;
-    }
     bool replaces = found->found == SC_FOUND;
-    if (!replaces && step->candidate + 1u < count) { // another class of machine may know it
-        step->candidate++;
+    if (!replaces && looks_further(core, step, &eligible, replaces_unread(step, found))) {
         step_evaluate(core, step);
         return;
     }
     input_build_key(core, step, step->environment); // for the comparison and the flight
+    step->key = core->key.digest;
+    if (flight_find(core, &step->key) && !step->confirm) {
+        step->confirm = true;
+        if (!environment_stands(core, step, &eligible)) {
+            step_begin_again(core, step);
+            return;
+        }
+    }
     step->generation = replaces ? found->record->generation + 1 : replaces_unread(step, found) ? 1 : 0;
     if (reason == SC_REASON_OBJECTS_LOST)
         step->lost = true;

@@ -130,6 +130,28 @@ class Environment(lib.Case):
         self.assert_says(result, a="miss changed")
         self.assertIn("environment.packages", str([field["label"] for field in result.verdicts["a"]["fields"]]))
 
+    def test_what_a_step_installs_is_seen_by_the_hits_below_it(self):
+        path, want = self.python(), self.home.path("want")
+        script = ('d=$(ls -d "$SITE"/thing-*); n="$SITE/thing-$(cat "$WANT").dist-info"; test "$d" = "$n" || mv "$d" "$n"; '
+                  'printf "Metadata-Version: 2.1\\nName: thing\\nVersion: $(cat "$WANT")\\n" > "$n/METADATA"; echo 1 > "${outputs.o}"')
+        project = self.project(self.home.doc({
+            "first": {"run": ":", "env": {"PATH": path}},  # the environment is asked for before it changes
+            "setup": {"run": script, "outputs": {"o": "o"}, "environment": "any", "cache": {"enabled": False},
+                      "env": {"SITE": self.site(), "WANT": want}},
+            "use": {"run": 'ls "$SITE" > "${outputs.o}"', "inputs": {"i": "setup.o"}, "outputs": {"o": "o"},
+                    "env": {"PATH": path, "SITE": self.site()}}}))
+
+        def run(version):
+            with open(want, "w", encoding="utf-8") as file:
+                file.write(version)
+            result = project.run()
+            self.assertIn(f"thing-{version}.dist-info", project.get("use.o").decode())
+            return result
+        run("1.0")
+        self.assertEqual(run("1.0").says["use"], "hit")
+        self.assertEqual(run("2.0").says["use"], "miss changed")
+        self.assertEqual(run("2.0").says["use"], "hit")
+
     def test_a_package_installed_while_a_step_runs(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
         env = {"PATH": self.python()}

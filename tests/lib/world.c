@@ -226,15 +226,20 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
     } else if (message->type == SC_MESSAGE_PROBE) {
         struct sc_arena *arena = &world->arena;
         struct sc_msg_probed *probed = SC_NEW(arena, struct sc_msg_probed);
+        const char *told = world->told[effect->u.send_agent.agent - 1];
+        world->probes++;
         if (world->deaf)
             return;
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
         if (!world->empty_answers)
-            environment(arena, world->packages, &probed->class_.environment);
+            environment(arena, told ? told : world->packages, &probed->class_.environment);
         struct sc_event event = {.kind = SC_EVENT_PROBED, .agent = effect->u.send_agent.agent};
         event.u.probed = probed;
-        feed(world, &event);
+        if (world->hold_probes)
+            world->held[world->held_count++] = event;
+        else
+            feed(world, &event);
     } else if (message->type == SC_MESSAGE_WELCOME) {
         say(world, "welcome %s: keep %u, drop %u", agent, message->body.welcome.keep.count,
             message->body.welcome.drop.count);
@@ -400,6 +405,7 @@ void world_agent_holding(struct world *world, const char *name, uint32_t cpus, c
                          uint32_t held_count)
 {
     SC_ASSERT(world->agent_count < SC_COUNT(world->agents));
+    world->told[world->agent_count] = world->agent_packages;
     snprintf(world->agents[world->agent_count++], sizeof world->agents[0], "%s", name);
     struct sc_msg_hello hello = {.agent = sc_slice_str(name),
                                  .incarnation = world->agent_count,
@@ -413,6 +419,9 @@ void world_agent_holding(struct world *world, const char *name, uint32_t cpus, c
         hello.classes.items = &class_;
         hello.classes.count = 1;
     }
+    struct sc_named_text zone = {sc_slice_str("zone"), sc_slice_str(world->zone ? world->zone : "")};
+    hello.labels.items = &zone;
+    hello.labels.count = world->zone ? 1 : 0;
     hello.held.items = (uint64_t *)held;
     hello.held.count = held_count;
     struct sc_event event = {.kind = SC_EVENT_HELLO, .agent = world->agent_count};
@@ -564,7 +573,7 @@ void world_lose(struct world *world, const char *text)
 
 void world_record_answers(struct world *world)
 {
-    world->hold_records = world->hold_look_ups = false;
+    world->hold_records = world->hold_look_ups = world->hold_probes = false;
     for (uint32_t i = 0; i < world->held_count; i++)
         feed(world, &world->held[i]);
     world->held_count = 0;

@@ -40,15 +40,21 @@ struct world {
         struct sc_slice bytes;
     } plans[16];
     uint32_t plan_count;
-    char agents[8][32]; // the agent of connection i + 1
+    char agents[8][32];  // the agent of connection i + 1
+    const char *told[8]; // packages of its environment; NULL: `packages`
     uint32_t agent_count;
     uint32_t gpus;            // of agents that say hello from now on; each has 8 GiB of memory
     struct sc_slice runs[16]; // ids in order of their start
     uint32_t run_count;
-    const char *packages;    // of the agents' environment
+    const char *packages; // of the agents' environment
+    const char
+        *agent_packages;     // of agents that say hello from now on; NULL: `packages`, whatever it is by then
+    const char *zone;        // their label `zone`, or NULL
     const char *hello_class; // packages that a hello tells, or NULL for none
     bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
+    bool hold_probes;        // PROBE's answer, of the moment of the question, comes with world_record_answers
+    uint32_t probes;         // that were asked
     bool look_ups_fail;      // the store cannot be read
     struct sc_artifact log;  // of stdout, in the reports to come
     const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
