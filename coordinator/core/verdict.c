@@ -112,6 +112,7 @@ static bool same_value(struct sc_slice old_value, struct sc_slice new_value)
 // The fields that differ between the newest earlier record and this key; both lists are sorted by label.
 static void compare_fields(struct sc_core *core, struct step *step, const struct sc_core_record *previous)
 {
+    step_info(step)->fields.count = 0; // it may have been compared before, under another environment
     struct sc_mp_reader reader = sc_key_fields_begin(sc_buf_slice(&core->key.encoding));
     struct sc_key_field new;
     bool more = sc_key_fields_next(&reader, &new);

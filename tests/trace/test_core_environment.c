@@ -361,6 +361,22 @@ static void test_question_from_before_a_change_counts_no_more(void **state)
     assert_true(world_says(&w, "2: a hit cached"));
 }
 
+static void test_changed_fields_are_told_once(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    w.packages = NEW;
+    world_submit(&w, chain, NULL);
+    assert_true(world_says(&w, "1: a miss changed environment.packages"));
+    w.packages = "torch==2.0";
+    world_said(&w);
+    world_fail(&w, "a", SC_OUTCOME_ENVIRONMENT);
+    assert_true(world_says(&w, "1: a miss changed environment.packages"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_misses_and_hits_ask_once_a_run),
         cmocka_unit_test(test_join_below_a_step_that_ran_is_of_the_environment_that_it_left),
         cmocka_unit_test(test_question_from_before_a_change_counts_no_more),
+        cmocka_unit_test(test_changed_fields_are_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
