@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { CLASSES_MOST = 64, FILE_BYTES = 64 << 20, WATCH_MOST = 1000000 };
-static const char format[] = "stepcache.classes/2";
+static const char format[] = "stepcache.classes/3";
 
 struct all {
     struct sc_slice v;
@@ -30,7 +30,8 @@ static const struct sc_field remembered_fields[] = {
     SC_FIELD(struct sc_remembered, gpu, SC_F_BOOL),
     SC_FIELD(struct sc_remembered, fingerprint, SC_F_DIGEST),
     SC_FIELD(struct sc_remembered, environment, SC_F_BIN),
-    SC_FIELD_SUB(struct sc_remembered, watch, SC_F_LIST, &bytes_schema, WATCH_MOST),
+    SC_FIELD_SUB(struct sc_remembered, watch.items, SC_F_LIST, &bytes_schema, WATCH_MOST),
+    SC_FIELD(struct sc_remembered, watch.steady_count, SC_F_U32),
 };
 static SC_SCHEMA_POSITIONAL(remembered_schema, "remembered class", struct sc_remembered, remembered_fields);
 static const struct sc_field all_fields[] = {
@@ -58,9 +59,9 @@ static void copy_entry(const struct sc_remembered *from, struct entry *ret_entry
     *to = *from;
     to->path = sc_arena_copy(arena, from->path);
     to->environment = sc_arena_copy(arena, from->environment);
-    to->watch.items = SC_NEW_ARRAY(arena, from->watch.count, struct sc_slice);
-    for (uint32_t i = 0; i < from->watch.count; i++)
-        to->watch.items[i] = sc_arena_copy(arena, from->watch.items[i]);
+    to->watch.items.items = SC_NEW_ARRAY(arena, from->watch.items.count, struct sc_slice);
+    for (uint32_t i = 0; i < from->watch.items.count; i++)
+        to->watch.items.items[i] = sc_arena_copy(arena, from->watch.items.items[i]);
 }
 
 struct sc_classes *sc_classes_open(const char *file)
@@ -175,25 +176,31 @@ static void add_path(struct sc_hasher *hasher, const char *path, int64_t *newest
         add_stat(hasher, &st, newest_ns);
 }
 
-struct sc_digest sc_classes_fingerprint(const struct sc_slice *watch, uint32_t count, struct sc_slice extra,
-                                        int64_t *ret_newest_ns)
+struct sc_fingerprint sc_classes_fingerprint(const struct sc_watch *watch, struct sc_slice extra)
 {
     struct sc_hasher *hasher = sc_hasher_new();
-    int64_t newest_ns = 0;
+    struct sc_fingerprint fingerprint = {0};
     sc_hasher_begin(hasher);
     sc_hasher_add(hasher, extra.ptr, extra.len);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < watch->items.count; i++) {
+        if (i == watch->steady_count) {
+            fingerprint.steady = sc_hasher_end(hasher);
+            sc_hasher_begin(hasher);
+            sc_hasher_add(hasher, &fingerprint.steady, sizeof fingerprint.steady);
+        }
         char path[SC_LIMIT_PATH_BYTES];
-        if (watch[i].len >= sizeof path) {
-            newest_ns = INT64_MAX;
+        struct sc_slice item = watch->items.items[i];
+        if (item.len >= sizeof path) {
+            fingerprint.newest_ns = INT64_MAX;
             continue;
         }
-        memcpy(path, watch[i].ptr, watch[i].len);
-        path[watch[i].len] = 0;
-        add_path(hasher, path, &newest_ns);
+        memcpy(path, item.ptr, item.len);
+        path[item.len] = 0;
+        add_path(hasher, path, &fingerprint.newest_ns);
     }
-    struct sc_digest digest = sc_hasher_end(hasher);
+    fingerprint.all = sc_hasher_end(hasher);
+    if (watch->steady_count >= watch->items.count)
+        fingerprint.steady = fingerprint.all;
     sc_hasher_free(hasher);
-    *ret_newest_ns = newest_ns;
-    return digest;
+    return fingerprint;
 }

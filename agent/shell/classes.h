@@ -5,12 +5,17 @@
 #include "base/codec.h"
 #include "base/error.h"
 
+// Paths of files and folders. Those after the steady ones are folders in which other things than distributions come and go.
+struct sc_watch {
+    SC_LIST(struct sc_slice, items);
+    uint32_t steady_count;
+};
 struct sc_remembered {
     struct sc_slice path; // PATH
     bool gpu;
     struct sc_digest fingerprint;
     struct sc_slice environment; // encoded
-    SC_LIST(struct sc_slice, watch);
+    struct sc_watch watch;
 };
 
 struct sc_classes;
@@ -20,8 +25,10 @@ void sc_classes_close(struct sc_classes *classes);
 const struct sc_remembered *sc_classes_find(const struct sc_classes *classes, struct sc_slice path, bool gpu);
 // Copies, in place of what was remembered for the same PATH; writes the file.
 void sc_classes_remember(struct sc_classes *classes, const struct sc_remembered *remembered);
-// Of how the files are now: identity, size and times of each, and where a link leads; absent ones too. `extra` is mixed in.
-// ret_newest_ns: the youngest time that was seen, so that a caller can tell what changed while it looked; INT64_MAX
-// where a path is too long to be looked at.
-struct sc_digest sc_classes_fingerprint(const struct sc_slice *watch, uint32_t count, struct sc_slice extra,
-                                        int64_t *ret_newest_ns);
+// Of how the files are now: identity, size and times of each, and where a link leads; absent ones too.
+struct sc_fingerprint {
+    struct sc_digest all, steady;
+    int64_t newest_ns; // the youngest time that was seen; INT64_MAX where a path is too long to be looked at
+};
+// `extra` is mixed in.
+struct sc_fingerprint sc_classes_fingerprint(const struct sc_watch *watch, struct sc_slice extra);

@@ -65,10 +65,12 @@ bool sc_worker_environment_holds(struct sc_worker *worker, struct sc_agent_task 
     struct sc_slice path = a->probe.path.len ? a->probe.path : worker->config->path;
     struct sc_error err = SC_ERROR_INIT;
     bool holds = false;
-    enum sc_rc rc = sc_prober_holds(prober, &a->probe, path, &a->environment, since_us, true, &holds, &err);
+    enum sc_rc rc = sc_prober_holds(prober, &a->probe, path, &a->environment, &task->environment_seen,
+                                    since_us, true, &holds, &err);
     if (rc == SC_BUSY) {
         sc_worker_heavy(worker);
-        rc = sc_prober_holds(prober, &a->probe, path, &a->environment, since_us, false, &holds, &err);
+        rc = sc_prober_holds(prober, &a->probe, path, &a->environment, &task->environment_seen, since_us,
+                             false, &holds, &err);
     }
     if (rc == SC_OK && holds)
         return true;

@@ -29,11 +29,13 @@ SC_MUST_USE enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_sl
                                           struct sc_environment *ret_environment, struct sc_error *err);
 // Whether the question still has the answer of this digest, which is of the parts that the probe does not ignore. It is looked at anew unless that was done after since_us (mono):
 // steps that ended together share one look. An older look can only confirm: the answer may be younger than it, so what
-// differs is looked at in this call before it is said. quick: SC_BUSY where a process would have to be started. Other errors are
+// differs is looked at in this call before it is said. seen: the files that the last look of this step saw, zero at first:
+// what was changed and put back is told by them, for a class; commands cannot tell it. quick: SC_BUSY where a process would have to be started. Other errors are
 // those of the question itself, which has no answer any more.
 SC_MUST_USE enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe,
                                        struct sc_slice path, const struct sc_digest *environment,
-                                       int64_t since_us, bool quick, bool *ret_holds, struct sc_error *err);
+                                       struct sc_digest *seen, int64_t since_us, bool quick, bool *ret_holds,
+                                       struct sc_error *err);
 // How many processes it started, for tests.
 uint32_t sc_prober_started(struct sc_prober *prober);
 

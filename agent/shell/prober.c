@@ -26,7 +26,8 @@ enum {
 
 struct look { // what a question was answered last, and when the looking began
     struct sc_digest question, environment;
-    int64_t began_us; // mono
+    struct sc_digest seen; // the files that tell a class; zero for commands
+    int64_t began_us;      // mono
 };
 
 struct sc_prober {
@@ -107,10 +108,12 @@ static void note_look(struct sc_prober *prober, const struct look *look)
 
 // An answer for the coordinator is a look like another: a step that starts on it need not look again.
 static void note_answer(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                        const struct sc_environment *environment, int64_t began_us)
+                        const struct sc_environment *environment, const struct sc_digest *seen,
+                        int64_t began_us)
 {
     struct look look = {.question = question_of(probe, path),
                         .environment = sc_environment_digest(environment),
+                        .seen = *seen,
                         .began_us = began_us};
     note_look(prober, &look);
 }
@@ -174,21 +177,20 @@ static struct sc_slice facts_of(struct sc_arena *arena, const struct sc_host *ho
 }
 
 static bool remembered(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
-                       struct sc_arena *arena, struct sc_class *ret_class)
+                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen)
 {
     const struct sc_remembered *r = sc_classes_find(prober->shared_classes, path, gpu);
     if (!r)
         return false;
-    int64_t newest_ns;
-    struct sc_digest now =
-        sc_classes_fingerprint(r->watch.items, r->watch.count, facts_of(arena, host, gpu), &newest_ns);
-    if (!sc_digest_eq(&now, &r->fingerprint))
+    struct sc_fingerprint now = sc_classes_fingerprint(&r->watch, facts_of(arena, host, gpu));
+    if (!sc_digest_eq(&now.all, &r->fingerprint))
         return false;
     struct sc_slice bytes = sc_arena_copy(arena, r->environment);
     struct sc_environment environment = {0};
     if (sc_decode(&sc_schema_environment, bytes, SC_DECODE_STRICT, arena, &environment, NULL) != SC_OK)
         return false;
     *ret_class = (struct sc_class){.path = path, .gpu = gpu, .environment = environment};
+    *ret_seen = now.steady;
     return true;
 }
 
@@ -203,24 +205,22 @@ static bool runs_itself(const char *program, struct sc_slice executable)
 
 // A file that changed while we looked, or so shortly before that its times need not show the next change, would make a
 // wrong memory (the racy rule of the memo): then it is asked again next time.
-static void remember(struct sc_prober *prober, const struct sc_host *host, const struct sc_class *class_,
-                     const struct sc_slice *watch, uint32_t count, int64_t before_ns, struct sc_arena *arena)
+static void remember(struct sc_prober *prober, const struct sc_class *class_, const struct sc_watch *watch,
+                     const struct sc_fingerprint *fingerprint, int64_t before_ns)
 {
-    int64_t newest_ns;
-    struct sc_digest fingerprint =
-        sc_classes_fingerprint(watch, count, facts_of(arena, host, class_->gpu), &newest_ns);
-    int64_t grain =
-        newest_ns % 1000000000 == 0 ? COARSE_NS : GRANULARITY_NS; // file systems with times of whole seconds
-    if (newest_ns >= before_ns - grain)
+    int64_t grain = fingerprint->newest_ns % 1000000000 == 0
+                        ? COARSE_NS
+                        : GRANULARITY_NS; // file systems of whole seconds
+    if (fingerprint->newest_ns >= before_ns - grain)
         return;
     SC_AUTO_BUF struct sc_buf bytes;
     sc_buf_init(&bytes, 0);
     sc_encode(&sc_schema_environment, &class_->environment, &bytes);
     struct sc_remembered r = {.path = class_->path,
                               .gpu = class_->gpu,
-                              .fingerprint = fingerprint,
+                              .fingerprint = fingerprint->all,
                               .environment = sc_buf_slice(&bytes),
-                              .watch = {(struct sc_slice *)(uintptr_t)watch, count}};
+                              .watch = *watch};
     sc_classes_remember(prober->shared_classes, &r);
 }
 
@@ -231,9 +231,27 @@ static int64_t wall_ns(void)
     return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
+static void watch_also(struct sc_watch *watch, const struct sc_slice *paths, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        watch->items.items[watch->items.count++] = paths[i];
+}
+
+static struct sc_watch all_watched(const sc_text_list *looked, const struct sc_python *python,
+                                   struct sc_arena *arena)
+{
+    struct sc_watch watch = {.steady_count = looked->count + python->watch.count};
+    watch.items.items = SC_NEW_ARRAY(arena, watch.steady_count + python->loose.count, struct sc_slice);
+    watch_also(&watch, looked->items, looked->count);
+    watch_also(&watch, python->watch.items, python->watch.count);
+    watch_also(&watch, python->loose.items, python->loose.count);
+    return watch;
+}
+
 // Asks the python3 of this PATH, and remembers.
 static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
-                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
+                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen,
+                       struct sc_error *err)
 {
     int64_t before_ns = wall_ns();
     struct sc_python python = {.version = sc_slice_str("none")};
@@ -249,44 +267,40 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
             return rc;
         }
     }
-    struct sc_slice *watch =
-        SC_NEW_ARRAY(arena, looked.count + python.watch.count + python.loose.count, struct sc_slice);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < looked.count; i++)
-        watch[count++] = looked.items[i];
-    for (uint32_t i = 0; i < python.watch.count; i++)
-        watch[count++] = python.watch.items[i];
-    for (uint32_t i = 0; i < python.loose.count; i++)
-        watch[count++] = python.loose.items[i];
+    struct sc_watch watch = all_watched(&looked, &python, arena);
     struct sc_class class_ = {.path = path, .gpu = gpu};
     build_class(arena, host, path, gpu, &python, &class_.environment);
+    struct sc_fingerprint fingerprint = sc_classes_fingerprint(&watch, facts_of(arena, host, gpu));
     if (!program || (python.whole && runs_itself(program, python.executable)))
-        remember(prober, host, &class_, watch, count, before_ns, arena);
+        remember(prober, &class_, &watch, &fingerprint, before_ns);
+    *ret_seen = fingerprint.steady;
     *ret_class = class_;
     return SC_OK;
 }
 
 // Under the lock. quick: SC_BUSY where a process would have to be started.
 static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, bool quick,
-                             struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
+                             struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen,
+                             struct sc_error *err)
 {
     struct sc_host host = sc_host_look(prober->root, gpu, arena);
-    if (remembered(prober, &host, path, gpu, arena, ret_class))
+    if (remembered(prober, &host, path, gpu, arena, ret_class, ret_seen))
         return SC_OK;
     if (quick)
         return sc_error_set(err, SC_BUSY, "a process would have to be started");
-    return tell(prober, &host, path, gpu, arena, ret_class, err);
+    return tell(prober, &host, path, gpu, arena, ret_class, ret_seen, err);
 }
 
 enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, struct sc_arena *arena,
                            struct sc_class *ret_class, struct sc_error *err)
 {
     struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS, .gpu = gpu};
+    struct sc_digest seen;
     pthread_mutex_lock(&prober->lock);
     int64_t began_us = sc_clock_mono_us();
-    enum sc_rc rc = look_class(prober, path, gpu, false, arena, ret_class, err);
+    enum sc_rc rc = look_class(prober, path, gpu, false, arena, ret_class, &seen, err);
     if (rc == SC_OK)
-        note_answer(prober, &probe, path, &ret_class->environment, began_us);
+        note_answer(prober, &probe, path, &ret_class->environment, &seen, began_us);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
@@ -294,9 +308,10 @@ enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool 
 enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
                                 struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
+    struct sc_digest seen;
     if (pthread_mutex_trylock(&prober->lock)) // somebody asks a python just now
         return sc_error_set(err, SC_BUSY, "not known yet");
-    enum sc_rc rc = look_class(prober, path, gpu, true, arena, ret_class, err);
+    enum sc_rc rc = look_class(prober, path, gpu, true, arena, ret_class, &seen, err);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
@@ -409,23 +424,31 @@ enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, co
     int64_t began_us = sc_clock_mono_us();
     enum sc_rc rc = look_commands(prober, path, commands, arena, ret_environment, err);
     if (rc == SC_OK)
-        note_answer(prober, &probe, path, ret_environment, began_us);
+        note_answer(prober, &probe, path, ret_environment, &(struct sc_digest){0}, began_us);
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }
 
 // ---- whether it is still so
 
+static bool has_packages(const struct sc_environment *environment)
+{
+    for (uint32_t i = 0; i < environment->parts.count; i++)
+        if (sc_slice_eq_str(environment->parts.items[i].name, "packages"))
+            return true;
+    return false;
+}
+
 // Under the lock.
 static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                             bool quick, struct sc_digest *ret_environment, struct sc_error *err)
+                             bool quick, struct look *look, struct sc_error *err)
 {
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_class class_ = {0};
     enum sc_rc rc;
     if (probe->kind == SC_PROBE_CLASS)
-        rc = look_class(prober, path, probe->gpu, quick, &arena, &class_, err);
+        rc = look_class(prober, path, probe->gpu, quick, &arena, &class_, &look->seen, err);
     else if (quick)
         rc = sc_error_set(err, SC_BUSY, "processes would have to be started");
     else
@@ -433,13 +456,22 @@ static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe
     if (rc != SC_OK)
         return rc;
     struct sc_environment keyed = sc_environment_without(&arena, &class_.environment, &probe->ignored);
-    *ret_environment = sc_environment_digest(&keyed);
+    look->environment = sc_environment_digest(&keyed);
+    if (!has_packages(&keyed)) // most of the files tell of nothing else
+        look->seen = (struct sc_digest){0};
     return SC_OK;
 }
 
+static bool is_as_before(const struct look *look, const struct sc_digest *environment,
+                         const struct sc_digest *seen)
+{
+    return sc_digest_eq(&look->environment, environment) &&
+           (sc_digest_is_zero(seen) || sc_digest_eq(&look->seen, seen));
+}
+
 enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                           const struct sc_digest *environment, int64_t since_us, bool quick, bool *ret_holds,
-                           struct sc_error *err)
+                           const struct sc_digest *environment, struct sc_digest *seen, int64_t since_us,
+                           bool quick, bool *ret_holds, struct sc_error *err)
 {
     SC_ASSERT(probe->kind == SC_PROBE_CLASS || probe->kind == SC_PROBE_COMMANDS);
     struct look now = {.question = question_of(probe, path)};
@@ -448,17 +480,19 @@ enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *
     pthread_mutex_lock(&prober->lock);
     const struct look *look = find_look(prober, &now.question);
     bool serves = look && look->began_us > since_us &&
-                  (sc_digest_eq(&look->environment, environment) || look->began_us > called_us);
+                  (is_as_before(look, environment, seen) || look->began_us > called_us);
     if (serves) {
         now = *look;
     } else {
         now.began_us = sc_clock_mono_us();
-        rc = look_again(prober, probe, path, quick, &now.environment, err);
+        rc = look_again(prober, probe, path, quick, &now, err);
         if (rc == SC_OK)
             note_look(prober, &now);
     }
-    if (rc == SC_OK)
-        *ret_holds = sc_digest_eq(&now.environment, environment);
+    if (rc == SC_OK) {
+        *ret_holds = is_as_before(&now, environment, seen);
+        *seen = now.seen;
+    }
     pthread_mutex_unlock(&prober->lock);
     return rc;
 }

@@ -52,7 +52,8 @@ struct sc_agent_task {
     struct sc_launch launch;
     struct sc_pins *pins; // or NULL
     bool has_inputs_folder, has_folder;
-    uint64_t folder; // of the yard
+    uint64_t folder;                   // of the yard
+    struct sc_digest environment_seen; // by the look before the start
     // of the run
     struct sc_attempt_logs logs;
     struct sc_log_source sources[2];

@@ -175,6 +175,21 @@ class Environment(lib.Case):
         self.assertEqual([(f["label"], f["old"], f["new"]) for f in result.verdicts["a"]["fields"]],
                          [("environment.packages", "thing==2.0", "thing==1.0")])
 
+    def test_a_package_that_is_put_back_while_a_step_runs(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": self.gated(env={"PATH": self.python()})}))
+        live = project.start()
+        bell.wait()
+        self.install("thing", "2.0")
+        self.install("thing", "1.0")
+        gate.let()
+        bell.wait()
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn("it begins again", str(result))
+        self.assert_witness("a", "a")
+
     def test_a_package_installed_before_a_step_starts(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
         env = {"PATH": self.python()}

@@ -273,8 +273,10 @@ static bool holds(struct fixture *f, const struct sc_msg_probe *probe, const str
                   int64_t since_us)
 {
     bool holds = false;
-    assert_ok(sc_prober_holds(f->prober, probe, f->path, environment, since_us, false, &holds, &f->err),
-              f->err);
+    struct sc_digest seen = {0};
+    assert_ok(
+        sc_prober_holds(f->prober, probe, f->path, environment, &seen, since_us, false, &holds, &f->err),
+        f->err);
     return holds;
 }
 
@@ -291,10 +293,31 @@ static void test_class_that_changed_does_not_hold(void **state)
     assert_int_equal(mkdir(dist, 0755), 0);
     assert_true(holds(f, &probe, &environment, 0)); // looked at already, after that
     bool still = false;
-    assert_rc(sc_prober_holds(f->prober, &probe, f->path, &environment, INT64_MAX, true, &still, &f->err),
-              SC_BUSY);
+    struct sc_digest seen = {0};
+    assert_rc(
+        sc_prober_holds(f->prober, &probe, f->path, &environment, &seen, INT64_MAX, true, &still, &f->err),
+        SC_BUSY);
     assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
     assert_false(holds(f, &probe, &environment, 0));
+}
+
+static void test_class_that_was_put_back_does_not_hold(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS};
+    settle(f);
+    struct sc_class class_ = look(f);
+    struct sc_digest environment = sc_environment_digest(&class_.environment), seen = {0};
+    SC_AUTO_FREE char *dist = sc_asprintf("%s/numpy-1.26.0.dist-info", f->site);
+    bool still = false;
+    for (int i = 0; i < 3; i++) {
+        assert_ok(sc_prober_holds(f->prober, &probe, f->path, &environment, &seen, sc_clock_mono_us(), false,
+                                  &still, &f->err),
+                  f->err);
+        assert_int_equal(still, i < 2); // twice unchanged; then something came and went
+        if (i == 1)
+            assert_int_equal(mkdir(dist, 0755) | rmdir(dist), 0);
+    }
 }
 
 static void test_commands_that_print_otherwise_do_not_hold(void **state)
@@ -507,6 +530,7 @@ int main(int argc, char **argv)
         TEST(test_python_that_starts_another_is_not_remembered),
         TEST(test_python_whose_files_are_not_all_known_is_not_remembered),
         TEST(test_class_that_changed_does_not_hold),
+        TEST(test_class_that_was_put_back_does_not_hold),
         TEST(test_commands_that_print_otherwise_do_not_hold),
         TEST(test_old_look_only_confirms),
         TEST(test_ignored_parts_may_change),
