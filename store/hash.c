@@ -26,16 +26,16 @@ static enum sc_rc open_root(const char *path, bool follow, int *ret_fd, struct s
     return SC_OK;
 }
 
-static enum sc_rc digest_file(int fd, const char *path, struct sc_memo *memo, struct stat *ret_st,
-                              struct sc_digest *ret_digest, struct sc_error *err)
+static enum sc_rc digest_file(int fd, const char *path, struct sc_memo *memo, const struct sc_volume *volume,
+                              struct stat *ret_st, struct sc_digest *ret_digest, struct sc_error *err)
 {
-    int64_t taken_ns = memo ? sc_memo_moment(fd) : SC_MEMO_NEVER;
+    int64_t taken_ns = memo ? sc_memo_moment(fd, volume) : SC_MEMO_NEVER;
     struct sc_reader reader;
     sc_reader_init(&reader);
     enum sc_rc rc = sc_reader_digest(&reader, fd, path, false, ret_st, ret_digest, err);
     sc_reader_done(&reader);
     if (rc == SC_OK && memo)
-        sc_memo_remember(memo, ret_st, taken_ns, ret_digest);
+        sc_memo_remember(memo, volume, ret_st, taken_ns, ret_digest);
     return rc;
 }
 
@@ -55,8 +55,10 @@ enum sc_rc sc_hash_file(const char *path, const struct sc_hash_options *options,
     if (options->max_bytes && S_ISREG(st.st_mode) && (uint64_t)st.st_size > options->max_bytes)
         return sc_error_set(err, SC_LIMIT, "%s: %llu bytes are more than %llu", path,
                             (unsigned long long)st.st_size, (unsigned long long)options->max_bytes);
-    if (!S_ISREG(st.st_mode) || !options->memo || !sc_memo_find(options->memo, &st, &digest))
-        rc = digest_file(fd, path, options->memo, &st, &digest, err);
+    struct sc_memo *memo = options->memo;
+    struct sc_volume volume = memo ? sc_volume_of(fd) : (struct sc_volume){0};
+    if (!S_ISREG(st.st_mode) || !memo || !sc_memo_find(memo, &volume, &st, &digest))
+        rc = digest_file(fd, path, memo, &volume, &st, &digest, err);
     if (rc != SC_OK)
         return rc;
     *ret_artifact = (struct sc_artifact){

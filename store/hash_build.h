@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "store/tree.h"
+#include "store/volume.h"
 
 struct sc_hash_folder;
 struct sc_hash_item {
@@ -18,6 +19,8 @@ struct sc_hash_folder {
     struct sc_hash_folder *next; // in the list of those to be read
     const char *path;            // relative to the root; "" for the root
     uint32_t depth;
+    const struct sc_volume *volume; // of its files; the parent's till one of them lies elsewhere
+    bool own_volume;                // asked for; it is this folder's
     struct sc_hash_item *items;
     uint32_t count;
     bool wanted; // something in it, or below it, is

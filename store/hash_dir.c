@@ -21,6 +21,7 @@
 enum { MAX_THREADS = 64, BATCH_FILES = 32, FEW_FILES = 64, LARGE_BYTES = 4 << 20, DENTS_BYTES = 64 << 10 };
 
 struct learned { // for the memo, which one thread writes
+    const struct sc_volume *volume;
     struct stat st;
     int64_t taken_ns;
     struct sc_digest digest;
@@ -53,6 +54,7 @@ struct walk {
     const char *root;
     int root_fd;
     const struct sc_hash_options *options;
+    struct sc_volume volume; // the root's
     uint64_t max_bytes, max_files;
     struct worker workers[MAX_THREADS];
     uint32_t thread_count;
@@ -170,6 +172,7 @@ static enum sc_rc take_folder(struct worker *self, struct sc_hash_item *item, st
     item->kind = SC_ENTRY_DIR;
     item->folder = folder;
     folder->depth = item->parent->depth + 1;
+    folder->volume = item->parent->volume;
     folder->path = join(&self->arena, item->parent, item->name, "");
     if (folder->depth > SC_LIMIT_TREE_DEPTH ||
         strlen(folder->path) > SC_LIMIT_PATH_BYTES - SC_LIMIT_FILENAME_BYTES - 2)
@@ -182,12 +185,25 @@ static enum sc_rc take_folder(struct worker *self, struct sc_hash_item *item, st
     return SC_OK;
 }
 
-static void take_file(struct worker *self, struct sc_hash_item *item, const struct stat *st)
+// fd: the folder's. Asked where a file lies elsewhere than the files above it, which is below a mount.
+static const struct sc_volume *volume_for(struct worker *self, int fd, struct sc_hash_folder *folder,
+                                          const struct stat *st)
+{
+    if (folder->volume->dev != (uint64_t)st->st_dev && !folder->own_volume) {
+        struct sc_volume *own = SC_NEW(&self->arena, struct sc_volume);
+        *own = sc_volume_of(fd);
+        folder->volume = own;
+        folder->own_volume = true;
+    }
+    return folder->volume;
+}
+
+static void take_file(struct worker *self, int fd, struct sc_hash_item *item, const struct stat *st)
 {
     item->kind = st->st_mode & S_IXUSR ? SC_ENTRY_EXEC : SC_ENTRY_FILE;
     item->bytes = (uint64_t)st->st_size;
     struct sc_memo *memo = self->walk->options->memo;
-    if (memo && sc_memo_find(memo, st, &item->digest))
+    if (memo && sc_memo_find(memo, volume_for(self, fd, item->parent, st), st, &item->digest))
         return;
     if (self->pending_count == self->pending_room) {
         self->pending_room = self->pending_room ? self->pending_room * 2 : 256;
@@ -232,7 +248,7 @@ static enum sc_rc take_entry(struct worker *self, int fd, struct sc_hash_item *i
         snprintf(why, sizeof why, "is %s, which cannot be kept", sc_reader_kind_name(DTTOIF(type)));
         return refuse(w, folder, name, SC_UNSUPPORTED, why, err);
     }
-    take_file(self, item, &st);
+    take_file(self, fd, item, &st);
     self->folder_bytes += item->bytes;
     return SC_OK;
 }
@@ -384,8 +400,8 @@ static void count_bytes(void *context, uint64_t bytes)
         w->options->progress(w->options->context, done, __atomic_load_n(&w->files_done, __ATOMIC_RELAXED));
 }
 
-static void learn(struct worker *self, const struct stat *st, int64_t taken_ns,
-                  const struct sc_digest *digest)
+static void learn(struct worker *self, const struct sc_volume *volume, const struct stat *st,
+                  int64_t taken_ns, const struct sc_digest *digest)
 {
     if (taken_ns == SC_MEMO_NEVER)
         return;
@@ -393,7 +409,7 @@ static void learn(struct worker *self, const struct stat *st, int64_t taken_ns,
         self->learned_room = self->learned_room ? self->learned_room * 2 : 64;
         self->learned = sc_realloc(self->learned, self->learned_room, sizeof *self->learned);
     }
-    self->learned[self->learned_count++] = (struct learned){*st, taken_ns, *digest};
+    self->learned[self->learned_count++] = (struct learned){volume, *st, taken_ns, *digest};
 }
 
 static enum sc_rc read_item(struct worker *self, int folder_fd, struct sc_hash_item *item,
@@ -407,13 +423,14 @@ static enum sc_rc read_item(struct worker *self, int folder_fd, struct sc_hash_i
     char shown[SC_LIMIT_PATH_BYTES];
     shown_path(w, item->parent, name, shown, sizeof shown);
     struct stat st;
-    int64_t taken_ns = w->options->memo ? sc_memo_moment(fd) : SC_MEMO_NEVER;
+    const struct sc_volume *volume = item->parent->volume;
+    int64_t taken_ns = w->options->memo ? sc_memo_moment(fd, volume) : SC_MEMO_NEVER;
     enum sc_rc rc = sc_reader_digest(&self->reader, fd, shown, false, &st, &item->digest, err);
     if (rc != SC_OK)
         return rc;
     item->kind = st.st_mode & S_IXUSR ? SC_ENTRY_EXEC : SC_ENTRY_FILE;
     item->bytes = (uint64_t)st.st_size;
-    learn(self, &st, taken_ns, &item->digest);
+    learn(self, volume, &st, taken_ns, &item->digest);
     __atomic_add_fetch(&w->files_done, 1, __ATOMIC_RELAXED);
     return SC_OK;
 }
@@ -509,7 +526,7 @@ static void tell_memo(struct walk *w)
     for (uint32_t i = 0; i < w->thread_count; i++)
         for (uint32_t k = 0; k < w->workers[i].learned_count; k++) {
             const struct learned *l = &w->workers[i].learned[k];
-            sc_memo_remember(w->options->memo, &l->st, l->taken_ns, &l->digest);
+            sc_memo_remember(w->options->memo, l->volume, &l->st, l->taken_ns, &l->digest);
         }
 }
 
@@ -589,6 +606,9 @@ static enum sc_rc hash_dir(struct walk *w, struct sc_arena *arena, struct sc_tre
         return rc;
     struct sc_hash_folder *root = SC_NEW(&w->workers[0].arena, struct sc_hash_folder);
     root->path = "";
+    if (w->options->memo)
+        w->volume = sc_volume_of(w->root_fd);
+    root->volume = &w->volume;
     struct sc_error story = SC_ERROR_INIT;
     if (read_folder(&w->workers[0], root, &story) != SC_OK)
         fail(w, &story);

@@ -30,7 +30,11 @@ static enum sc_rc open_layouts(struct sc_objects *objects, struct sc_error *err)
         return SC_OK;
     if (!objects->layout_folder)
         return sc_error_set(err, SC_INVALID, "no folder for inputs is configured");
-    return sc_layouts_open(objects->layout_folder, objects->layout_max_bytes, &objects->layouts, err);
+    enum sc_rc rc =
+        sc_layouts_open(objects->layout_folder, objects->layout_max_bytes, &objects->layouts, err);
+    if (rc == SC_OK && objects->memo)
+        objects->layout_volume = sc_object_volume_at(objects->layout_folder);
+    return rc;
 }
 
 static enum sc_rc new_file(struct sc_layouts *l, char ret_name[SC_SCRATCH_NAME_BYTES], int *ret_fd,
@@ -76,7 +80,6 @@ static enum sc_rc make_file(struct sc_objects *objects, struct sc_layout *entry,
 static bool check_file(struct sc_objects *objects, struct sc_layout *entry, const char *path)
 {
     struct stat st;
-    struct sc_digest known;
     SC_AUTO_CLOSE int fd = -1;
     if (lstat(path, &st) || !S_ISREG(st.st_mode) ||
         ((st.st_mode & S_IXUSR) != 0) != (entry->kind == SC_LAYOUT_EXEC))
@@ -84,8 +87,7 @@ static bool check_file(struct sc_objects *objects, struct sc_layout *entry, cons
     struct sc_file_id id = sc_file_id(&st);
     if (entry->checked && sc_file_id_eq(&entry->id, &id))
         return true;
-    struct sc_memo *memo = objects->memo;
-    if (!memo || !sc_memo_find(memo, &st, &known) || !sc_digest_eq(&known, &entry->digest)) {
+    if (!sc_object_is_known(objects, path, &st, &entry->digest)) {
         fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0 || sc_object_verify_fd(objects, fd, path, &entry->digest, &st, NULL) != SC_OK)
             return false;

@@ -7,30 +7,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 // A local cache that no other machine reads: native byte order, told by the magic number. Header, entries, and for each
 // of them the life in which it was last used.
 struct header {
-    char magic[8]; // "memo/1\0\0"
+    char magic[8]; // "memo/2\0\0"
     uint32_t byte_order, entry_bytes;
     uint64_t count;
     uint64_t life; // how often a memo was opened from this file's line
     uint64_t sum;  // of all that follows
 };
-static const char magic[8] = "memo/1";
+static const char magic[8] = "memo/2";
 enum { NATIVE_ORDER = 0x01020304 };
 
 struct entry {
     struct sc_file_id id;
+    uint64_t fsid;
     struct sc_digest digest;
 };
-_Static_assert(sizeof(struct header) == 40 && sizeof(struct entry) == 72, "the file's layout");
+_Static_assert(sizeof(struct header) == 40 && sizeof(struct entry) == 80, "the file's layout");
 
 struct sc_memo {
     char *path;
@@ -242,14 +241,15 @@ static void shrink(struct sc_memo *memo, uint32_t count)
     index_entries(memo);
 }
 
-bool sc_memo_find(struct sc_memo *memo, const struct stat *st, struct sc_digest *ret_digest)
+bool sc_memo_find(struct sc_memo *memo, const struct sc_volume *volume, const struct stat *st,
+                  struct sc_digest *ret_digest)
 {
     const uint32_t *slot = slot_of(memo, (uint64_t)st->st_dev, (uint64_t)st->st_ino);
     if (*slot == 0)
         return false;
     const struct entry *e = &memo->entries[*slot - 1];
     struct sc_file_id id = sc_file_id(st);
-    if (!sc_file_id_eq(&e->id, &id))
+    if (id.dev != volume->dev || e->fsid != volume->fsid || !sc_file_id_eq(&e->id, &id))
         return false;
     // Hashing threads look up at the same time; all of them write the same number.
     uint32_t *used = &memo->used[*slot - 1];
@@ -259,22 +259,11 @@ bool sc_memo_find(struct sc_memo *memo, const struct stat *st, struct sc_digest 
     return true;
 }
 
-// These stamp a file when a page of it is first stored to through a mapping, and again after the page was written back
-// (tests/unit/test_memo shows it). Others do not: tmpfs lets a page that was read be written without a word; overlayfs
-// hides both the mapping and what lies below; a network's or FUSE's times are somebody else's; an image (squashfs) can be
-// made anew with the same times.
-static bool stamps_stores(int fd)
-{
-    struct statfs fs;
-    return fstatfs(fd, &fs) == 0 &&
-           (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC);
-}
-
-int64_t sc_memo_moment(int fd)
+int64_t sc_memo_moment(int fd, const struct sc_volume *volume)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (!stamps_stores(fd))
+    if (volume->trust != SC_VOLUME_STAMPS)
         return SC_MEMO_NEVER;
     // A page that was stored to is stored to again without a stamp until it is written back, and a long write stamps
     // at its beginning: whoever could do either has the file open, or mapped.
@@ -292,10 +281,12 @@ int64_t sc_memo_moment(int fd)
     return sync_file_range(fd, 0, 0, ALL) == 0 ? sc_ns_of(now) - UNSEEN_NS : SC_MEMO_NEVER;
 }
 
-void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken_ns,
-                      const struct sc_digest *digest)
+void sc_memo_remember(struct sc_memo *memo, const struct sc_volume *volume, const struct stat *st,
+                      int64_t taken_ns, const struct sc_digest *digest)
 {
     struct sc_file_id id = sc_file_id(st);
+    if (id.dev != volume->dev) // a mount on the file itself
+        return;
     int64_t newest = id.mtime_ns > id.ctime_ns ? id.mtime_ns : id.ctime_ns;
     // Whole seconds in both: a file system that keeps no finer times (ext3, FAT with 2 s), or one file in a billion.
     bool coarse = id.mtime_ns % 1000000000 == 0 && id.ctime_ns % 1000000000 == 0;
@@ -304,7 +295,7 @@ void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken
     memo->changed = true;
     uint32_t *slot = slot_of(memo, id.dev, id.ino);
     if (*slot) {
-        memo->entries[*slot - 1] = (struct entry){id, *digest};
+        memo->entries[*slot - 1] = (struct entry){id, volume->fsid, *digest};
         memo->used[*slot - 1] = memo->life;
         return;
     }
@@ -318,7 +309,7 @@ void sc_memo_remember(struct sc_memo *memo, const struct stat *st, int64_t taken
         index_entries(memo);
         slot = slot_of(memo, id.dev, id.ino);
     }
-    memo->entries[memo->count] = (struct entry){id, *digest};
+    memo->entries[memo->count] = (struct entry){id, volume->fsid, *digest};
     memo->used[memo->count++] = memo->life;
     *slot = memo->count;
 }

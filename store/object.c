@@ -14,6 +14,21 @@
 // Identities kept in memory; beyond it all are forgotten, which costs checking again.
 enum { MAX_CHECKED = 1 << 20 };
 
+struct sc_volume sc_object_volume_at(const char *path)
+{
+    SC_AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+    return fd >= 0 ? sc_volume_of(fd) : (struct sc_volume){0};
+}
+
+// NULL: elsewhere.
+static const struct sc_volume *own_volume(const struct sc_objects *objects, const struct stat *st)
+{
+    uint64_t dev = (uint64_t)st->st_dev;
+    return dev == objects->store_volume.dev    ? &objects->store_volume
+           : dev == objects->layout_volume.dev ? &objects->layout_volume
+                                               : NULL;
+}
+
 enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_objects **ret_objects,
                           struct sc_error *err)
 {
@@ -27,6 +42,9 @@ enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_obje
     objects->domain_text = sc_asprintf(SC_SLICE_FMT, SC_SLICE_ARG(config->domain));
     objects->domain = sc_slice_str(objects->domain_text);
     objects->memo = config->memo;
+    const char *root = sc_store_local_root(config->store);
+    if (root && objects->memo)
+        objects->store_volume = sc_object_volume_at(root);
     objects->layout_folder = config->layout_folder ? sc_strdup(config->layout_folder) : NULL;
     objects->layout_max_bytes = config->layout_max_bytes;
     sc_reader_init(&objects->reader);
@@ -107,8 +125,9 @@ static void set_checked(struct sc_objects *objects, enum sc_object_area area, co
 // same tick of the clock, too.
 static void tell_memo(struct sc_objects *objects, const struct stat *st, const struct sc_digest *digest)
 {
-    if (objects->memo)
-        sc_memo_remember(objects->memo, st, INT64_MAX, digest);
+    const struct sc_volume *volume = own_volume(objects, st);
+    if (objects->memo && volume)
+        sc_memo_remember(objects->memo, volume, st, INT64_MAX, digest);
 }
 
 static void remember_when_durable(struct sc_objects *objects, const struct stat *st,
@@ -123,6 +142,17 @@ static void remember_when_durable(struct sc_objects *objects, const struct stat 
         objects->unsynced = sc_realloc(objects->unsynced, objects->unsynced_room, sizeof *objects->unsynced);
     }
     objects->unsynced[objects->unsynced_count++] = (struct sc_unsynced){*st, *digest};
+}
+
+bool sc_object_is_known(const struct sc_objects *objects, const char *path, const struct stat *st,
+                        const struct sc_digest *digest)
+{
+    if (!objects->memo)
+        return false;
+    const struct sc_volume *own = own_volume(objects, st);
+    struct sc_volume volume = own ? *own : sc_object_volume_at(path);
+    struct sc_digest known;
+    return sc_memo_find(objects->memo, &volume, st, &known) && sc_digest_eq(&known, digest);
 }
 
 void sc_object_remember(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st)
@@ -191,8 +221,7 @@ static enum sc_rc check_local(struct sc_objects *objects, enum sc_object_area ar
     const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
     if (checked && sc_file_id_eq(&checked->id, &id))
         return SC_OK;
-    struct sc_digest known;
-    if (objects->memo && sc_memo_find(objects->memo, &st, &known) && sc_digest_eq(&known, digest)) {
+    if (sc_object_is_known(objects, path, &st, digest)) {
         set_checked(objects, area, digest, &id);
         return SC_OK;
     }
@@ -288,9 +317,7 @@ static enum sc_rc send(struct sc_objects *objects, enum sc_object_area area, con
 static bool is_known(struct sc_objects *objects, const char *path, const struct sc_digest *digest)
 {
     struct stat st;
-    struct sc_digest known;
-    return objects->memo && lstat(path, &st) == 0 && sc_memo_find(objects->memo, &st, &known) &&
-           sc_digest_eq(&known, digest);
+    return lstat(path, &st) == 0 && sc_object_is_known(objects, path, &st, digest);
 }
 
 static enum sc_rc write_object(struct sc_objects *objects, enum sc_object_area area,

@@ -26,6 +26,7 @@ struct sc_objects {
     struct sc_slice domain;
     char *domain_text;
     struct sc_memo *memo;
+    struct sc_volume store_volume, layout_volume; // for the memo; both are kept open, so that they stay
     char *layout_folder;
     uint64_t layout_max_bytes;
     struct sc_digest_map checked[SC_AREA_COUNT]; // -> struct sc_checked
@@ -46,6 +47,11 @@ SC_MUST_USE enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_objec
                                        struct sc_error *err);
 // After the file was given one more hardlink: its ctime moved, its content did not.
 void sc_object_linked(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
+// All zero where it cannot be opened.
+struct sc_volume sc_object_volume_at(const char *path);
+// Whether the memo says that the file at path, which is st, is this digest's.
+bool sc_object_is_known(const struct sc_objects *objects, const char *path, const struct stat *st,
+                        const struct sc_digest *digest);
 // For the memo, once durable: a local copy that was checked.
 void sc_object_remember(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
 // Fills the empty file with the object, checked.

@@ -184,6 +184,76 @@ class Inputs(lib.Case):
         self.assertEqual(os.path.basename(project.get("a.o").decode().strip()), "table.csv")
 
 
+class Images(lib.Case):
+    """A source on an ext4 image, which another image takes the place of."""
+
+    def setUp(self):
+        super().setUp()
+        lib.need_root()
+
+    def image(self, content):
+        """Files, times and identity of the file system are the same, whatever the content."""
+        image, folder, uuid = self.home.path("image-" + content), self.home.path("made-" + content), "1" * 8 + ("-" + "1" * 4) * 3 + "-" + "1" * 12
+        os.mkdir(folder)
+        data = os.path.join(folder, "data.csv")
+        with open(data, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.utime(data, (1700000000, 1700000000))
+        with open(image, "wb") as file:
+            file.truncate(4 << 20)
+        try:
+            subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-U", uuid, "-E", "hash_seed=" + uuid, "-d", folder, image], check=True)
+            subprocess.run(["debugfs", "-w", "-R", "set_inode_field /data.csv ctime @1700000000", image], check=True, stderr=subprocess.DEVNULL)
+        except FileNotFoundError as e:
+            raise unittest.SkipTest("no tools for ext4 here") from e
+        return image
+
+    def device(self):
+        found = subprocess.run(["losetup", "-f"], capture_output=True, text=True, check=False)
+        if found.returncode != 0:
+            raise unittest.SkipTest("no loop device here")
+        return found.stdout.strip()
+
+    def mount(self, image, device, options):
+        for _ in range(1000):  # it stays busy while a namespace that was made meanwhile still has the mount
+            if subprocess.run(["losetup", device, image], check=False, stderr=subprocess.DEVNULL).returncode == 0:
+                break
+        else:
+            raise unittest.SkipTest("the loop device was taken by another")
+        self.addCleanup(subprocess.run, ["losetup", "-d", device], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["mount", "-o", options, device, self.home.path("mnt")], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.home.path("mnt")], check=False, stderr=subprocess.DEVNULL)
+
+    def unmount(self, device):
+        subprocess.run(["umount", self.home.path("mnt")], check=True)
+        subprocess.run(["losetup", "-d", device], check=True)
+
+    def check(self, options):
+        first, second, device = self.image("one"), self.image("two"), self.device()
+        os.mkdir(self.home.path("mnt"))
+        source = os.path.join(self.home.path("mnt"), "data.csv")
+        steps = {"a": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "sources.s"}, "outputs": {"o": "o"}}}
+        project = self.project(self.home.doc(steps, sources={"s": "file://" + source}))
+        self.mount(first, device, options)
+        was = os.stat(source)
+        project.run()
+        self.assertEqual(project.get("a.o"), b"one")
+        self.home.wait_gone()
+        self.unmount(device)
+        self.mount(second, device, options)
+        now = os.stat(source)
+        self.assertEqual(*((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in (was, now)))
+        self.assert_says(project.run(), a="miss changed")
+        self.assertEqual(project.get("a.o"), b"two")
+        self.unmount(device)
+
+    def test_another_image_on_the_same_device_is_read(self):
+        self.check("ro")
+
+    def test_another_image_that_is_written_to_is_read(self):
+        self.check("rw")
+
+
 class FullDisk(lib.Case):
     """The cache on a tmpfs of a few MiB."""
 

@@ -190,6 +190,13 @@ static void test_hash_dir_of_many_threads_is_that_of_one(void **state)
     sc_memo_close(memo);
 }
 
+static struct sc_volume volume_of(const char *path)
+{
+    SC_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return sc_volume_of(fd);
+}
+
 // Makes files older than the memo's rule asks for, since a test does not sleep. ctime cannot be set: so the clock of the
 // rule is the memo's caller's, and the walk is tried with a memo that was told a later moment.
 static void remember_now(struct sc_memo *memo, const char *path, const char *content)
@@ -198,7 +205,8 @@ static void remember_now(struct sc_memo *memo, const char *path, const char *con
     struct sc_digest digest;
     digest_of_text(content, &digest);
     assert_int_equal(lstat(path, &st), 0);
-    sc_memo_remember(memo, &st, INT64_MAX, &digest);
+    struct sc_volume volume = volume_of(path);
+    sc_memo_remember(memo, &volume, &st, INT64_MAX, &digest);
 }
 
 static void test_hash_takes_an_unchanged_file_from_the_memo_and_reads_a_changed_one(void **state)
@@ -247,7 +255,8 @@ static void test_hash_does_not_remember_a_file_that_is_as_young_as_the_hashing(v
     struct stat st;
     struct sc_digest digest;
     assert_int_equal(stat(file, &st), 0);
-    assert_false(sc_memo_find(memo, &st, &digest));
+    struct sc_volume volume = volume_of(file);
+    assert_false(sc_memo_find(memo, &volume, &st, &digest));
     sc_memo_close(memo);
 }
 
@@ -261,13 +270,14 @@ static void let_the_clock_tick(const char *scratch, struct sc_memo *memo)
     assert_true(fd >= 0);
     struct stat st;
     assert_int_equal(fstat(fd, &st), 0);
-    bool known = sc_memo_moment(fd) == SC_MEMO_NEVER; // of nothing that lies here
+    struct sc_volume volume = sc_volume_of(fd);
+    bool known = sc_memo_moment(fd, &volume) == SC_MEMO_NEVER; // of nothing that lies here
     while (!known) {
         struct sc_artifact a;
         struct sc_error err = SC_ERROR_INIT;
         struct sc_digest digest;
         assert_ok(sc_hash_file(control, &options, &a, &err), err);
-        known = sc_memo_find(memo, &st, &digest);
+        known = sc_memo_find(memo, &volume, &st, &digest);
     }
 }
 

@@ -7,10 +7,18 @@
 
 #define SECOND INT64_C(1000000000)
 
+static const struct sc_volume here = {.dev = 7, .fsid = 1};
+
 static struct stat stat_at(uint64_t ino, int64_t time_s)
 {
     return (struct stat){
         .st_dev = 7, .st_ino = ino, .st_size = 10, .st_mtim = {time_s, 0}, .st_ctim = {time_s, 0}};
+}
+
+static int64_t moment_of(int fd)
+{
+    struct sc_volume volume = sc_volume_of(fd);
+    return sc_memo_moment(fd, &volume);
 }
 
 static struct sc_digest number_digest(uint64_t number)
@@ -22,14 +30,14 @@ static void remember(struct sc_memo *memo, uint64_t ino)
 {
     struct stat st = stat_at(ino, 100);
     struct sc_digest digest = number_digest(ino);
-    sc_memo_remember(memo, &st, 200 * SECOND, &digest);
+    sc_memo_remember(memo, &here, &st, 200 * SECOND, &digest);
 }
 
 static bool knows(struct sc_memo *memo, uint64_t ino)
 {
     struct stat st = stat_at(ino, 100);
     struct sc_digest digest, want = number_digest(ino);
-    return sc_memo_find(memo, &st, &digest) && sc_digest_eq(&digest, &want);
+    return sc_memo_find(memo, &here, &st, &digest) && sc_digest_eq(&digest, &want);
 }
 
 static void test_memo_finds_after_save_and_open(void **state)
@@ -56,18 +64,40 @@ static void test_memo_any_change_of_identity_is_a_miss(void **state)
     remember(memo, 5);
     const struct stat was = stat_at(5, 100);
     struct stat st = was;
-    assert_true(sc_memo_find(memo, &st, &digest));
+    assert_true(sc_memo_find(memo, &here, &st, &digest));
     st.st_size++;
-    assert_false(sc_memo_find(memo, &st, &digest));
+    assert_false(sc_memo_find(memo, &here, &st, &digest));
     st = was;
     st.st_mtim.tv_nsec++;
-    assert_false(sc_memo_find(memo, &st, &digest));
+    assert_false(sc_memo_find(memo, &here, &st, &digest));
     st = was;
     st.st_ctim.tv_nsec++;
-    assert_false(sc_memo_find(memo, &st, &digest));
+    assert_false(sc_memo_find(memo, &here, &st, &digest));
     st = was;
     st.st_dev++;
-    assert_false(sc_memo_find(memo, &st, &digest));
+    assert_false(sc_memo_find(memo, &here, &st, &digest));
+    sc_memo_close(memo);
+}
+
+// As after another file system was mounted under the same device number.
+static void test_memo_file_of_another_volume_is_a_miss(void **state)
+{
+    PATH(path, "memo");
+    struct sc_memo *memo = sc_memo_open(path, 10);
+    struct sc_digest digest, other = number_digest(6);
+    struct sc_volume there = {.dev = here.dev, .fsid = here.fsid + 1},
+                     elsewhere = {.dev = 8, .fsid = here.fsid};
+    struct stat st = stat_at(5, 100);
+    remember(memo, 5);
+    assert_false(sc_memo_find(memo, &there, &st, &digest));
+    assert_false(sc_memo_find(memo, &elsewhere, &st, &digest)); // and the file not where it was looked for
+    assert_true(knows(memo, 5));
+    sc_memo_remember(memo, &elsewhere, &st, 200 * SECOND, &other);
+    assert_true(knows(memo, 5));
+    sc_memo_remember(memo, &there, &st, 200 * SECOND, &other);
+    assert_true(sc_memo_find(memo, &there, &st, &digest));
+    assert_true(sc_digest_eq(&digest, &other));
+    assert_false(knows(memo, 5));
     sc_memo_close(memo);
 }
 
@@ -79,15 +109,15 @@ static void test_memo_racy_file_is_not_trusted(void **state)
     struct sc_digest digest = number_digest(1), found;
     struct stat st = stat_at(1, 100);
     st.st_mtim.tv_nsec = st.st_ctim.tv_nsec = 1;
-    sc_memo_remember(memo, &st, 100 * SECOND, &digest);
-    assert_false(sc_memo_find(memo, &st, &found));
-    sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
-    assert_false(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &here, &st, 100 * SECOND, &digest);
+    assert_false(sc_memo_find(memo, &here, &st, &found));
+    sc_memo_remember(memo, &here, &st, 100 * SECOND + 4000000, &digest);
+    assert_false(sc_memo_find(memo, &here, &st, &found));
     st.st_mtim.tv_sec = 50; // an old mtime can be set; ctime cannot
-    sc_memo_remember(memo, &st, 100 * SECOND + 4000000, &digest);
-    assert_false(sc_memo_find(memo, &st, &found));
-    sc_memo_remember(memo, &st, 100 * SECOND + 20000000, &digest);
-    assert_true(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &here, &st, 100 * SECOND + 4000000, &digest);
+    assert_false(sc_memo_find(memo, &here, &st, &found));
+    sc_memo_remember(memo, &here, &st, 100 * SECOND + 20000000, &digest);
+    assert_true(sc_memo_find(memo, &here, &st, &found));
     sc_memo_close(memo);
 }
 
@@ -100,10 +130,10 @@ static void test_memo_file_with_coarse_times_is_trusted_two_seconds_later(void *
     struct sc_memo *memo = sc_memo_open(path, 10);
     struct sc_digest digest = number_digest(1), found;
     struct stat st = stat_at(1, 100);
-    sc_memo_remember(memo, &st, 102 * SECOND, &digest);
-    assert_false(sc_memo_find(memo, &st, &found));
-    sc_memo_remember(memo, &st, 103 * SECOND, &digest);
-    assert_true(sc_memo_find(memo, &st, &found));
+    sc_memo_remember(memo, &here, &st, 102 * SECOND, &digest);
+    assert_false(sc_memo_find(memo, &here, &st, &found));
+    sc_memo_remember(memo, &here, &st, 103 * SECOND, &digest);
+    assert_true(sc_memo_find(memo, &here, &st, &found));
     sc_memo_close(memo);
 }
 
@@ -114,9 +144,9 @@ static void test_memo_newer_digest_of_a_file_replaces_the_older(void **state)
     struct sc_digest other = number_digest(99), found;
     remember(memo, 5);
     struct stat st = stat_at(5, 150);
-    sc_memo_remember(memo, &st, 200 * SECOND, &other);
+    sc_memo_remember(memo, &here, &st, 200 * SECOND, &other);
     assert_false(knows(memo, 5));
-    assert_true(sc_memo_find(memo, &st, &found));
+    assert_true(sc_memo_find(memo, &here, &st, &found));
     assert_true(sc_digest_eq(&found, &other));
     sc_memo_close(memo);
 }
@@ -156,7 +186,7 @@ static void test_memo_stays_bounded_while_it_is_filled(void **state)
     assert_true(knows(memo, 10000));
     assert_ok(sc_memo_save(memo, &err), err);
     assert_int_equal(stat(path, &st), 0);
-    assert_true(st.st_size <= 40 + 100 * 76);
+    assert_true(st.st_size <= 40 + 100 * 84);
     sc_memo_close(memo);
 }
 
@@ -209,7 +239,7 @@ static int resting_file(const char *path)
     write_text(path, "0");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    if (sc_memo_moment(fd) != SC_MEMO_NEVER)
+    if (moment_of(fd) != SC_MEMO_NEVER)
         return fd;
     print_message("skipped: the memo keeps nothing of the file system of %s\n", path);
     sc_fd_close(fd);
@@ -229,7 +259,7 @@ static void test_memo_moment_of_a_file_without_a_writer_is_now(void **state)
     int fd = resting_file(path);
     if (fd < 0)
         return;
-    int64_t before = now_ns(), moment = sc_memo_moment(fd);
+    int64_t before = now_ns(), moment = moment_of(fd);
     assert_true(before <= moment && moment <= now_ns());
     sc_fd_close(fd);
 }
@@ -241,15 +271,15 @@ static void test_memo_moment_of_a_file_with_a_writer_is_never(void **state)
     if (fd < 0)
         return;
     int writer = open(path, O_WRONLY | O_CLOEXEC);
-    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    assert_true(moment_of(fd) == SC_MEMO_NEVER);
     sc_fd_close(writer);
     writer = open(path, O_RDWR | O_CLOEXEC);
     void *mapping = mmap(NULL, 1, PROT_READ, MAP_SHARED, writer, 0); // mprotect can make it writable
     assert_true(mapping != MAP_FAILED);
     sc_fd_close(writer);
-    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    assert_true(moment_of(fd) == SC_MEMO_NEVER);
     munmap(mapping, 1);
-    assert_true(sc_memo_moment(fd) != SC_MEMO_NEVER);
+    assert_true(moment_of(fd) != SC_MEMO_NEVER);
     sc_fd_close(fd);
 }
 
@@ -259,7 +289,7 @@ static int moment_for_another_user(void *context)
     int64_t before = now_ns();
     if (setresuid(65534, 65534, 65534))
         return 2;
-    int64_t moment = sc_memo_moment(*fd);
+    int64_t moment = moment_of(*fd);
     return moment == SC_MEMO_NEVER ? 3 : moment > before - 59 * SECOND;
 }
 
@@ -299,7 +329,7 @@ static void test_memo_moment_where_stores_leave_no_trace_is_never(void **state)
     (void)state;
     int fd = memfd_create("stepcache-memo", MFD_CLOEXEC); // lies on a tmpfs
     assert_true(fd >= 0);
-    assert_true(sc_memo_moment(fd) == SC_MEMO_NEVER);
+    assert_true(moment_of(fd) == SC_MEMO_NEVER);
     sc_fd_close(fd);
 }
 
@@ -309,8 +339,8 @@ static void test_memo_digest_taken_at_no_moment_is_not_remembered(void **state)
     struct sc_memo *memo = sc_memo_open(path, 10);
     struct sc_digest digest = number_digest(1);
     struct stat st = stat_at(1, 100);
-    sc_memo_remember(memo, &st, SC_MEMO_NEVER, &digest);
-    assert_false(sc_memo_find(memo, &st, &digest));
+    sc_memo_remember(memo, &here, &st, SC_MEMO_NEVER, &digest);
+    assert_false(sc_memo_find(memo, &here, &st, &digest));
     sc_memo_close(memo);
 }
 
@@ -320,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_memo_finds_after_save_and_open),
         T(test_memo_any_change_of_identity_is_a_miss),
+        T(test_memo_file_of_another_volume_is_a_miss),
         T(test_memo_racy_file_is_not_trusted),
         T(test_memo_file_with_coarse_times_is_trusted_two_seconds_later),
         T(test_memo_newer_digest_of_a_file_replaces_the_older),
