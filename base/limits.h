@@ -37,8 +37,8 @@
 #define SC_LIMIT_KEY_PREFIX_BYTES 512  // of a store's prefix, so that every name below it fits
 #define SC_LIMIT_S3_TEXT_BYTES                                                                               \
     (8u << 20) // of an answer in XML: 1,000 keys, each byte escaped, and what is around them
-#define SC_LIMIT_S3_LIST_KEYS 1000
-#define SC_LIMIT_S3_PARTS     10000 // of one multipart upload
+#define SC_LIMIT_S3_LIST_KEYS        1000
+#define SC_LIMIT_S3_PARTS            10000      // of one multipart upload
 #define SC_LIMIT_S3_PROFILES_BYTES   (1u << 20) // of a shared config or credentials file
 #define SC_LIMIT_S3_ANSWER_BYTES     (64u << 10) // of what a metadata service, STS or a credential_process says
 #define SC_LIMIT_S3_CREDENTIAL_BYTES (32u << 10) // of a key, a secret or a token
