@@ -101,9 +101,7 @@ static struct sc_slice look_libc(struct sc_arena *arena)
     if (!dladdr((void *)(uintptr_t)gnu_get_libc_version, &info) || stat(info.dli_fname, &file))
         return sc_arena_printf(arena, "glibc %s", gnu_get_libc_version());
     pthread_mutex_lock(&libc_seen.lock);
-    if (libc_seen.shared_version[0] == 0)
-        snprintf(libc_seen.shared_version, sizeof libc_seen.shared_version, "%s", gnu_get_libc_version());
-    else if (!is_same_file(&file, &libc_seen.shared_file))
+    if (libc_seen.shared_version[0] == 0 || !is_same_file(&file, &libc_seen.shared_file))
         read_libc_version(info.dli_fname, libc_seen.shared_version, sizeof libc_seen.shared_version);
     libc_seen.shared_file = file;
     struct sc_slice libc = sc_arena_printf(arena, "glibc %s", libc_seen.shared_version);
