@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/vfs.h>
@@ -184,12 +185,24 @@ enum sc_rc sc_dir_names(int dirfd, struct sc_arena *arena, struct sc_slice **ret
     return SC_OK;
 }
 
+static bool take_lock(int fd)
+{
+    enum { TRIES = 10, PAUSE_MS = 5 }; // longer than anybody takes to ask
+    for (int i = 0;; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK || i == TRIES)
+            return false;
+        poll(NULL, 0, PAUSE_MS);
+    }
+}
+
 enum sc_rc sc_file_lock(const char *path, int *ret_fd, struct sc_error *err)
 {
     SC_AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return sc_error_errno(err, errno, "open lock %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    if (!take_lock(fd)) {
         char pid[32] = "";
         ssize_t n = errno == EWOULDBLOCK ? pread(fd, pid, sizeof pid - 1, 0) : -1;
         if (n < 0)
@@ -209,7 +222,15 @@ enum sc_rc sc_file_lock(const char *path, int *ret_fd, struct sc_error *err)
 bool sc_file_is_locked(const char *path)
 {
     SC_AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    return fd >= 0 ? sc_fd_is_locked(fd) : errno != ENOENT;
+}
+
+bool sc_fd_is_locked(int fd)
+{
+    if (flock(fd, LOCK_SH | LOCK_NB))
+        return true;
+    flock(fd, LOCK_UN);
+    return false;
 }
 
 enum sc_rc sc_file_refuse_network(const char *path, struct sc_error *err)

@@ -28,12 +28,15 @@ SC_MUST_USE enum sc_rc sc_dir_remove(const char *path, struct sc_error *err);
 SC_MUST_USE enum sc_rc sc_dir_names(int dirfd, struct sc_arena *arena, struct sc_slice **ret_names,
                                     size_t *ret_count, struct sc_error *err);
 // Takes the lock file at path exclusively and writes this process's pid into it. SC_BUSY when another holds it, with
-// its pid in the story. The lock lives as long as the descriptor.
+// its pid in the story; that takes 50 ms, since who asks whether it is held holds it for a moment. The lock lives as
+// long as the descriptor.
 SC_MUST_USE enum sc_rc sc_file_lock(const char *path, int *ret_fd, struct sc_error *err);
-// Whether a live process holds the lock file at path. It asks the lock and not the pid in it: a process that was killed
-// keeps its pid until it is reaped, and a pid of another container is anybody's here. Who takes the lock in the same
-// instant may find it busy.
+// Whether a live process may hold the lock file at path: false only when it is free, or absent; what cannot be told
+// (no descriptor is left, …) may be. It asks the lock and not the pid in it: a process that was killed keeps its pid until
+// it is reaped, and a pid of another container is anybody's here.
 bool sc_file_is_locked(const char *path);
+// The same of an open lock file, also of one that has no name any more.
+bool sc_fd_is_locked(int fd);
 // SC_UNSUPPORTED, naming the file system, where path lies on a network file system (NFS, SMB, 9p, FUSE and kin).
 SC_MUST_USE enum sc_rc sc_file_refuse_network(const char *path, struct sc_error *err);
 static inline void sc_close_fd(int *fd);

@@ -2,8 +2,11 @@
 #include "tests/lib/scratch.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -265,6 +268,39 @@ static void test_file_is_locked_asks_the_lock_and_not_the_pid_in_it(void **state
     close(fd);
 }
 
+static void test_file_that_cannot_be_asked_may_be_locked(void **state)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(*state, "lock");
+    assert_int_equal(symlink("lock", path), 0); // to itself
+    assert_true(sc_file_is_locked(path));
+}
+
+static int asking_fd;
+static void stop_asking(int signal)
+{
+    (void)signal;
+    flock(asking_fd, LOCK_UN);
+}
+
+// Who asks whether a lock is held holds it for a moment.
+static void test_file_lock_is_taken_while_somebody_asks(void **state)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(*state, "lock");
+    struct sc_error err = SC_ERROR_INIT;
+    write_text(path, "1\n");
+    asking_fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(asking_fd, LOCK_SH | LOCK_NB), 0);
+    struct sigaction was, stop = {.sa_handler = stop_asking};
+    assert_int_equal(sigaction(SIGALRM, &stop, &was), 0);
+    struct itimerval soon = {.it_value = {.tv_usec = 10000}};
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    int fd = -1;
+    assert_ok(sc_file_lock(path, &fd, &err), err);
+    assert_int_equal(sigaction(SIGALRM, &was, NULL), 0);
+    close(fd);
+    close(asking_fd);
+}
+
 static void test_file_refuse_network_takes_a_local_folder_and_names_a_missing_one(void **state)
 {
     struct sc_error err = SC_ERROR_INIT;
@@ -296,6 +332,8 @@ int main(void)
         TEST(test_file_lock_is_exclusive_and_names_the_holders_pid),
         TEST(test_file_lock_dies_with_its_process),
         TEST(test_file_is_locked_asks_the_lock_and_not_the_pid_in_it),
+        TEST(test_file_that_cannot_be_asked_may_be_locked),
+        TEST(test_file_lock_is_taken_while_somebody_asks),
         TEST(test_file_refuse_network_takes_a_local_folder_and_names_a_missing_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,10 @@
 #include "agent/shell/presence.h"
 #include "base/os/file.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 struct fixture {
     char *folder, *lock;
     int fd;
@@ -26,6 +30,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
     if (f->fd >= 0)
         sc_fd_close(f->fd);
+    if (f->presence.seen)
+        sc_fd_close(f->presence.fd);
     sc_scratch_remove(f->folder);
     free(f->lock);
     free(f);
@@ -75,6 +81,47 @@ static void test_one_that_fell_may_be_started_again(void **state)
     assert_int_equal(gone_after(f, sc_presence_next(&f->presence), true), 3000);
 }
 
+static void test_one_whose_lock_file_was_removed_is_there_till_it_ends(void **state)
+{
+    struct fixture *f = *state;
+    hold(f);
+    assert_false(sc_presence_is_gone(&f->presence, 5000, false));
+    assert_int_equal(unlink(f->lock), 0);
+    assert_int_equal(gone_after(f, sc_presence_next(&f->presence), true), -1);
+    sc_fd_close(f->fd);
+    f->fd = -1;
+    assert_int_equal(gone_after(f, sc_presence_next(&f->presence), true), 3000);
+}
+
+static void test_the_next_one_counts_though_the_lock_file_was_removed(void **state)
+{
+    struct fixture *f = *state;
+    hold(f);
+    assert_false(sc_presence_is_gone(&f->presence, 5000, true));
+    assert_int_equal(unlink(f->lock), 0);
+    sc_fd_close(f->fd);
+    hold(f);
+    assert_int_equal(gone_after(f, sc_presence_next(&f->presence), true), -1);
+}
+
+static void test_one_that_welcomed_and_whose_lock_was_never_seen_is_there(void **state)
+{
+    assert_int_equal(gone_after(*state, 5000, true), -1);
+}
+
+static void test_without_a_descriptor_nobody_is_gone(void **state)
+{
+    struct rlimit was, none;
+    hold(*state);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){0, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int64_t stranger = gone_after(*state, 5000, false), host = gone_after(*state, 10000000, true);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(stranger, -1);
+    assert_int_equal(host, -1);
+}
+
 static void test_without_a_lock_it_is_never_looked_at(void **state)
 {
     struct fixture *f = *state;
@@ -90,6 +137,10 @@ int main(void)
         TEST(test_coordinator_that_never_was_is_gone_soon),
         TEST(test_coordinator_that_holds_its_lock_is_there_however_silent),
         TEST(test_one_that_fell_may_be_started_again),
+        TEST(test_one_whose_lock_file_was_removed_is_there_till_it_ends),
+        TEST(test_the_next_one_counts_though_the_lock_file_was_removed),
+        TEST(test_one_that_welcomed_and_whose_lock_was_never_seen_is_there),
+        TEST(test_without_a_descriptor_nobody_is_gone),
         TEST(test_without_a_lock_it_is_never_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
