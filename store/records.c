@@ -233,7 +233,10 @@ static bool add_void(void *context, struct sc_slice name)
         return true;
     if (!sc_name_void_parse(name, &found.wall_ms, &found.key, &found.generation)) {
         voids->failed = true;
-        sc_error_set(voids->err, SC_MALFORMED, SC_SLICE_FMT ": not the name of a void", SC_SLICE_ARG(name));
+        sc_error_set(voids->err, SC_MALFORMED,
+                     SC_SLICE_FMT
+                     ": not the name of a void; remove it, unless a newer version of Stepcache wrote it",
+                     SC_SLICE_ARG(name));
         return false;
     }
     if (found.wall_ms < voids->since_ms)

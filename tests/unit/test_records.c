@@ -259,6 +259,7 @@ static void test_records_a_void_that_cannot_be_read_fails_the_listing(void **sta
               SC_OK);
     assert_rc(sc_records_voids(w->store, MAIN, 0, &w->arena, &voids, &count, &err), SC_MALFORMED);
     assert_contains(err.message, "v1/main/void/98299999999999-of-a-later-version");
+    assert_contains(err.message, "remove it");
 }
 
 static void put_segment(struct world *w, int64_t wall_ms, const char *record)
