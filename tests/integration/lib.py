@@ -337,25 +337,7 @@ class Home:
         return self.path("build/stepctl/stepctl")
 
     def processes(self, name=None):
-        """{pid: command line} of everything that carries this home's token, and of what that started, though its parent may be gone
-        by now: an ordinary user cannot read the runner's environment; of one of our programs by name."""
-        token, all_of_them, ours = self.root.encode(), {}, set()
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit() or int(entry) == os.getpid():
-                continue
-            try:
-                process = Process(int(entry))
-            except OSError:
-                continue
-            if process.state != "Z":
-                all_of_them[process.pid] = process
-                if token in process.environ or token in process.cmdline or self.known.get(process.pid) == process.start:
-                    ours.add(process.pid)
-        while more := {pid for pid, process in all_of_them.items() if process.parent in ours} - ours:
-            ours |= more
-        self.known = {pid: all_of_them[pid].start for pid in ours}
-        found = [all_of_them[pid] for pid in sorted(ours)]
-        return {process.pid: process.line for process in found if name is None or process.has_name(name)}
+        return processes(self.root, name, self.known)
 
     def the(self, name):
         """The pid of the one process of ours with this name."""
@@ -372,20 +354,7 @@ class Home:
 
     def wait_gone(self, seconds=None, but=()):
         """Waits until nothing of this home runs any more. Returns what is left at the deadline."""
-        clock = Clock(seconds or 30 * SLOWER)
-        while True:
-            left = {pid: line for pid, line in self.processes().items() if pid not in but}
-            if not left:
-                return {}
-            for pid in left:
-                try:
-                    fd = os.pidfd_open(pid)
-                except ProcessLookupError:
-                    continue
-                try:
-                    wait_pidfd(fd, "the end of everything", clock)
-                except Timeout:
-                    return {pid: line for pid, line in self.processes().items() if pid not in but}
+        return wait_gone(self.root, seconds, but, self.known)
 
     def reports(self):
         """What a sanitizer found in our programs, where this is such a build: in their logs, and in what they wrote here."""
@@ -666,6 +635,68 @@ def adopt_orphans():
         except ChildProcessError:
             pass
     return end
+
+
+def processes(token, name=None, known=None):
+    """{pid: command line} of everything that carries the token in its environment or its arguments, and of what that started, though
+    its parent may be gone by now: an ordinary user cannot read the runner's environment; of one program by name. `known` keeps
+    what was found from one call to the next."""
+    known = {} if known is None else known
+    token, all_of_them, ours = token.encode(), {}, set()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            process = Process(int(entry))
+        except OSError:
+            continue
+        if process.state != "Z":
+            all_of_them[process.pid] = process
+            if token in process.environ or token in process.cmdline or known.get(process.pid) == process.start:
+                ours.add(process.pid)
+    while more := {pid for pid, process in all_of_them.items() if process.parent in ours} - ours:
+        ours |= more
+    known.clear()
+    known.update({pid: all_of_them[pid].start for pid in ours})
+    found = [all_of_them[pid] for pid in sorted(ours)]
+    return {process.pid: process.line for process in found if name is None or process.has_name(name)}
+
+
+def wait_gone(token, seconds=None, but=(), known=None):
+    """Waits until nothing that carries the token runs any more. Returns what is left at the deadline."""
+    clock = Clock(seconds or 30 * SLOWER)
+    known = {} if known is None else known
+    while True:
+        left = {pid: line for pid, line in processes(token, None, known).items() if pid not in but}
+        if not left:
+            return {}
+        for pid in left:
+            try:
+                fd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            try:
+                wait_pidfd(fd, "the end of everything", clock)
+            except Timeout:
+                return {pid: line for pid, line in processes(token, None, known).items() if pid not in but}
+
+
+def at_once(count, function):
+    """Calls function(0 … count-1) in as many threads that begin together; what they return or raise, in that order."""
+    results, barrier = [None] * count, threading.Barrier(count)
+
+    def run(number):
+        barrier.wait()
+        try:
+            results[number] = function(number)
+        except Exception as wrong:
+            results[number] = wrong
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
 
 
 def wait_pidfd(fd, what, clock=None):
