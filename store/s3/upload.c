@@ -280,6 +280,18 @@ static void completed(struct sc_s3_call *call)
     end(u, SC_OK);
 }
 
+static enum sc_rc check_completed(struct sc_s3_call *call, struct sc_error *err)
+{
+    struct part *part = call->context;
+    struct sc_s3_transfer *t = part->upload->transfer;
+    struct sc_slice etag;
+    enum sc_rc rc =
+        sc_s3_xml_completed(sc_buf_slice(&call->exchange.text), &call->exchange.arena, &etag, err);
+    if (rc == SC_OK)
+        t->etag = sc_arena_copy(&t->arena, etag);
+    return rc;
+}
+
 static void complete(struct upload *u)
 {
     sc_s3_xml_complete(&u->list, u->etags, u->part_count);
@@ -287,7 +299,7 @@ static void complete(struct upload *u)
     add_param(call, "uploadId", u->id);
     call->source.bytes = sc_buf_slice(&u->list);
     call->if_absent = u->transfer->if_absent;
-    call->check = check_etag;
+    call->check = check_completed;
     call->stall_ms = SILENT_MS;
     submit(call);
 }

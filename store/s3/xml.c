@@ -320,16 +320,27 @@ static bool value_text(void *context, const char *parent, const char *name, stru
     return true;
 }
 
-static enum sc_rc read_value(struct sc_slice bytes, struct sc_arena *arena, const char *root,
+// Empty where there is none.
+static enum sc_rc find_value(struct sc_slice bytes, struct sc_arena *arena, const char *root,
                              const char *name, struct sc_slice *ret_value, struct sc_error *err)
 {
     struct value_walk v = {.arena = arena, .name = name};
     struct walk s3 = {.root = root, .text = value_text, .context = &v};
     enum sc_rc rc = walk(bytes, &s3, err);
-    if (rc == SC_OK && v.value.len == 0)
-        rc = sc_error_set(err, SC_MALFORMED, "the answer has no %s", name);
     if (rc == SC_OK)
         *ret_value = v.value;
+    return rc;
+}
+
+static enum sc_rc read_value(struct sc_slice bytes, struct sc_arena *arena, const char *root,
+                             const char *name, struct sc_slice *ret_value, struct sc_error *err)
+{
+    struct sc_slice value;
+    enum sc_rc rc = find_value(bytes, arena, root, name, &value, err);
+    if (rc == SC_OK && value.len == 0)
+        return sc_error_set(err, SC_MALFORMED, "the answer has no %s", name);
+    if (rc == SC_OK)
+        *ret_value = value;
     return rc;
 }
 
@@ -343,6 +354,15 @@ enum sc_rc sc_s3_xml_etag(struct sc_slice bytes, struct sc_arena *arena, struct 
                           struct sc_error *err)
 {
     enum sc_rc rc = read_value(bytes, arena, NULL, "ETag", ret_etag, err);
+    if (rc == SC_OK)
+        *ret_etag = sc_s3_etag(*ret_etag);
+    return rc;
+}
+
+enum sc_rc sc_s3_xml_completed(struct sc_slice bytes, struct sc_arena *arena, struct sc_slice *ret_etag,
+                               struct sc_error *err)
+{
+    enum sc_rc rc = find_value(bytes, arena, "CompleteMultipartUploadResult", "ETag", ret_etag, err);
     if (rc == SC_OK)
         *ret_etag = sc_s3_etag(*ret_etag);
     return rc;

@@ -37,10 +37,14 @@ SC_MUST_USE enum sc_rc sc_s3_xml_uploads(struct sc_slice bytes, struct sc_arena 
 // InitiateMultipartUpload's answer: the upload's id. SC_MALFORMED.
 SC_MUST_USE enum sc_rc sc_s3_xml_upload_id(struct sc_slice bytes, struct sc_arena *arena,
                                            struct sc_slice *ret_upload_id, struct sc_error *err);
-// What CompleteMultipartUpload, CopyObject and UploadPartCopy answer: an etag. They may say 200 first and an error
+// What CopyObject and UploadPartCopy answer: an etag. They, and CompleteMultipartUpload, may say 200 first and an error
 // afterwards: ask sc_s3_xml_fault before. SC_MALFORMED.
 SC_MUST_USE enum sc_rc sc_s3_xml_etag(struct sc_slice bytes, struct sc_arena *arena,
                                       struct sc_slice *ret_etag, struct sc_error *err);
+
+// What CompleteMultipartUpload answers. Ceph's first answer (16.2) leaves the etag empty. SC_MALFORMED.
+SC_MUST_USE enum sc_rc sc_s3_xml_completed(struct sc_slice bytes, struct sc_arena *arena,
+                                           struct sc_slice *ret_etag, struct sc_error *err);
 
 // The body of CompleteMultipartUpload; etags without quotes, part numbers from 1.
 void sc_s3_xml_complete(struct sc_buf *out, const struct sc_slice *etags, uint32_t count);

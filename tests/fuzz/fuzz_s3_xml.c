@@ -33,5 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         SC_ASSERT(text.len > 0);
     if (sc_s3_xml_etag(bytes, &arena, &text, NULL) == SC_OK)
         SC_ASSERT(text.len <= SC_LIMIT_S3_TEXT_BYTES);
+    if (sc_s3_xml_completed(bytes, &arena, &text, NULL) == SC_OK)
+        SC_ASSERT(text.len <= SC_LIMIT_S3_TEXT_BYTES);
     return 0;
 }

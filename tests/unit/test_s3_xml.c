@@ -139,8 +139,7 @@ static void test_s3_xml_upload_id_and_etag_are_read_from_their_answers(void **st
                   &arena, &value, &err),
               err);
     assert_slice(value, "2~x_y");
-    static const char *const roots[] = {"CopyObjectResult", "CopyPartResult",
-                                        "CompleteMultipartUploadResult"};
+    static const char *const roots[] = {"CopyObjectResult", "CopyPartResult"};
     for (size_t i = 0; i < SC_COUNT(roots); i++) {
         struct sc_slice xml = sc_arena_printf(
             &arena, "<%s><LastModified>x</LastModified><ETag>\"9b-3\"</ETag></%s>", roots[i], roots[i]);
@@ -151,6 +150,25 @@ static void test_s3_xml_upload_id_and_etag_are_read_from_their_answers(void **st
     assert_rc(sc_s3_xml_upload_id(sc_slice_str("<Error><Code>x</Code><UploadId>u</UploadId></Error>"), &arena,
                                   &value, &err),
               SC_MALFORMED);
+}
+
+static void test_s3_xml_completion_may_have_no_etag_and_must_be_one(void **state)
+{
+    (void)state;
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_slice etag;
+#define DONE(inside) sc_slice_str("<CompleteMultipartUploadResult>" inside "</CompleteMultipartUploadResult>")
+    assert_ok(sc_s3_xml_completed(DONE("<Key>k</Key><ETag>\"9b-3\"</ETag>"), &arena, &etag, &err), err);
+    assert_slice(etag, "9b-3");
+    assert_ok(sc_s3_xml_completed(DONE("<Key>k</Key><ETag></ETag>"), &arena, &etag, &err), err); // Ceph
+    assert_slice(etag, "");
+    assert_rc(sc_s3_xml_completed(sc_slice_str("<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"), &arena,
+                                  &etag, &err),
+              SC_MALFORMED);
+    assert_rc(sc_s3_xml_completed(sc_slice_str(" \n"), &arena, &etag, &err),
+              SC_MALFORMED); // alive, and then dead
 }
 
 static void test_s3_xml_etags_lose_their_quotes(void **state)
@@ -279,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_s3_xml_fault_gives_code_words_request_and_region),
         cmocka_unit_test(test_s3_xml_what_is_no_error_is_no_fault),
         cmocka_unit_test(test_s3_xml_upload_id_and_etag_are_read_from_their_answers),
+        cmocka_unit_test(test_s3_xml_completion_may_have_no_etag_and_must_be_one),
         cmocka_unit_test(test_s3_xml_etags_lose_their_quotes),
         cmocka_unit_test(test_s3_xml_completion_lists_parts_in_order),
         cmocka_unit_test(test_s3_xml_what_s3_does_not_send_is_malformed),
