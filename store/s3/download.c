@@ -14,7 +14,12 @@ struct part {
     struct part *next;
     uint64_t start, bytes, have;
     bool busy, whole; // whole: asked without a range
+    uint8_t *held;    // the last of what we have, not in the file yet
+    size_t held_len;
 };
+
+// curl hands over 16 KiB at a time; a file system takes longer writes at half the cost.
+enum { HELD_BYTES = 128 << 10 };
 
 struct download {
     struct sc_s3_transfer *transfer;
@@ -39,6 +44,7 @@ static void end(struct download *d, enum sc_rc rc)
         struct part *part = d->parts;
         d->parts = part->next;
         sc_s3_call_done(&part->call);
+        free(part->held);
         free(part);
     }
     sc_hasher_free(d->hasher);
@@ -61,9 +67,11 @@ static void fail(struct download *d, enum sc_rc rc, const struct sc_error *err)
 static uint64_t contiguous(const struct download *d)
 {
     uint64_t end = d->next;
-    for (const struct part *part = d->parts; part; part = part->next)
-        if (part->busy && part->start + part->have < end)
-            end = part->start + part->have;
+    for (const struct part *part = d->parts; part; part = part->next) {
+        uint64_t there = part->start + part->have - part->held_len;
+        if (part->busy && there < end)
+            end = there;
+    }
     return end;
 }
 
@@ -97,24 +105,71 @@ static enum sc_rc write_memory(struct sc_s3_transfer *t, struct sc_slice bytes, 
     return SC_OK;
 }
 
+static void hash_in_order(struct download *d, struct sc_slice bytes, uint64_t at)
+{
+    if (!d->hashes || at > d->hashed || d->hashed >= at + bytes.len)
+        return;
+    sc_hasher_add(d->hasher, bytes.ptr + (d->hashed - at), (size_t)(at + bytes.len - d->hashed));
+    d->hashed = at + bytes.len;
+}
+
+static enum sc_rc write_held(struct part *part, struct sc_error *err)
+{
+    struct sc_slice bytes = {part->held, part->held_len};
+    uint64_t at = part->start + part->have - part->held_len;
+    if (bytes.len == 0)
+        return SC_OK;
+    enum sc_rc rc = write_fd(part->download->transfer->to_fd, bytes, at, err);
+    if (rc != SC_OK)
+        return rc;
+    part->held_len = 0;
+    hash_in_order(part->download, bytes, at);
+    return SC_OK;
+}
+
+static enum sc_rc hold(struct part *part, struct sc_slice bytes, struct sc_error *err)
+{
+    if (!part->held)
+        part->held = sc_calloc(HELD_BYTES, 1);
+    while (bytes.len) {
+        size_t room = HELD_BYTES - part->held_len, take = bytes.len < room ? bytes.len : room;
+        memcpy(part->held + part->held_len, bytes.ptr, take);
+        part->held_len += take;
+        part->have += take;
+        bytes = sc_slice_from(bytes, take);
+        enum sc_rc rc = part->held_len == HELD_BYTES ? write_held(part, err) : SC_OK;
+        if (rc != SC_OK)
+            return rc;
+    }
+    return SC_OK;
+}
+
 static enum sc_rc take(void *context, struct sc_slice bytes, struct sc_error *err)
 {
     struct part *part = context;
-    struct download *d = part->download;
-    struct sc_s3_transfer *t = d->transfer;
-    uint64_t at = part->start + part->have;
+    struct sc_s3_transfer *t = part->download->transfer;
     if (bytes.len > part->bytes - part->have)
         return sc_error_set(err, SC_MALFORMED, "more bytes than were asked for");
-    enum sc_rc rc = t->to_fd >= 0 ? write_fd(t->to_fd, bytes, at, err) : write_memory(t, bytes, at, err);
-    if (rc != SC_OK)
-        return rc;
-    part->have += bytes.len;
-    if (d->hashes && at <= d->hashed && d->hashed < at + bytes.len) {
-        sc_hasher_add(d->hasher, bytes.ptr + (d->hashed - at), (size_t)(at + bytes.len - d->hashed));
-        d->hashed = at + bytes.len;
+    enum sc_rc rc;
+    if (t->to_fd >= 0) {
+        rc = hold(part, bytes, err);
+    } else {
+        rc = write_memory(t, bytes, part->start + part->have, err);
+        if (rc == SC_OK) {
+            hash_in_order(part->download, bytes, part->start + part->have);
+            part->have += bytes.len;
+        }
     }
-    sc_s3_transfer_moved(t, (int64_t)bytes.len);
-    return SC_OK;
+    if (rc == SC_OK)
+        sc_s3_transfer_moved(t, (int64_t)bytes.len);
+    return rc;
+}
+
+// What came of a part does not count.
+static void forget(struct part *part)
+{
+    sc_s3_transfer_moved(part->download->transfer, -(int64_t)part->have);
+    part->have = part->held_len = 0;
 }
 
 // ---- answers
@@ -170,8 +225,7 @@ static enum sc_rc begin(void *context, const struct sc_s3_answer *answer, struct
     if (!ranged && part->start)
         return sc_error_set(err, SC_MALFORMED, "this server ignores ranges");
     if (!ranged) { // all of it, from the start
-        sc_s3_transfer_moved(d->transfer, -(int64_t)part->have);
-        part->have = 0;
+        forget(part);
         part->whole = true;
         if (answer->length < 0) {
             part->bytes = UINT64_MAX; // its end tells
@@ -189,10 +243,8 @@ static void prepare(struct sc_s3_call *call)
     struct part *part = call->context;
     struct download *d = part->download;
     // Whole, and yet its end broke: a range cannot be empty. Of unknown size: it has no range.
-    if (part->have && (part->have >= part->bytes || part->bytes == UINT64_MAX)) {
-        sc_s3_transfer_moved(d->transfer, -(int64_t)part->have);
-        part->have = 0;
-    }
+    if (part->have && (part->have >= part->bytes || part->bytes == UINT64_MAX))
+        forget(part);
     bool from_start = part->whole && part->have == 0;
     call->range_first = part->start + part->have;
     call->range_bytes = from_start ? 0 : part->bytes - part->have;
@@ -244,7 +296,7 @@ static void submit(struct download *d, uint64_t start, uint64_t bytes, bool whol
     struct sc_s3_call *call = &part->call;
     part->start = start;
     part->bytes = bytes;
-    part->have = 0;
+    part->have = part->held_len = 0;
     part->whole = whole;
     part->busy = true;
     sc_s3_call_init(call, SC_S3_GET);
@@ -299,7 +351,7 @@ static void read_again(struct download *d)
     else
         expect(d, &t->sha256);
     sc_s3_transfer_moved(t, -(int64_t)t->moved_bytes);
-    part->start = part->have = 0;
+    part->start = part->have = part->held_len = 0;
     part->whole = is_small(t);
     part->bytes = part->whole ? UINT64_MAX : t->mover->sizes.part;
     part->busy = true;
@@ -374,13 +426,15 @@ static void part_done(struct sc_s3_call *call)
     struct download *d = part->download;
     struct sc_error err = SC_ERROR_INIT;
     enum sc_rc rc = call->rc;
-    part->busy = false;
     d->in_flight--;
     if (rc == SC_OK && call->empty) // a range of nothing: the object has no bytes
         rc = part->start + part->have == 0 ? learn(part, &call->exchange.answer, 0, &err)
                                            : sc_error_set(&err, SC_BUSY, "the object became shorter");
+    else if (rc == SC_OK)
+        rc = write_held(part, &err);
     else
         err = call->err;
+    part->busy = false;
     if (rc != SC_OK) {
         d->transfer->archived = call->archived;
         fail(d, rc, &err);
