@@ -9,9 +9,11 @@ import sys
 import tempfile
 import unittest
 
+import cephnode
 import lib
 import s3client
 import s3server
+import side
 
 LIB = os.path.dirname(os.path.abspath(s3server.__file__))
 NOBODY = 65534
@@ -259,7 +261,8 @@ class Lives(unittest.TestCase):
         self.assertEqual(lib.wait_gone(folder), {})
 
     def test_starter_killed_before_the_server_is_up_leaves_nothing(self):
-        starter = subprocess.Popen([sys.executable, "-c", "import s3server; s3server.Server()"], env=self.env, start_new_session=True)
+        starter = subprocess.Popen([sys.executable, "-c", "import s3server; s3server.Server()"], env=self.env, start_new_session=True,
+                                   stderr=subprocess.DEVNULL)
         clock = lib.Clock()
         while not any("ceph" in line for line in lib.processes(self.root).values()):
             clock.left("the first daemon")
@@ -267,6 +270,20 @@ class Lives(unittest.TestCase):
         starter.wait()
         self.assertEqual(lib.wait_gone(self.root), {})
         self.assertEqual(os.listdir(self.root), [])
+
+    def test_program_that_runs_when_the_owner_goes_is_gone_before_the_folder_is_removed(self):
+        class Gone:
+            def wait(self, fds=(), seconds=None):
+                raise side.Orphaned
+        node = cephnode.Node(self.root, Gone())
+        os.mkdir(node.path("log"))
+        with open(node.path("program"), "w", encoding="utf-8") as script:
+            script.write("#!/bin/sh\nread line < pipe\n")  # waits in this very process
+        os.chmod(node.path("program"), 0o755)
+        os.mkfifo(node.path("pipe"))
+        with self.assertRaises(side.Orphaned):
+            node.run(node.path("program"))
+        self.assertEqual(lib.processes(self.root), {})
 
     def test_ordinary_user_may_have_one(self):
         lib.need_root()
