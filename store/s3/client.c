@@ -373,7 +373,8 @@ static struct sc_s3_attempt attempt_of(struct sc_s3_client *client, struct sc_s3
                               .region = answer->region,
                               .date_ms = answer->date_ms,
                               .retry_after_ms = answer->retry_after_ms};
-    if (sc_slice_eq_str(call->bucket, client->bucket) && sc_slice_starts(call->key, client->prefix))
+    bool own = sc_slice_eq_str(call->bucket, client->bucket) && sc_slice_starts(call->key, client->prefix);
+    if (own && call != &client->rights_call) // whose own 403 is final
         a.rights = client->rights;
     return a;
 }
@@ -558,7 +559,6 @@ static void listed(struct sc_s3_call *call)
     call->bucket = sc_slice_str(client->bucket);
     call->key = sc_slice_str(client->known_key);
     call->done = known_read;
-    client->rights = SC_S3_RIGHTS_NONE; // while this is asked: its own 403 is final
     sc_s3_client_submit(client, call);
 }
 

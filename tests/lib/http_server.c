@@ -156,7 +156,8 @@ static bool send_reply(struct connection *c, const struct sc_http_reply *reply, 
     if (!send_all(c->fd, text.ptr, text.len))
         return false;
     size_t len = head ? 0 : reply->body.len;
-    bool breaks = reply->how == SC_HTTP_RESET || reply->how == SC_HTTP_CUT || reply->how == SC_HTTP_STALL;
+    bool breaks = reply->how == SC_HTTP_RESET || reply->how == SC_HTTP_CUT || reply->how == SC_HTTP_STALL ||
+                  (reply->how == SC_HTTP_CHUNKED && reply->at > 0);
     if (breaks && (size_t)reply->at < len)
         len = (size_t)reply->at;
     for (size_t at = 0; reply->how == SC_HTTP_CHUNKED && at < len; at += 1000) {
@@ -166,6 +167,10 @@ static bool send_reply(struct connection *c, const struct sc_http_reply *reply, 
         if (!send_all(c->fd, size, (size_t)n) || !send_all(c->fd, reply->body.ptr + at, piece) ||
             !send_all(c->fd, "\r\n", 2))
             return false;
+    }
+    if (reply->how == SC_HTTP_CHUNKED && reply->at > 0) {
+        wait_until_read(c->fd);
+        return false;
     }
     if (reply->how == SC_HTTP_CHUNKED)
         return send_all(c->fd, "0\r\n\r\n", 5);

@@ -274,6 +274,8 @@ static void test_s3_client_slows_down_where_the_server_says_so(void **state)
         calls[i].source.bytes = sc_slice_str("x");
         sc_s3_client_submit(w->client, &calls[i]);
     }
+    sc_s3_client_turn(w->client, 0);
+    assert_true(sc_s3_client_counts(w->client).puts <= 8); // the others wait, unsigned
     while (w->ended < COUNT)
         sc_s3_client_turn(w->client, -1);
     for (int i = 0; i < COUNT; i++) {
@@ -527,15 +529,21 @@ static void test_s3_client_403_outside_of_the_prefix_is_denied(void **state)
 static void test_s3_client_rights_are_asked_once_for_all_that_wait(void **state)
 {
     struct world *w = *state;
-    enum { COUNT = 30 };
+    enum { COUNT = 30, LATE = 5 };
     struct sc_s3_call *calls = sc_calloc(COUNT, sizeof *calls);
     sc_s3_stand_put(w->stand, "/bkt/p/stepcache.json", sc_slice_str("{}"), NULL);
+    // The answer is long in coming: those who are refused meanwhile are not denied for it.
+    fault(w, (struct sc_s3_fault_rule){"GET", "stepcache.json", .times = 1, .how = SC_HTTP_STALL, .at = -1});
     refuse(w, "GET", "list-type");
     refuse(w, "GET", "/p/missing");
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; i++)
         begin(w, &calls[i], SC_S3_GET, "p/missing");
+    for (int i = LATE; i < COUNT; i++)
         sc_s3_client_submit(w->client, &calls[i]);
-    }
+    while (sc_s3_stand_count(w->stand) < COUNT - LATE + 2) // until it stalls
+        sc_s3_client_turn(w->client, 10);
+    for (int i = 0; i < LATE; i++)
+        sc_s3_client_submit(w->client, &calls[i]);
     while (w->ended < COUNT)
         sc_s3_client_turn(w->client, -1);
     for (int i = 0; i < COUNT; i++) {
@@ -543,7 +551,7 @@ static void test_s3_client_rights_are_asked_once_for_all_that_wait(void **state)
         sc_s3_call_done(&calls[i]);
     }
     free(calls);
-    assert_int_equal(sc_s3_stand_count(w->stand), COUNT + 2);
+    assert_int_equal(sc_s3_stand_count(w->stand), COUNT + 3);
 }
 
 static void test_s3_client_archived_object_is_told_as_such(void **state)

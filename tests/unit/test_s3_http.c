@@ -561,15 +561,20 @@ static void test_s3_http_answer_that_is_no_http_is_a_failure(void **state)
 
 // ---- certificates: `openssl s_server` with one that nobody signed
 
-static pid_t start_tls(const struct world *w, char ret_url[64])
+static bool make_cert(const struct world *w, const char *name)
 {
     SC_AUTO_FREE char *make =
         sc_asprintf("cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-                    "-keyout key -out cert "
+                    "-keyout key-%s -out %s "
                     "-days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost >/dev/null 2>&1",
-                    w->scratch);
+                    w->scratch, name, name);
+    return system(make) == 0;
+}
+
+static pid_t start_tls(const struct world *w, char ret_url[64])
+{
     int fds[2];
-    if (system(make) != 0)
+    if (!make_cert(w, "cert") || !make_cert(w, "other"))
         return -1;
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     pid_t pid = fork();
@@ -579,8 +584,8 @@ static pid_t start_tls(const struct world *w, char ret_url[64])
         dup2(fds[1], 1);
         dup2(null, 2);
         if (chdir(w->scratch) == 0)
-            execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert", "-key", "key",
-                   "-www", NULL);
+            execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert", "-key",
+                   "key-cert", "-www", NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -603,11 +608,13 @@ static void test_s3_http_certificate_is_always_checked(void **state)
     if (pid < 0)
         skip(); // no openssl
     SC_AUTO_FREE char *cert = sc_scratch_path(w->scratch, "cert");
-    enum sc_s3_failure found[3];
-    for (int i = 0; i < 3; i++) { // by the system's list, by this one, by this one for another name
+    enum sc_s3_failure found[4];
+    SC_AUTO_FREE char *other = sc_scratch_path(w->scratch, "other");
+    for (int i = 0; i < 4;
+         i++) { // by the system's list, by this one, by this one for another name, by another one
         struct asking a;
         sc_s3_http_free(w->http);
-        new_http(w, i == 0 ? NULL : cert, 4);
+        new_http(w, i == 0 ? NULL : i == 3 ? other : cert, 4);
         begin(w, &a, "GET", "/");
         snprintf(a.url, sizeof a.url, "%s", url);
         if (i == 2)
@@ -623,6 +630,7 @@ static void test_s3_http_certificate_is_always_checked(void **state)
     assert_int_equal(found[0], SC_S3_NO_TRUST);
     assert_int_equal(found[1], SC_S3_CAME);
     assert_int_equal(found[2], SC_S3_NO_TRUST);
+    assert_int_equal(found[3], SC_S3_NO_TRUST);
 }
 
 static void test_s3_http_authorities_that_are_not_there_are_told_at_once(void **state)

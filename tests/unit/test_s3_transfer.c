@@ -248,6 +248,31 @@ static void test_s3_transfer_stream_without_a_length_comes_whole(void **state)
     assert_rc(get_memory(w, 4, NULL, 0), SC_LIMIT);
 }
 
+static void test_s3_transfer_stream_without_a_length_that_breaks_off_begins_anew(void **state)
+{
+    struct world *w = *state;
+    static const char text[] = "without a length";
+    static const int64_t ends[] = {7, sizeof text - 1};
+    for (size_t i = 0; i < SC_COUNT(ends); i++) {
+        fault(w, (struct sc_s3_fault_rule){"GET", "k", .times = 1, .status = 200, .body = text,
+                                           .how = SC_HTTP_CHUNKED, .at = ends[i]});
+        fault(w, (struct sc_s3_fault_rule){"GET", "k", .times = 1, .status = 200, .body = text});
+        assert_rc(get_memory(w, i ? 1 << 20 : 100, text, sizeof text - 1), SC_OK);
+    }
+}
+
+static void test_s3_transfer_answer_with_fewer_bytes_than_asked_for_is_gone_on_from(void **state)
+{
+    struct world *w = *state;
+    memcpy(w->bytes, "abc", 3);
+    serve(w, NULL);
+    fault(w, (struct sc_s3_fault_rule){"GET", "k", .times = 1, .status = 206, .body = "abc",
+                                       .headers = "Content-Range: bytes 0-2/163963\r\nETag: \"e1\"\r\n"});
+    assert_rc(get_file(w, NULL, NULL), SC_OK);
+    SC_AUTO_FREE char *log = log_of(w);
+    assert_contains(log, "range=bytes=3-16383 if-match=\"e1\"\n");
+}
+
 static void test_s3_transfer_whole_answer_to_a_range_is_taken_from_the_start_alone(void **state)
 {
     struct world *w = *state;
@@ -762,6 +787,8 @@ int main(void)
         T(test_s3_transfer_empty_object_comes_whole_however_it_is_asked_for),
         T(test_s3_transfer_part_that_breaks_off_goes_on_where_it_stopped),
         T(test_s3_transfer_stream_without_a_length_comes_whole),
+        T(test_s3_transfer_stream_without_a_length_that_breaks_off_begins_anew),
+        T(test_s3_transfer_answer_with_fewer_bytes_than_asked_for_is_gone_on_from),
         T(test_s3_transfer_whole_answer_to_a_range_is_taken_from_the_start_alone),
         T(test_s3_transfer_wrong_range_is_refused),
         T(test_s3_transfer_object_that_is_overwritten_on_the_way_is_told),
