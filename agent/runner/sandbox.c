@@ -40,7 +40,7 @@ static enum sc_rc get_caps(uint64_t *ret_effective, struct sc_error *err)
 
 static bool drop_caps(uint64_t keep)
 {
-    uint64_t have;
+    uint64_t have = 0;
     if (get_caps(&have, NULL) != SC_OK)
         return false;
     keep &= have;
@@ -115,7 +115,7 @@ enum sc_rc sc_sandbox_open(const struct sc_runner_config *config, struct sc_sand
     static const char *const dangerous[] = {"/proc/sys", "/proc/sysrq-trigger", "/proc/bus", "/proc/irq",
                                             "/proc/fs",  "/proc/acpi",          "/proc/scsi"};
     _Static_assert(SC_COUNT(dangerous) < SC_SANDBOX_PROC_PATHS, "room for the last NULL");
-    uint64_t caps;
+    uint64_t caps = 0;
     enum sc_rc rc = get_caps(&caps, err);
     if (rc == SC_OK && !(caps & BIT(CAP_SYS_ADMIN)))
         rc = enter_user_namespace(err);
