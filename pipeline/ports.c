@@ -297,6 +297,10 @@ void sc_read_code(struct sc_compile *c, struct sc_draft *draft)
     if (n > 0 && items[0].ptr[0] == '!')
         SC_WRONG(c, node->first, "name first what is code",
                  "code: there is nothing yet that \"!\" could leave out");
-    draft->step->code_patterns.items = items;
-    draft->step->code_patterns.count = n;
+    if (n == 0)
+        return;
+    sc_text_list *patterns = SC_NEW(c->arena, sc_text_list);
+    patterns->items = items;
+    patterns->count = n;
+    draft->step->code_patterns = patterns;
 }

@@ -131,8 +131,8 @@ static const char *pattern_hint(struct sc_resolve *resolve, struct sc_slice patt
 
 static void check_matched(struct sc_resolve *resolve, const struct sc_plan_step *step, const bool *matched)
 {
-    for (uint32_t i = 0; i < step->code_patterns.count; i++) {
-        struct sc_slice pattern = step->code_patterns.items[i];
+    for (uint32_t i = 0; i < step->code_patterns->count; i++) {
+        struct sc_slice pattern = step->code_patterns->items[i];
         char hint[256];
         if (matched[i] || sc_slice_starts(pattern, "!"))
             continue;
@@ -147,7 +147,7 @@ static enum sc_rc hash_code(struct sc_resolve *resolve, const struct sc_plan_ste
 {
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
-    struct code_walk walk = {&step->code_patterns, SC_NEW_ARRAY(&arena, step->code_patterns.count + 1, bool)};
+    struct code_walk walk = {step->code_patterns, SC_NEW_ARRAY(&arena, step->code_patterns->count + 1, bool)};
     struct sc_hash_options options = {
         .memo = resolve->upload->memo,
         .wants = code_wants,
@@ -195,16 +195,16 @@ enum sc_rc sc_resolve_code(struct sc_resolve *resolve, struct sc_plan *plan, str
     SC_AUTO_FREE struct code_set *sets = sc_calloc(size, sizeof *sets);
     for (uint32_t i = 0; i < plan->steps.count && resolve->mistakes < SC_LIMIT_DOCUMENT_ERRORS; i++) {
         struct sc_plan_step *step = &plan->steps.items[i];
-        if (step->code_patterns.count == 0)
+        if (!step->code_patterns)
             continue;
-        uint32_t at = hash_patterns(&step->code_patterns) & (size - 1);
-        while (sets[at].patterns && !same_patterns(sets[at].patterns, &step->code_patterns))
+        uint32_t at = hash_patterns(step->code_patterns) & (size - 1);
+        while (sets[at].patterns && !same_patterns(sets[at].patterns, step->code_patterns))
             at = (at + 1) & (size - 1);
         if (!sets[at].patterns) {
             enum sc_rc rc = hash_code(resolve, step, &sets[at].digest, err);
             if (rc != SC_OK)
                 return rc;
-            sets[at].patterns = &step->code_patterns;
+            sets[at].patterns = step->code_patterns;
         }
         step->code = sets[at].digest;
     }

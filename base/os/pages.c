@@ -18,7 +18,8 @@ void *sc_pages_map(size_t *bytes)
     size_t after = (size_t)(got + want + huge - (pages + want));
     if (after)
         munmap(pages + want, after);
-    madvise(pages, want, MADV_HUGEPAGE); // refused where there are none: ordinary pages do
+    // The rest of the last one comes in ordinary pages, as it is touched. Refused where there are none: those do.
+    madvise(pages, *bytes / huge * huge, MADV_HUGEPAGE);
     *bytes = want;
     return pages;
 }

@@ -185,9 +185,9 @@ static bool nobody_ready(struct sc_core *core, const struct step *step, struct e
         return true;
     if (!agent_any_alive(core))
         return false;
-    if (!group->nobody_since_ms)
-        group->nobody_since_ms = core->mono_ms;
-    int64_t patience = group->nobody_since_ms + core->config.agent_wait_ms;
+    if (!group->nobody_since_s)
+        group->nobody_since_s = (uint32_t)(core->mono_ms / 1000 + 1);
+    int64_t patience = group->nobody_since_s * INT64_C(1000) + core->config.agent_wait_ms;
     if (core->mono_ms < patience) {
         look_again_at(step->run, patience);
         return false;
@@ -224,7 +224,7 @@ bool need_ready(struct sc_core *core, const struct step *step, struct eligible *
     }
     if (!found)
         return nobody_ready(core, step, ret);
-    group->nobody_since_ms = 0;
+    group->nobody_since_s = 0;
     if (waiting)
         return false;
     if (ret->count == 0 && failed) {

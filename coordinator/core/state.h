@@ -114,18 +114,18 @@ struct group {                                 // one step of the plan, in a run
     uint32_t needs;                            // distinct groups it needs that are unfinished
     uint32_t dependent_first, dependent_count; // in run->dependents
     uint8_t mode;
-    uint8_t fate;  // of enum group_fate
-    bool visiting; // in the run's list of groups to visit
-    bool broken;   // an instance failed, was cancelled or skipped
-    bool forced, refreshed;
-    uint32_t fate_by;    // the group that sealed it
-    uint32_t visit_next; // index + 1
+    uint8_t fate;      // of enum group_fate
+    bool visiting : 1; // in the run's list of groups to visit
+    bool broken : 1;   // an instance failed, was cancelled or skipped
+    bool forced : 1, refreshed : 1;
+    uint32_t fate_by;        // the group that sealed it
+    uint32_t visit_next;     // index + 1
+    uint32_t nobody_since_s; // mono, rounded up: since when no agent could run it; 0: some can
     struct need *need;   // the environment, once known what it is
     // In sc_core.epoch. What ran may have changed a machine: below it, what was made before serves only under answers to
     // questions asked after it ended.
-    uint64_t ran;            // when the last of its steps that ran had ended; 0: none ran
-    uint64_t asked_after;    // when the last above it that ran had ended
-    int64_t nobody_since_ms; // mono: since when no agent could run it; 0: some can
+    uint64_t ran;         // when the last of its steps that ran had ended; 0: none ran
+    uint64_t asked_after; // when the last above it that ran had ended
 };
 
 struct watcher {

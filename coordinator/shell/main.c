@@ -180,6 +180,9 @@ int main(int argc, char **argv)
     struct sc_error err = SC_ERROR_INIT;
     enum sc_rc rc;
     mallopt(M_ARENA_MAX, 2); // an arena a thread would keep memory that is never used again
+    // Large buffers are mappings, which go back when they are freed. By itself malloc keeps more the larger what it frees.
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
     sc_arena_init(&program.arena);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("step-coordinator " SC_RELEASE);

@@ -38,8 +38,10 @@ static void check_plan(const struct sc_plan *plan, struct sc_arena *arena)
         sc_plan_instance_name(step, last, &name);
         SC_ASSERT(sc_plan_find(plan, sc_buf_slice(&name), &found, &instance, &all));
         SC_ASSERT(found == i && instance == last && !all);
-        sc_code_matches(&step->code_patterns, sc_slice_str("lib/a.py"));
-        sc_code_may_contain(&step->code_patterns, sc_slice_str("lib"));
+        if (step->code_patterns) {
+            sc_code_matches(step->code_patterns, sc_slice_str("lib/a.py"));
+            sc_code_may_contain(step->code_patterns, sc_slice_str("lib"));
+        }
     }
     struct sc_digest one = sc_plan_template(plan), two = sc_plan_template(decoded);
     SC_ASSERT(sc_digest_eq(&one, &two));

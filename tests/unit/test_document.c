@@ -181,8 +181,8 @@ static void test_defaults_are_merged_key_by_key_and_the_step_wins(void **state)
     assert_int_equal(b->ignored.count, 0);
     assert_int_equal(a->environment, SC_ENVIRONMENT_ANY);
     assert_int_equal(b->environment, SC_ENVIRONMENT_HOST);
-    assert_slice(a->code_patterns.items[0], "lib/");
-    assert_slice(b->code_patterns.items[0], "x.py");
+    assert_slice(a->code_patterns->items[0], "lib/");
+    assert_slice(b->code_patterns->items[0], "x.py");
     assert_int_equal(a->timeout_ms, 3600000);
 }
 
