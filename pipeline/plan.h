@@ -101,9 +101,9 @@ struct sc_plan_step {
     SC_LIST(struct sc_plan_label, labels);
     SC_LIST(uint32_t, after); // step indexes: order alone
     SC_LIST(struct sc_plan_label,
-            uses);              // {"params.max_depth", "5"}: what was filled in, for explain; in no key
+            uses); // {"params.max_depth", "5"}: what was filled in, for explain; in no key
     const sc_text_list *code_patterns; // for the client that resolves `code`, NULL: none; not encoded
-    int64_t expire_after_ms;    // when expires; 0: never valid
+    int64_t expire_after_ms;           // when expires; 0: never valid
     uint64_t memory_bytes, disk_bytes; // 0: not declared
     int64_t retry_backoff_ms;          // of the first retry; doubles
     int64_t timeout_ms;                // 0: none

@@ -67,7 +67,7 @@ static enum sc_rc extract_dir(struct sc_objects *objects, const struct sc_artifa
     SC_AUTO_CLOSE int fd = open(dest, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return sc_error_errno(err, errno, "open folder %s", dest);
-    struct sc_lay lay = {.objects = objects, .file = extract_file, .dir_mode = 0755};
+    struct sc_lay lay = {.objects = objects, .file = extract_file, .file_mode = 0644, .dir_mode = 0755};
     rc = sc_lay_tree(&lay, &tree, fd, err);
     if (rc == SC_OK && fchmod(fd, 0755))
         rc = sc_error_errno(err, errno, "set the mode of %s", dest);

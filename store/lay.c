@@ -3,6 +3,8 @@
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "store/beneath.h"
+#include "store/pack.h"
+#include "store/pack_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +21,26 @@ static const struct sc_tree_node *node_of(const struct sc_digest_map *nodes, con
     const struct sc_tree_node *node = sc_digest_map_get(nodes, digest);
     SC_ASSERT(node != NULL); // the decoder or the hasher made the tree whole
     return node;
+}
+
+static enum sc_rc lay_packed(struct sc_lay *lay, int dirfd, const char *name, const struct sc_digest *digest,
+                             bool exec, struct sc_error *err)
+{
+    struct sc_slice bytes;
+    enum sc_rc rc = sc_pack_reader_get(lay->packs, digest, &bytes, err);
+    if (rc != SC_OK)
+        return rc;
+    SC_AUTO_CLOSE int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return sc_error_errno(err, errno, "create %s", name);
+    rc = sc_fd_write_all(fd, bytes, err);
+    struct stat st;
+    if (rc == SC_OK &&
+        (fchmod(fd, lay->file_mode | (exec ? (lay->file_mode & 0444) >> 2 : 0)) || fstat(fd, &st)))
+        rc = sc_error_errno(err, errno, "set the mode of %s", name);
+    if (rc == SC_OK)
+        sc_object_remember(lay->objects, digest, &st);
+    return rc;
 }
 
 static enum sc_rc lay_files(struct sc_lay *lay, const struct sc_digest_map *nodes,
@@ -40,7 +62,9 @@ static enum sc_rc lay_files(struct sc_lay *lay, const struct sc_digest_map *node
             if (rc == SC_OK)
                 rc = lay_files(lay, nodes, node_of(nodes, &e->digest), fd, err);
         } else {
-            rc = lay->file(lay, dirfd, name, &e->digest, e->kind == SC_ENTRY_EXEC, err);
+            bool packed = lay->packs && e->bytes <= SC_PACK_FILE_BYTES, exec = e->kind == SC_ENTRY_EXEC;
+            rc = packed ? lay_packed(lay, dirfd, name, &e->digest, exec, err)
+                        : lay->file(lay, dirfd, name, &e->digest, exec, err);
             if ((rc == SC_NOT_FOUND || rc == SC_CORRUPT) && sc_digest_is_zero(&lay->lost))
                 lay->lost = e->digest;
         }
@@ -82,7 +106,10 @@ enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd
     struct sc_digest_map nodes = {0};
     for (uint32_t i = 0; i < tree->nodes.count; i++)
         sc_digest_map_put(&nodes, &tree->nodes.items[i].digest, &tree->nodes.items[i]);
+    if (tree->packs.count)
+        lay->packs = sc_pack_reader_new(lay->objects, tree->packs.items, tree->packs.count);
     enum sc_rc rc = lay_files(lay, &nodes, &tree->nodes.items[0], dirfd, err);
+    sc_pack_reader_free(SC_STEAL(lay->packs));
     if (rc == SC_OK)
         rc = lay_links(lay, &nodes, &tree->nodes.items[0], dirfd, err);
     sc_digest_map_done(&nodes);

@@ -378,7 +378,7 @@ static enum sc_rc local_tree(struct sc_objects *objects, struct building *b, str
     rc = sc_layout_pin(l, entry, err);
     if (rc != SC_OK)
         return rc;
-    b->lay = (struct sc_lay){.objects = objects, .file = lay_file, .dir_mode = 0555};
+    b->lay = (struct sc_lay){.objects = objects, .file = lay_file, .file_mode = 0444, .dir_mode = 0555};
     rc = provide_tree(objects, entry, b, sc_buf_cstr(&path), err);
     if (rc != SC_OK) {
         sc_layout_unpin(l, entry);

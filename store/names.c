@@ -47,6 +47,11 @@ void sc_name_cas(struct sc_buf *out, struct sc_slice domain, const struct sc_dig
     put_digest(out, domain, "cas", digest);
 }
 
+void sc_name_pack(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *digest)
+{
+    put_digest(out, domain, "pack", digest);
+}
+
 void sc_name_tree(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *root)
 {
     put_digest(out, domain, "tree", root);

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 
 void sc_name_cas(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *digest);
+void sc_name_pack(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *digest);
 void sc_name_tree(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *root);
 void sc_name_key(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *key);
 void sc_name_key_prefix(struct sc_buf *out, struct sc_slice domain);

@@ -6,6 +6,7 @@
 #include "store/layout_cache.h"
 #include "store/names.h"
 #include "store/object_impl.h"
+#include "store/pack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,10 +97,19 @@ struct sc_slice sc_object_name(struct sc_objects *objects, enum sc_object_area a
                                const struct sc_digest *digest)
 {
     sc_buf_clear(&objects->name);
-    if (area == SC_AREA_CAS)
+    switch (area) {
+    case SC_AREA_CAS:
         sc_name_cas(&objects->name, objects->domain, digest);
-    else
+        break;
+    case SC_AREA_TREE:
         sc_name_tree(&objects->name, objects->domain, digest);
+        break;
+    case SC_AREA_PACK:
+        sc_name_pack(&objects->name, objects->domain, digest);
+        break;
+    case SC_AREA_COUNT:
+        SC_ASSERT(false);
+    }
     return sc_buf_slice(&objects->name);
 }
 
@@ -119,6 +129,19 @@ static void set_checked(struct sc_objects *objects, enum sc_object_area area, co
         sc_digest_map_put(&objects->checked[area], digest, checked);
     }
     checked->id = *id;
+}
+
+bool sc_object_is_present(const struct sc_objects *objects, enum sc_object_area area,
+                          const struct sc_digest *digest)
+{
+    return sc_digest_map_get(&objects->checked[area], digest) != NULL;
+}
+
+void sc_object_set_present(struct sc_objects *objects, enum sc_object_area area,
+                           const struct sc_digest *digest)
+{
+    static const struct sc_file_id no_id;
+    set_checked(objects, area, digest, &no_id);
 }
 
 // Git's rule does not bind here: nobody writes to an object once it has its name, so what was checked stays so in the
@@ -262,14 +285,15 @@ enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
     if (path)
         return check_local(objects, area, digest, path, err);
     // Elsewhere: what is there was checked by its writer, and every read checks it again.
-    if (sc_digest_map_get(&objects->checked[area], digest))
+    if (sc_object_is_present(objects, area, digest))
         return SC_OK;
     struct sc_store_op op;
     sc_store_op_init(&op, SC_STORE_HEAD, name);
     enum sc_rc rc = sc_store_wait(objects->store, &op);
-    static const struct sc_file_id no_id;
+    if (rc == SC_OK && op.archived)
+        rc = sc_error_set(&op.err, SC_NOT_FOUND, "it is archived, and cannot be read");
     if (rc == SC_OK)
-        set_checked(objects, area, digest, &no_id);
+        sc_object_set_present(objects, area, digest);
     else if (err)
         *err = op.err;
     sc_store_op_done(&op);
@@ -293,6 +317,7 @@ struct source { // of a put
     struct sc_slice bytes;
     const char *path; // or NULL: bytes
     bool move, force;
+    bool absent; // the caller looked just now
 };
 
 static enum sc_rc send(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
@@ -304,7 +329,7 @@ static enum sc_rc send(struct sc_objects *objects, enum sc_object_area area, con
     op.body_path = source->path;
     op.move_body = source->move;
     op.if_absent = if_absent;
-    if (area == SC_AREA_CAS)
+    if (area != SC_AREA_TREE) // whose digest is its root's
         op.sha256 = *digest;
     enum sc_rc rc = sc_store_wait(objects->store, &op);
     if (rc != SC_OK && err)
@@ -325,7 +350,9 @@ static enum sc_rc write_object(struct sc_objects *objects, enum sc_object_area a
                                struct sc_error *err)
 {
     *ret_written = true;
-    enum sc_rc rc = source->force ? SC_CORRUPT : sc_object_check(objects, area, digest, NULL, NULL);
+    enum sc_rc rc = source->force    ? SC_CORRUPT
+                    : source->absent ? SC_NOT_FOUND
+                                     : sc_object_check(objects, area, digest, NULL, NULL);
     if (rc == SC_OK) { // there, and right
         *ret_written = false;
         return SC_OK;
@@ -377,7 +404,7 @@ enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice byte
     return rc;
 }
 
-static enum sc_rc absolute(const char *path, char **ret_path, struct sc_error *err)
+enum sc_rc sc_object_absolute(const char *path, char **ret_path, struct sc_error *err)
 {
     *ret_path = path[0] == '/' ? sc_strdup(path) : realpath(path, NULL);
     return *ret_path ? SC_OK : sc_error_errno(err, errno, "find %s", path);
@@ -389,72 +416,22 @@ enum sc_rc sc_objects_put_file(struct sc_objects *objects, const char *path,
 {
     SC_ASSERT(artifact->kind == SC_ARTIFACT_FILE);
     SC_AUTO_FREE char *full = NULL;
-    enum sc_rc rc = absolute(path, &full, err);
-    struct source source = {.path = full, .move = move, .force = force};
-    return rc == SC_OK ? put(objects, SC_AREA_CAS, &artifact->digest, &source, err) : rc;
+    enum sc_rc rc = sc_object_absolute(path, &full, err);
+    return rc == SC_OK ? sc_object_put_path(objects, &artifact->digest, full, move, force, err) : rc;
 }
 
-struct putting {
-    struct sc_objects *objects;
-    struct sc_digest_map nodes, sent; // sent: files of this tree that were put; a force put does each once
-    struct sc_buf path;
-    bool move, force;
-};
-
-static enum sc_rc put_folder(struct putting *p, const struct sc_digest *digest, struct sc_error *err)
+enum sc_rc sc_object_put_path(struct sc_objects *objects, const struct sc_digest *digest, const char *path,
+                              bool move, bool force, struct sc_error *err)
 {
-    const struct sc_tree_node *node = sc_digest_map_get(&p->nodes, digest);
-    SC_ASSERT(node != NULL);
-    size_t len = p->path.len;
-    for (uint32_t i = 0; i < node->entries.count; i++) {
-        const struct sc_tree_entry *e = &node->entries.items[i];
-        if (e->kind == SC_ENTRY_LINK || (e->kind != SC_ENTRY_DIR && sc_digest_map_get(&p->sent, &e->digest)))
-            continue;
-        p->path.len = len;
-        sc_buf_add_byte(&p->path, '/');
-        sc_buf_add_slice(&p->path, e->name);
-        enum sc_rc rc;
-        if (e->kind == SC_ENTRY_DIR) {
-            rc = put_folder(p, &e->digest, err);
-        } else {
-            struct source source = {.path = sc_buf_cstr(&p->path), .move = p->move, .force = p->force};
-            rc = put(p->objects, SC_AREA_CAS, &e->digest, &source, err);
-            sc_digest_map_put(&p->sent, &e->digest, p);
-        }
-        if (rc != SC_OK)
-            return rc;
-    }
-    p->path.len = len;
-    return SC_OK;
+    struct source source = {.path = path, .move = move, .force = force};
+    return put(objects, SC_AREA_CAS, digest, &source, err);
 }
 
-enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root, const struct sc_tree *tree,
-                               bool move, bool force, struct sc_error *err)
+enum sc_rc sc_object_put_tree_bytes(struct sc_objects *objects, const struct sc_digest *root,
+                                    struct sc_slice bytes, bool force, struct sc_error *err)
 {
-    SC_ASSERT(tree->nodes.count > 0);
-    SC_AUTO_FREE char *full = NULL;
-    enum sc_rc rc = absolute(root, &full, err);
-    if (rc != SC_OK)
-        return rc;
-    struct putting p = {.objects = objects, .move = move, .force = force};
-    sc_buf_init(&p.path, 1 << 20);
-    sc_buf_add_str(&p.path, full);
-    for (uint32_t i = 0; i < tree->nodes.count; i++)
-        sc_digest_map_put(&p.nodes, &tree->nodes.items[i].digest, &tree->nodes.items[i]);
-    const struct sc_digest *digest = &tree->nodes.items[0].digest;
-    rc = put_folder(&p, digest, err);
-    sc_buf_done(&p.path);
-    sc_digest_map_done(&p.nodes);
-    sc_digest_map_done(&p.sent);
-    if (rc != SC_OK || (!force && sc_object_check(objects, SC_AREA_TREE, digest, NULL, NULL) == SC_OK))
-        return rc;
-    SC_AUTO_BUF struct sc_buf bytes;
-    sc_buf_init(&bytes, SC_LIMIT_TREE_BYTES);
-    sc_tree_encode(tree, &bytes);
-    if (bytes.overflow)
-        return sc_error_set(err, SC_LIMIT, "%s: the folder's tree is too large", root);
-    struct source source = {.bytes = sc_buf_slice(&bytes), .force = force};
-    return put(objects, SC_AREA_TREE, digest, &source, err);
+    struct source source = {.bytes = bytes, .force = force, .absent = true};
+    return put(objects, SC_AREA_TREE, root, &source, err);
 }
 
 enum sc_rc sc_objects_sync(struct sc_objects *objects, struct sc_error *err)
@@ -473,13 +450,13 @@ enum sc_rc sc_objects_sync(struct sc_objects *objects, struct sc_error *err)
     return SC_OK;
 }
 
-static enum sc_rc get(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
-                      size_t max_bytes, struct sc_buf *ret_bytes, struct sc_error *err)
+enum sc_rc sc_object_get(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                         size_t max_bytes, struct sc_buf *ret_bytes, struct sc_error *err)
 {
     struct sc_store_op op;
     sc_store_op_init(&op, SC_STORE_GET, sc_object_name(objects, area, digest));
     op.max_bytes = max_bytes;
-    if (area == SC_AREA_CAS)
+    if (area != SC_AREA_TREE) // whose digest is its root's
         op.sha256 = *digest;
     enum sc_rc rc = sc_store_wait(objects->store, &op);
     if (rc == SC_OK) {
@@ -507,7 +484,7 @@ static enum sc_rc tell_corrupt(struct sc_objects *objects, enum sc_object_area a
 enum sc_rc sc_objects_get_bytes(struct sc_objects *objects, const struct sc_digest *digest, size_t max_bytes,
                                 struct sc_buf *ret_bytes, struct sc_error *err)
 {
-    enum sc_rc rc = get(objects, SC_AREA_CAS, digest, max_bytes, ret_bytes, err);
+    enum sc_rc rc = sc_object_get(objects, SC_AREA_CAS, digest, max_bytes, ret_bytes, err);
     if (rc == SC_CORRUPT)
         return tell_corrupt(objects, SC_AREA_CAS, digest, err);
     return rc == SC_OK ? SC_OK : wrap(err, rc, digest);
@@ -520,7 +497,7 @@ enum sc_rc sc_objects_get_tree(struct sc_objects *objects, const struct sc_diges
     sc_buf_init(&bytes, SC_LIMIT_TREE_BYTES);
     enum sc_rc rc = SC_OK;
     for (int i = 0; i < 2; i++) {
-        rc = get(objects, SC_AREA_TREE, root, SC_LIMIT_TREE_BYTES, &bytes, err);
+        rc = sc_object_get(objects, SC_AREA_TREE, root, SC_LIMIT_TREE_BYTES, &bytes, err);
         if (rc != SC_OK)
             return wrap(err, rc, root);
         rc = sc_tree_decode(sc_buf_slice(&bytes), root, arena, ret_tree, err);
@@ -601,9 +578,14 @@ static void submit_deep(struct sc_objects *objects, const struct sc_digest *root
         *rc = got == SC_CORRUPT ? SC_NOT_FOUND : got; // damaged is as good as lost
         return;
     }
+    for (uint32_t i = 0; i < tree.packs.count; i++)
+        submit_head(objects, SC_AREA_PACK, &tree.packs.items[i].digest, tree.packs.items[i].bytes, rc,
+                    waiting);
     for (uint32_t i = 0; i < tree.nodes.count; i++)
         for (uint32_t k = 0; k < tree.nodes.items[i].entries.count; k++) {
             const struct sc_tree_entry *e = &tree.nodes.items[i].entries.items[k];
+            if (tree.packs.count && e->bytes <= SC_PACK_FILE_BYTES)
+                continue;
             if (e->kind == SC_ENTRY_FILE || e->kind == SC_ENTRY_EXEC)
                 submit_head(objects, SC_AREA_CAS, &e->digest, e->bytes, rc, waiting);
         }

@@ -11,7 +11,7 @@ struct sc_checked {
     struct sc_file_id id;
 };
 
-enum sc_object_area { SC_AREA_CAS, SC_AREA_TREE, SC_AREA_COUNT };
+enum sc_object_area { SC_AREA_CAS, SC_AREA_TREE, SC_AREA_PACK, SC_AREA_COUNT };
 
 // Checked, but for the memo only once durable: a torn object after a crash must not be remembered as a good one.
 struct sc_unsynced {
@@ -45,6 +45,11 @@ struct sc_slice sc_object_name(struct sc_objects *objects, enum sc_object_area a
 SC_MUST_USE enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
                                        const struct sc_digest *digest, const char **ret_path,
                                        struct sc_error *err);
+// Of a store elsewhere: what was seen there, or put there, by this handle.
+bool sc_object_is_present(const struct sc_objects *objects, enum sc_object_area area,
+                          const struct sc_digest *digest);
+void sc_object_set_present(struct sc_objects *objects, enum sc_object_area area,
+                           const struct sc_digest *digest);
 // After the file was given one more hardlink: its ctime moved, its content did not.
 void sc_object_linked(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
 // All zero where it cannot be opened.
@@ -54,6 +59,18 @@ bool sc_object_is_known(const struct sc_objects *objects, const char *path, cons
                         const struct sc_digest *digest);
 // For the memo, once durable: a local copy that was checked.
 void sc_object_remember(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
+// Puts: as sc_objects_put_file and put_tree do it for one object; path is absolute.
+SC_MUST_USE enum sc_rc sc_object_put_path(struct sc_objects *objects, const struct sc_digest *digest,
+                                          const char *path, bool move, bool force, struct sc_error *err);
+// The caller saw that it is not there.
+SC_MUST_USE enum sc_rc sc_object_put_tree_bytes(struct sc_objects *objects, const struct sc_digest *root,
+                                                struct sc_slice bytes, bool force, struct sc_error *err);
+// The caller frees.
+SC_MUST_USE enum sc_rc sc_object_absolute(const char *path, char **ret_path, struct sc_error *err);
+// The object's bytes, checked where its digest is theirs.
+SC_MUST_USE enum sc_rc sc_object_get(struct sc_objects *objects, enum sc_object_area area,
+                                     const struct sc_digest *digest, size_t max_bytes,
+                                     struct sc_buf *ret_bytes, struct sc_error *err);
 // Fills the empty file with the object, checked.
 SC_MUST_USE enum sc_rc sc_object_fetch(struct sc_objects *objects, const struct sc_digest *digest, int to_fd,
                                        struct sc_error *err);
@@ -71,9 +88,12 @@ typedef enum sc_rc (*sc_lay_file_fn)(struct sc_lay *lay, int dirfd, const char *
                                      const struct sc_digest *digest, bool exec, struct sc_error *err);
 struct sc_lay {
     struct sc_objects *objects;
-    sc_lay_file_fn file;   // puts one file there
-    mode_t dir_mode;       // of the folders, set at the end so that a read-only one can be filled
-    struct sc_digest lost; // the object that could not be had, or zero
+    sc_lay_file_fn file; // puts one file there
+    mode_t
+        file_mode; // of small files, which come from packs where the tree names any; those that run get an x for each r
+    mode_t dir_mode;              // of the folders, set at the end so that a read-only one can be filled
+    struct sc_digest lost;        // the object that could not be had, or zero
+    struct sc_pack_reader *packs; // sc_lay_tree's
 };
 SC_MUST_USE enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd,
                                    struct sc_error *err);

@@ -6,7 +6,7 @@
 #include "store/digestmap.h"
 
 static const char node_version[] = "dir/1";
-static const char tree_version[] = "stepcache.tree/1";
+static const char tree_version[] = "stepcache.tree/1", packed_version[] = "stepcache.tree/2";
 
 static bool is_name(struct sc_slice name)
 {
@@ -126,11 +126,19 @@ void sc_tree_encode(const struct sc_tree *tree, struct sc_buf *out)
 {
     SC_AUTO_BUF struct sc_buf plain;
     sc_buf_init(&plain, SC_LIMIT_TREE_BYTES);
-    sc_mp_put_array(&plain, 2);
-    sc_mp_put_cstr(&plain, tree_version);
+    bool packed = tree->packs.count > 0;
+    sc_mp_put_array(&plain, packed ? 3 : 2);
+    sc_mp_put_cstr(&plain, packed ? packed_version : tree_version);
     sc_mp_put_array(&plain, tree->nodes.count);
     for (uint32_t i = 0; i < tree->nodes.count; i++)
         sc_mp_put_bin(&plain, tree->nodes.items[i].encoding);
+    if (packed)
+        sc_mp_put_array(&plain, tree->packs.count);
+    for (uint32_t i = 0; i < tree->packs.count; i++) {
+        sc_mp_put_array(&plain, 2);
+        sc_mp_put_digest(&plain, &tree->packs.items[i].digest);
+        sc_mp_put_uint(&plain, tree->packs.items[i].bytes);
+    }
     if (plain.overflow)
         out->overflow = true;
     else
@@ -247,6 +255,23 @@ static enum sc_rc check_tree(struct sc_tree *tree, struct checker *c, struct sc_
     return check_links(c, tree->nodes.count, err);
 }
 
+static bool decode_packs(struct sc_mp_reader *reader, size_t most, struct sc_arena *arena,
+                         struct sc_tree *tree)
+{
+    uint32_t count = sc_mp_get_array(reader);
+    if (reader->failed || count == 0 || count > most / SC_DIGEST_BYTES)
+        return false;
+    tree->packs.items = SC_NEW_ARRAY(arena, count, struct sc_pack_ref);
+    tree->packs.count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (sc_mp_get_array(reader) != 2)
+            return false;
+        tree->packs.items[i].digest = sc_mp_get_digest(reader);
+        tree->packs.items[i].bytes = sc_mp_get_uint(reader);
+    }
+    return !reader->failed;
+}
+
 static enum sc_rc decode_plain(struct sc_slice bytes, const struct sc_digest *root, struct sc_arena *arena,
                                struct sc_tree *ret_tree, struct sc_error *err)
 {
@@ -255,11 +280,12 @@ static enum sc_rc decode_plain(struct sc_slice bytes, const struct sc_digest *ro
     uint32_t fields = sc_mp_get_array(&reader);
     struct sc_slice version = sc_mp_get_str(&reader);
     uint32_t count = sc_mp_get_array(&reader);
-    if (!reader.failed && !sc_slice_eq_str(version, tree_version) &&
+    bool packed = sc_slice_eq_str(version, packed_version);
+    if (!reader.failed && !packed && !sc_slice_eq_str(version, tree_version) &&
         sc_slice_starts(version, "stepcache.tree/"))
         return sc_error_set(err, SC_VERSION, "tree of an unknown version");
-    if (reader.failed || fields != 2 || !sc_slice_eq_str(version, tree_version) || count == 0 ||
-        count > bytes.len / LEAST_NODE_BYTES)
+    if (reader.failed || fields != (packed ? 3 : 2) || (!packed && !sc_slice_eq_str(version, tree_version)) ||
+        count == 0 || count > bytes.len / LEAST_NODE_BYTES)
         return sc_error_set(err, SC_MALFORMED, "tree: not of the form of %s", tree_version);
     struct sc_tree tree = {0};
     tree.nodes.items = SC_NEW_ARRAY(arena, count, struct sc_tree_node);
@@ -275,7 +301,7 @@ static enum sc_rc decode_plain(struct sc_slice bytes, const struct sc_digest *ro
         if (rc != SC_OK)
             return rc;
     }
-    if (!sc_mp_finished(&reader))
+    if ((packed && !decode_packs(&reader, bytes.len, arena, &tree)) || !sc_mp_finished(&reader))
         return sc_error_set(err, SC_MALFORMED, "tree: it ends early or late");
     struct checker c = {.seen = sc_calloc(count, sizeof *c.seen)};
     enum sc_rc rc = check_tree(&tree, &c, err);

@@ -1,6 +1,8 @@
 // A folder as a Merkle tree (3-FORMATS, Digests). A node is ["dir/1", [[name, kind, ref, bytes] …]], entries sorted by
 // name bytes. The tree object holds the encodings of all nodes, parents before children, each once, compressed:
 // zstd of ["stepcache.tree/1", [node bytes as bin …]]; every node is checked against the digest by which it is reached.
+// Where small files lie together in packs (store/pack.h) it is ["stepcache.tree/2", [node …], [[pack's digest, bytes] …]]:
+// the packs are in no digest, so equal folders may lie in different packs; the files are checked by their own.
 #pragma once
 
 #include "base/artifact.h"
@@ -15,7 +17,8 @@ struct sc_tree_node {
 // Nodes, the root first. Lies in an arena.
 struct sc_tree {
     SC_LIST(struct sc_tree_node, nodes);
-    uint64_t files, bytes; // of all files; a file that stands in two places counts twice
+    uint64_t files, bytes;              // of all files; a file that stands in two places counts twice
+    SC_LIST(struct sc_pack_ref, packs); // none: every file is an object of its own
 };
 
 // Decodes and checks one node: names, order, kinds, links that stay inside are the caller's to judge (depth unknown here).

@@ -121,7 +121,7 @@ struct group {                                 // one step of the plan, in a run
     uint32_t fate_by;        // the group that sealed it
     uint32_t visit_next;     // index + 1
     uint32_t nobody_since_s; // mono, rounded up: since when no agent could run it; 0: some can
-    struct need *need;   // the environment, once known what it is
+    struct need *need;       // the environment, once known what it is
     // In sc_core.epoch. What ran may have changed a machine: below it, what was made before serves only under answers to
     // questions asked after it ended.
     uint64_t ran;         // when the last of its steps that ran had ended; 0: none ran

@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "store/names.h"
+#include "store/pack.h"
+#include "store/pack_reader.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,7 +18,8 @@ struct publishing {
     const struct sc_close_out *what;
     const struct sc_publish_item *item;
     struct sc_arena *arena;
-    json_t *files; // of the manifest
+    json_t *files;                // of the manifest
+    struct sc_pack_reader *packs; // of the folder, where its small files lie together
 };
 
 static json_t *text_of(struct sc_slice s)
@@ -50,16 +53,16 @@ static bool is_there(struct storage_writer *writer, struct sc_slice name, uint64
     return there;
 }
 
+// path NULL: bytes.
 static enum sc_rc put_from(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
-                           const char *path, bool move, struct sc_error *err)
+                           const char *path, struct sc_slice bytes, bool move, struct sc_error *err)
 {
     struct sc_store_op op;
     sc_store_op_init(&op, SC_STORE_PUT, name);
     op.exec = artifact->exec;
     op.body_path = path;
+    op.body = bytes;
     op.move_body = move;
-    if (!path)
-        op.body = artifact->inline_bytes;
     enum sc_rc rc = sc_store_wait(p->writer->store, &op);
     if (rc != SC_OK && err)
         *err = op.err;
@@ -92,7 +95,12 @@ static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const str
     if (artifact->has_inline) {
         struct sc_digest digest = sc_digest_of(artifact->inline_bytes);
         if (sc_digest_eq(&digest, &artifact->digest))
-            return put_from(p, name, artifact, NULL, false, err);
+            return put_from(p, name, artifact, NULL, artifact->inline_bytes, false, err);
+    }
+    if (p->packs && artifact->bytes <= SC_PACK_FILE_BYTES) {
+        struct sc_slice bytes;
+        enum sc_rc rc = sc_pack_reader_get(p->packs, &artifact->digest, &bytes, err);
+        return rc == SC_OK ? put_from(p, name, artifact, NULL, bytes, false, err) : rc;
     }
     if (!sc_store_local_root(p->writer->store))
         return copy_object(p, name, artifact, err);
@@ -100,7 +108,7 @@ static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const str
         const char *copy = storage_scratch(p->writer, p->arena);
         enum sc_rc rc = sc_objects_extract(p->writer->objects, artifact, copy, err);
         if (rc == SC_OK)
-            rc = put_from(p, name, artifact, copy, true, err);
+            rc = put_from(p, name, artifact, copy, sc_slice(NULL, 0), true, err);
         unlink(copy);
         return rc;
     }
@@ -110,7 +118,7 @@ static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const str
     enum sc_rc rc = sc_objects_local(p->writer->objects, artifact, &path, &lost, err);
     if (rc != SC_OK)
         return rc;
-    rc = put_from(p, name, artifact, sc_buf_cstr(&path), false, err);
+    rc = put_from(p, name, artifact, sc_buf_cstr(&path), sc_slice(NULL, 0), false, err);
     sc_objects_unpin(p->writer->objects, artifact);
     return rc;
 }
@@ -168,9 +176,13 @@ static enum sc_rc put_folder(struct publishing *p, struct sc_error *err)
 {
     struct sc_tree tree;
     enum sc_rc rc = sc_objects_get_tree(p->writer->objects, &p->item->artifact.digest, p->arena, &tree, err);
-    return rc == SC_OK ? put_entries(p, &tree, &p->item->artifact.digest, sc_slice(NULL, 0),
-                                     SC_LIMIT_TREE_DEPTH + 1, err)
-                       : rc;
+    if (rc != SC_OK)
+        return rc;
+    if (tree.packs.count)
+        p->packs = sc_pack_reader_new(p->writer->objects, tree.packs.items, tree.packs.count);
+    rc = put_entries(p, &tree, &p->item->artifact.digest, sc_slice(NULL, 0), SC_LIMIT_TREE_DEPTH + 1, err);
+    sc_pack_reader_free(SC_STEAL(p->packs));
+    return rc;
 }
 
 static enum sc_rc put_json(struct storage_writer *writer, struct sc_slice name, const json_t *json,

@@ -188,6 +188,13 @@ static UNUSED_OK void cut_object(struct sc_store *store, const char *name, size_
             skip();                                                                                          \
     } while (0)
 
+// And of what only a store elsewhere has.
+#define S3_ONLY()                                                                                            \
+    do {                                                                                                     \
+        if (!sc_store_place_is_s3())                                                                         \
+            skip();                                                                                          \
+    } while (0)
+
 // Mounts a small tmpfs at "<folder>/<name>". False: we may not; the test skips before it holds anything.
 static UNUSED_OK bool mount_small(const char *folder, const char *name, const char *options)
 {

@@ -132,6 +132,29 @@ static struct sc_artifact text_artifact(struct world *w, const char *text, bool 
         .kind = SC_ARTIFACT_FILE, .exec = exec, .digest = digest, .bytes = strlen(text), .files = 1};
 }
 
+// The name of the object that holds the folder's file with this text: itself, or elsewhere the folder's only pack.
+static char *small_file_name(struct world *w, const struct sc_artifact *folder, const char *text)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_digest digest;
+    digest_of_text(text, &digest);
+    if (sc_store_local_root(w->store))
+        return object_name(&digest, false);
+    struct sc_tree tree;
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    assert_ok(sc_objects_get_tree(w->objects, &folder->digest, &w->arena, &tree, &err), err);
+    assert_int_equal(tree.packs.count, 1);
+    sc_name_pack(&name, MAIN, &tree.packs.items[0].digest);
+    return sc_strdup(sc_buf_cstr(&name));
+}
+
+static void lose_small_file(struct world *w, const struct sc_artifact *folder, const char *text)
+{
+    SC_AUTO_FREE char *name = small_file_name(w, folder, text);
+    assert_rc(object_op(w->store, SC_STORE_REMOVE, name), SC_OK);
+}
+
 // A folder with all that a tree can hold, hashed and put.
 static struct sc_artifact put_folder(struct world *w, const char *name, struct sc_tree *ret_tree)
 {
@@ -408,9 +431,9 @@ static void test_objects_extract_gives_own_bytes_and_plain_modes(void **state)
     assert_int_equal(stat(dash, &st), 0);
     assert_int_equal(st.st_nlink, 1);
     write_text(dash, "changed"); // nobody else's bytes
-    struct sc_digest digest;
-    digest_of_text("dash", &digest);
-    assert_rc(get_text(w, &digest, "dash"), SC_OK);
+    SC_AUTO_FREE char *again = sc_scratch_path(w->scratch, "again");
+    assert_ok(sc_objects_extract(w->objects, &artifact, again, &err), err);
+    assert_tree_at(again, &artifact);
     assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_EXISTS);
     assert_file(dash, "changed");
 }
@@ -451,11 +474,8 @@ static void test_objects_extract_of_a_folder_that_lost_a_file_leaves_nothing(voi
     struct sc_tree tree;
     struct sc_error err = SC_ERROR_INIT;
     struct sc_artifact artifact = put_folder(w, "input", &tree);
-    struct sc_digest raw;
-    digest_of_text("raw", &raw);
-    SC_AUTO_FREE char *name = object_name(&raw, false);
     SC_AUTO_FREE char *dest = sc_scratch_path(w->scratch, "out");
-    assert_rc(object_op(w->store, SC_STORE_REMOVE, name), SC_OK);
+    lose_small_file(w, &artifact, "raw");
     assert_rc(sc_objects_extract(w->objects, &artifact, dest, &err), SC_NOT_FOUND);
     assert_int_not_equal(access(dest, F_OK), 0);
 }
@@ -851,10 +871,7 @@ static void test_objects_presence_tells_missing_cut_and_inline(void **state)
         for (int i = 0; i < 6; i++)
             assert_rc(rets[i], want[i]);
     }
-    struct sc_digest raw;
-    digest_of_text("raw", &raw);
-    SC_AUTO_FREE char *raw_name = object_name(&raw, false);
-    assert_rc(object_op(w->store, SC_STORE_REMOVE, raw_name), SC_OK);
+    lose_small_file(w, &folder, "raw");
     sc_objects_presence(w->objects, artifacts, 6, false, rets);
     assert_rc(rets[3], SC_OK);
     sc_objects_presence(w->objects, artifacts, 6, true, rets);
@@ -903,6 +920,114 @@ static void test_objects_large_sparse_file_goes_in_and_out_sparse(void **state)
     assert_true(st.st_blocks * 512 < 1 << 20);
 }
 
+// ---- many small files, elsewhere
+
+enum { MANY = 2000, SMALL_BYTES = 6000 };
+
+static void write_small(const char *root, uint32_t i, uint32_t version)
+{
+    char name[32], text[SMALL_BYTES + 1];
+    snprintf(name, sizeof name, "f%05u", i);
+    uint32_t draw = i * 2654435761u + version;
+    for (size_t k = 0; k < SMALL_BYTES; k++) {
+        draw = draw * 1664525u + 1013904223u;
+        text[k] = (char)('!' + (draw >> 24) % 90);
+    }
+    text[i % 7 == 0 ? 0 : SMALL_BYTES] = 0; // some are empty
+    write_below(root, name, text);
+}
+
+static struct sc_artifact put_many(struct world *w, const char *root, bool force)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_hash_options options = {.threads = 1};
+    struct sc_tree tree;
+    assert_ok(sc_hash_dir(root, &options, &w->arena, &tree, &err), err);
+    assert_ok(sc_objects_put_tree(w->objects, root, &tree, false, force, &err), err);
+    return sc_hash_dir_artifact(&tree);
+}
+
+static void test_objects_small_files_elsewhere_go_in_packs(void **state)
+{
+    struct world *w = *state;
+    S3_ONLY();
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "many");
+    SC_AUTO_FREE char *large = sc_scratch_path(root, "large");
+    make_dir(root);
+    for (uint32_t i = 0; i < MANY; i++)
+        write_small(root, i, 0);
+    SC_AUTO_CLOSE int fd = open(large, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, 300000), 0);
+    uint64_t before = put_count(w);
+    struct sc_artifact first = put_many(w, root, false);
+    uint64_t packs = put_count(w) - before - 2; // the tree, and the large file
+    assert_in_range(packs, 2, 10);
+
+    next_life(w);
+    before = put_count(w);
+    put_many(w, root, false);
+    assert_int_equal(put_count(w), before);
+    struct sc_store_counts counts = sc_store_counts(w->store);
+    assert_in_range(counts.requests_get, 1, 4); // the tree was asked for, not its files
+
+    write_small(root, MANY / 2, 1);
+    struct sc_artifact second = put_many(w, root, false);
+    assert_in_range(put_count(w) - before, 2, 3); // its pack, the next one perhaps, and the tree
+
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    struct sc_digest lost = {{0}};
+    assert_ok(sc_objects_local(w->objects, &first, &path, &lost, &err), err);
+    assert_tree_at(sc_buf_cstr(&path), &first);
+    sc_objects_unpin(w->objects, &first);
+    assert_ok(sc_objects_local(w->objects, &second, &path, &lost, &err), err);
+    assert_tree_at(sc_buf_cstr(&path), &second);
+    sc_objects_unpin(w->objects, &second);
+}
+
+static void test_objects_damaged_pack_is_corrupt_and_a_forced_put_heals_it(void **state)
+{
+    struct world *w = *state;
+    S3_ONLY();
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_tree tree;
+    struct sc_artifact folder = put_folder(w, "input", &tree);
+    SC_AUTO_FREE char *name = small_file_name(w, &folder, "raw");
+    flip_object(w->store, name, 20, true);
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
+    struct sc_digest lost = {{0}};
+    assert_rc(sc_objects_local(w->objects, &folder, &path, &lost, &err), SC_CORRUPT);
+    assert_false(sc_digest_is_zero(&lost));
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "input");
+    put_many(w, root, true);
+    assert_ok(sc_objects_local(w->objects, &folder, &path, &lost, &err), err);
+    assert_tree_at(sc_buf_cstr(&path), &folder);
+    sc_objects_unpin(w->objects, &folder);
+}
+
+static void test_objects_file_that_changed_is_busy_and_never_packed(void **state)
+{
+    struct world *w = *state;
+    S3_ONLY();
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "moving");
+    make_dir(root);
+    write_below(root, "a", "before");
+    struct sc_hash_options options = {.threads = 1};
+    struct sc_tree tree;
+    assert_ok(sc_hash_dir(root, &options, &w->arena, &tree, &err), err);
+    write_below(root, "a", "after!");
+    assert_rc(sc_objects_put_tree(w->objects, root, &tree, false, false, &err), SC_BUSY);
+    assert_contains(err.message, "moving/a");
+    struct sc_artifact folder = sc_hash_dir_artifact(&tree);
+    const struct sc_artifact *artifacts[] = {&folder};
+    enum sc_rc ret;
+    sc_objects_presence(w->objects, artifacts, 1, false, &ret);
+    assert_rc(ret, SC_NOT_FOUND);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(int argc, char **argv)
 {
@@ -936,6 +1061,9 @@ int main(int argc, char **argv)
         T(test_objects_presence_tells_missing_cut_and_inline),
         T(test_objects_flipped_byte_of_a_tree_object_is_corrupt_and_a_put_heals_it),
         T(test_objects_large_sparse_file_goes_in_and_out_sparse),
+        T(test_objects_small_files_elsewhere_go_in_packs),
+        T(test_objects_damaged_pack_is_corrupt_and_a_forced_put_heals_it),
+        T(test_objects_file_that_changed_is_busy_and_never_packed),
     };
     return cmocka_run_group_tests_name("objects", tests, NULL, NULL);
 }

@@ -107,6 +107,20 @@ static void test_tree_payload_bytes_are_pinned(void **state)
     sc_tree_encode(&tree, &packed);
     assert_ok(sc_decompress(sc_buf_slice(&packed), 1 << 20, &plain, &err), err);
     assert_golden("tree/payload.hex", sc_buf_slice(&plain));
+
+    struct sc_pack_ref packs[] = {{{{1}}, 70000}, {{{2}}, 5}};
+    tree.packs.items = packs;
+    tree.packs.count = 2;
+    sc_buf_clear(&packed);
+    sc_buf_clear(&plain);
+    sc_tree_encode(&tree, &packed);
+    assert_ok(sc_decompress(sc_buf_slice(&packed), 1 << 20, &plain, &err), err);
+    assert_golden("tree/payload-packs.hex", sc_buf_slice(&plain));
+    struct sc_tree again;
+    assert_ok(sc_tree_decode(sc_buf_slice(&packed), &s.digests[0], &arena, &again, &err), err);
+    assert_int_equal(again.packs.count, 2);
+    assert_true(sc_digest_eq(&again.packs.items[1].digest, &packs[1].digest));
+    assert_int_equal(again.packs.items[1].bytes, 5);
     sample_done(&s);
 }
 
