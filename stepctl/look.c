@@ -14,7 +14,7 @@ enum sc_rc sc_look_open(struct sc_look *look, const struct sc_client *client,
     const char *url = options->store ? options->store : client->endpoint ? NULL : client->places.store;
     if (!url) {
         sc_error_set(err, SC_INVALID, "where the store of that coordinator lies is not known here");
-        sc_error_hint(err, "say --store FOLDER; `stepctl cache stats` names it");
+        sc_error_hint(err, "say --store FOLDER or --store s3://…; `stepctl cache stats` names it");
         return SC_INVALID;
     }
     enum sc_rc rc = sc_store_open(url, &look->store, err);

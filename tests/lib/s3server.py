@@ -303,6 +303,8 @@ def main():
     folder, settings = os.path.abspath(args.folder), dict(each.split("=", 1) for each in args.set)
     if args.do == "keep":
         keep(folder, json.loads(args.what), args.wipe, args.owned)
+    elif args.do != "start" and not os.path.exists(os.path.join(folder, "keeper.sock")):
+        raise side.Failed(f"no server runs in {folder}: start it first")
     elif args.do == "stop":
         side.ask(os.path.join(folder, "keeper.sock"), "stop")
         if args.wipe:
