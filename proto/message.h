@@ -159,7 +159,7 @@ struct sc_result {
     int64_t started_at, ended_at;               // wall ms
     uint64_t wall_ms, cpu_ms, max_rss_bytes;    // of the step alone
     struct sc_slice sandbox, network;           // assurance: "namespaces" | "none"; "on"
-    struct sc_digest lost;                      // INPUT_LOST: which object
+    struct sc_digest lost;                      // INPUT_LOST: which of the inputs' artifacts
     uint64_t bytes_up, bytes_down;              // moved to and from the store
 };
 struct sc_msg_reported { // outputs that are not inline are durable in the store

@@ -239,6 +239,8 @@ static enum sc_rc build_entry(struct building *b, const struct sc_fan_in_entry *
             (fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
             return sc_error_errno(err, errno, "make folder %s", name);
         rc = build_tree(b, &a->digest, fd, err);
+        if (rc == SC_NOT_FOUND || rc == SC_CORRUPT)
+            b->lay.lost = a->digest;
         if (rc == SC_OK && fchmod(fd, b->lay.dir_mode))
             rc = sc_error_errno(err, errno, "set the mode of folder %s", name);
         return rc;

@@ -52,6 +52,7 @@ SC_MUST_USE enum sc_rc sc_objects_local(struct sc_objects *objects, const struct
                                         struct sc_error *err);
 void sc_objects_unpin(struct sc_objects *objects, const struct sc_artifact *artifact);
 // A fan-in folder: entries by name, sorted; the digest is that of the folder node they make. Laid out and pinned as above.
+// `*ret_lost` is an entry's artifact.
 struct sc_fan_in_entry {
     struct sc_slice name;
     struct sc_artifact artifact;

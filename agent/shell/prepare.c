@@ -196,7 +196,7 @@ static enum sc_rc locate(struct preparation *p, const struct sc_artifact *artifa
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, PATH_BYTES);
     sc_worker_heavy(p->worker);
-    enum sc_rc rc = sc_objects_local(p->worker->objects, artifact, &path, ret_lost, err);
+    enum sc_rc rc = sc_objects_local(p->worker->objects, artifact, &path, NULL, err);
     if (rc != SC_OK)
         return rc;
     pin(p, artifact);

@@ -15,6 +15,8 @@
 struct gone {
     struct sc_digest *items;
     uint32_t count;
+    struct sc_digest
+        unreadable; // what the agent could not have, though the store says that it is there; zero: none
 };
 
 static int by_digest(const void *a, const void *b)
@@ -37,8 +39,11 @@ static struct gone gone_of(struct sc_core *core, const struct request *request, 
     return gone;
 }
 
-static bool is_gone(const struct gone *gone, const struct sc_digest *digest)
+// An agent that says so once may be wrong itself; twice, the store's word is not enough: HEAD sees no wrong byte.
+static bool is_gone(const struct gone *gone, const struct step *step, const struct sc_digest *digest)
 {
+    if (step->attempts > 0 && gone->count == 0 && sc_digest_eq(&gone->unreadable, digest))
+        return true;
     return gone->count && bsearch(digest, gone->items, gone->count, sizeof *gone->items, by_digest);
 }
 
@@ -74,7 +79,7 @@ static bool heal_inputs(struct sc_core *core, struct step *step, const struct go
     uint32_t count = input_artifacts(step, arena, &inputs);
     for (uint32_t i = 0; i < count; i++) {
         struct step *maker = inputs[i].maker;
-        if (!is_gone(gone, &inputs[i].artifact->digest))
+        if (!is_gone(gone, step, &inputs[i].artifact->digest))
             continue;
         if (!maker) {
             *ret_why = sc_arena_printf(arena,
@@ -109,6 +114,8 @@ void heal_presence(struct sc_core *core, struct flight *flight, const struct req
                    const struct sc_event *event)
 {
     struct gone gone = gone_of(core, request, event);
+    if (flight->result)
+        gone.unreadable = flight->result->lost;
     struct step *waiters = flight->waiters, *step, *next;
     flight->waiters = NULL;
     DL_FOREACH2 (waiters, step, wait_next)

@@ -497,6 +497,8 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
                             .stdout_ = world->log,
                             .wall_ms = 100,
                             .exit_code = outcome == SC_OUTCOME_EXIT};
+    if (outcome == SC_OUTCOME_INPUT_LOST)
+        r->lost = world->unreadable;
     if (outcome == SC_OUTCOME_OK) {
         r->outputs.items = SC_NEW_ARRAY(&arena, plan->outputs.count, struct sc_named_artifact);
         r->outputs.count = plan->outputs.count;

@@ -65,6 +65,7 @@ struct world {
     uint32_t held_count;
     SC_LIST(struct sc_digest, gone); // digests of objects
     enum sc_rc gone_rc;              // what PRESENCE tells of them
+    struct sc_digest unreadable;     // what agents that say INPUT_LOST could not have
     enum sc_end_state last_state;
 };
 

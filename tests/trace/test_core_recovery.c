@@ -341,6 +341,27 @@ static void test_an_input_lost_in_mid_run_has_its_producer_run_again(void **stat
     assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
 }
 
+static void test_an_input_that_is_there_but_never_readable_is_made_again(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    w.unreadable = sc_digest_of(sc_slice_str("two"));
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST);
+    world_said(&w);
+    world_fail(&w, "c", SC_OUTCOME_INPUT_LOST); // the first time it may have been the agent
+    assert_string_equal(world_said(&w), "look for 1 objects\n"
+                                        "void objects-lost\n"
+                                        "0: note 1 lost result needed by c: made again\n"
+                                        "0: b miss objects-lost\n"
+                                        "assign b #1 to a1 with force\n");
+    world_report(&w, "b", "two");
+    world_report(&w, "c", "three");
+    assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
 static void test_healing_goes_as_far_up_as_needed(void **state)
 {
     WORLD;
@@ -604,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_a_held_attempt_of_a_closed_run_is_dropped),
         cmocka_unit_test(test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason),
         cmocka_unit_test(test_an_input_lost_in_mid_run_has_its_producer_run_again),
+        cmocka_unit_test(test_an_input_that_is_there_but_never_readable_is_made_again),
         cmocka_unit_test(test_healing_goes_as_far_up_as_needed),
         cmocka_unit_test(test_healing_finds_the_instance_whose_output_is_gone),
         cmocka_unit_test(test_healing_makes_all_that_is_gone_again_and_nothing_else),

@@ -1,0 +1,230 @@
+"""Teams that share a bucket of a real S3 server, and know nothing else of one another."""
+import collections
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+
+import faultproxy
+import lib
+import s3server
+
+FILES = 300
+
+
+class Team:
+    """A coordinator and an agent with folders of their own, and the bucket."""
+
+    def __init__(self, case, name, store):
+        self.home, self.name, self.root = case.home, name, case.home.path(name)
+        os.mkdir(self.root, 0o700)
+        self.endpoint, self.agents = (f"ipc://{self.root}/{socket}.sock" for socket in ("client", "agent"))
+        self.write("coordinator.conf", f"state: {self.root}/c\nstore: {store}\nclient: {self.endpoint}\nagent: {self.agents}\n")
+        self.write("agent.conf", f"work: {self.root}/a\nstore: {store}\ncoordinator: {self.agents}\nname: {name}\n")
+        self.start()
+
+    def write(self, name, text):
+        with open(os.path.join(self.root, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self):
+        self.coordinator = self.home.start("--config", f"{self.root}/coordinator.conf", name="step-coordinator")
+        self.coordinator.says("ready")
+        self.agent = self.home.start("--config", f"{self.root}/agent.conf", name="step-agent")
+
+    def stop(self):
+        for live in (self.agent, self.coordinator):
+            live.signal(signal.SIGTERM)
+            live.wait()
+
+    def forget(self):
+        """Ends, and loses all that it had on this machine."""
+        self.stop()
+        for folder in ("c", "a"):
+            shutil.rmtree(os.path.join(self.root, folder))
+
+    def run(self, project, *args, code=0):
+        return self.home.stepctl("submit", "--watch", "--json", "--coordinator", self.endpoint, "pipeline.yaml", *args, cwd=project.root, code=code)
+
+    def get(self, what, to, store):
+        return self.home.stepctl("get", "--coordinator", self.endpoint, "--store", store, "latest", what, to, code=0)
+
+
+class Bucket(lib.Case):
+    """One server for all; each test has a prefix of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        for name in ("ceph-mon", "ceph-osd", "radosgw"):
+            lib.need_program(name)
+        cls.server = s3server.Server()
+        cls.addClassCleanup(cls.server.stop)
+        cls.server.bucket("team")
+
+    def setUp(self):
+        super().setUp()
+        self.prefix = self.id().rpartition(".")[2]
+        self.home.env.update(self.server.env(bucket="team", prefix=self.prefix))
+        self.store = self.server.store("team", self.prefix)
+
+    def tearDown(self):
+        for live in self.home.lives:
+            if live.process.poll() is None:
+                live.signal(signal.SIGTERM)
+        for live in self.home.lives:
+            if not live.process.stdout.closed:
+                live.wait()
+        super().tearDown()
+
+    def keys(self, area=""):
+        """{key below the domain: size}, by the server's own listing."""
+        found, after = {}, ""
+        while True:
+            query = {"list-type": "2", "prefix": f"{self.prefix}/v1/main/{area}", **({"start-after": after} if after else {})}
+            answer = self.server.client().call("GET", "/team", query)
+            page = re.findall(r"<Key>([^<]*)</Key>.*?<Size>(\d+)</Size>", answer.body.decode())
+            found.update((key.split("/v1/main/", 1)[1], int(size)) for key, size in page)
+            if "<IsTruncated>true" not in answer.body.decode():
+                return found
+            after = page[-1][0]
+
+    def bytes_of(self, key):
+        return self.server.client().get(f"/team/{self.prefix}/v1/main/{key}").body
+
+    def pipeline(self):
+        """A large file, a folder of many small ones, a step that reads both, a published report."""
+        return self.home.doc({
+            "make": {"run": 'i=0; while [ $i -lt %d ]; do echo "file $i" > "${outputs.many}/$i"; i=$((i+1)); done\n'
+                            'head -c 30000000 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 00 > "${outputs.large}"' % FILES,
+                     "outputs": {"many": "many/", "large": "large.bin"}},
+            "sum": {"run": 'cat "${inputs.many}"/* "${inputs.large}" | sha256sum > "${outputs.sum}"', "inputs": {"many": "make.many", "large": "make.large"},
+                    "outputs": {"sum": "sum.txt"}},
+            "report": {"run": 'cp "${inputs.sum}" "${outputs.report}/a b.txt"; echo more > "${outputs.report}/more"',
+                       "inputs": {"sum": "sum.sum"}, "outputs": {"report": "report/"}}},
+            outputs={"report": "report.report"})
+
+    def requests(self):
+        """How many requests of each method the gateway has answered for this test's prefix."""
+        return collections.Counter(method for _, method, target, _ in self.server.requests() if self.prefix in target)
+
+
+class Shared(Bucket):
+    def test_two_teams_hit_one_another_and_a_third_life_hits_both(self):
+        project = self.project(self.pipeline())
+        first = Team(self, "first", self.store)
+        made = first.run(project)
+        self.assertEqual(set(made.says.values()), {"miss never-seen"}, str(made))
+        self.assert_witness("make", "sum", "report")
+
+        second = Team(self, "second", self.store)
+        before = sum(self.requests().values())
+        self.assertEqual(set(second.run(project).says.values()), {"hit"})
+        self.assert_witness()
+        self.assertLessEqual(sum(self.requests().values()) - before, 20)
+        second.get("sum.sum", self.home.path("sum"), self.store)
+
+        first.forget()
+        first.start()
+        self.assertEqual(set(first.run(project).says.values()), {"hit"})
+        self.assert_witness()
+
+        cas = self.keys("cas/")
+        self.assertTrue(cas)
+        for key in cas:
+            self.assertEqual(hashlib.sha256(self.bytes_of(key)).hexdigest(), key.rpartition("/")[2])
+        self.assertLessEqual(len(self.keys("pack/")), 3)
+        published = {key.rpartition("/report/")[2]: key for key in self.keys("out/") if not key.endswith(".json")}
+        with open(self.home.path("sum"), "rb") as file:
+            self.assertEqual(self.bytes_of(published["a%20b.txt"]), file.read())
+
+    def test_a_withdrawn_result_is_a_miss_for_the_other_team(self):
+        project = self.project(self.pipeline())
+        first, second = Team(self, "first", self.store), Team(self, "second", self.store)
+        first.run(project)
+        second.run(project)
+        self.home.witness()
+        first.run(project, "--refresh")
+        self.assert_witness("make", "sum", "report")
+        again = second.run(project)
+        self.assertEqual(set(again.says.values()), {"hit"})
+        self.assert_witness()
+        fresh = json.loads(self.bytes_of("out/default/e2e/latest.json"))
+        self.assertTrue(fresh)
+
+    def test_a_step_keeps_the_budget_of_requests(self):
+        steps = 50
+        document = self.home.doc({f"s{i}": {"run": f'echo {i} > "${{outputs.o}}"', "outputs": {"o": "o"}} for i in range(steps)})
+        team = Team(self, "first", self.store)
+        team.run(self.project(document))
+        spent = self.requests()
+        self.assertLessEqual(spent["PUT"], 3 * steps + 10, spent)
+        self.assertLessEqual(spent["GET"] + spent["HEAD"], 3 * steps + 20, spent)
+        self.assertEqual(spent["DELETE"] + spent["POST"], 0, spent)
+
+
+class Broken(Bucket):
+    def remove(self, pattern):
+        found = [key for key in self.keys() if re.match(pattern, key)]
+        self.assertTrue(found, pattern)
+        for key in found:
+            self.server.client().delete(f"/team/{self.prefix}/v1/main/{key}")
+
+    def test_what_a_lifecycle_rule_took_is_made_again_as_far_up_as_needed(self):
+        project = self.project(self.pipeline())
+        first = Team(self, "first", self.store)
+        first.run(project)
+        for area in ("pack/", "cas/", "tree/"):
+            self.home.witness()
+            self.remove(area)
+            second = Team(self, "after-" + area[:-1], self.store)
+            healed = second.run(project, "--force", "sum")
+            self.assertEqual(healed.run["state"], "done", str(healed))
+            self.assertIn("make", self.home.witness())
+            second.stop()
+        self.assertEqual(set(first.run(project).says.values()), {"hit"})
+
+    def test_a_wrong_byte_is_refused_and_made_again(self):
+        project = self.project(self.pipeline())
+        first = Team(self, "first", self.store)
+        first.run(project)
+        for area in ("pack/", "cas/"):
+            key = max(self.keys(area).items(), key=lambda item: item[1])[0]
+            body = bytearray(self.bytes_of(key))
+            body[len(body) // 2] ^= 1
+            self.server.client().put(f"/team/{self.prefix}/v1/main/{key}", bytes(body))
+            second = Team(self, "after-" + area[:-1], self.store)
+            self.home.witness()
+            healed = second.run(project, "--force", "sum")
+            self.assertEqual(healed.run["state"], "done", str(healed))
+            self.assertIn("make", self.home.witness())
+            if area == "cas/":
+                self.assertEqual(hashlib.sha256(self.bytes_of(key)).hexdigest(), key.rpartition("/")[2])
+            second.stop()
+
+
+class Faulty(Bucket):
+    FAULTS = ["slow-down", "internal", "conflict", "reset-before", "reset-after", "truncate", "reset-mid", "internal-after", "reset-upload", "flip"]
+
+    def test_every_fault_at_once_changes_no_byte(self):
+        project = self.project(self.pipeline())
+        calm = Team(self, "calm", self.store)
+        calm.run(project)
+        want = {key: hashlib.sha256(self.bytes_of(key)).hexdigest() for key in self.keys() if key.startswith(("cas/", "tree/", "out/"))}
+        proxy = faultproxy.FaultProxy(self.server.options["port"], seed=int(os.environ.get("STEPCACHE_SEED", "7")))
+        self.addCleanup(proxy.stop)
+        proxy.rules(*({"fault": fault, "percent": 2} for fault in self.FAULTS))
+        self.prefix += "-again"
+        team = Team(self, "faulty", self.server.store("team", self.prefix, proxy.endpoint))
+        made = team.run(project)
+        self.assertEqual(made.run["state"], "done", str(made))
+        got = {key: hashlib.sha256(self.bytes_of(key)).hexdigest() for key in self.keys() if key.startswith(("cas/", "tree/", "out/"))}
+        for key, digest in want.items():
+            if not key.endswith("latest.json"):
+                self.assertEqual(got.get(key), digest, key)
+        self.assertGreater(sum(proxy.count(fault=fault) for fault in self.FAULTS), 0)
+
+
+if __name__ == "__main__":
+    lib.main()
