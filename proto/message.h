@@ -123,10 +123,16 @@ struct sc_msg_rejected {
     uint64_t attempt;
     struct sc_slice reason;
 };
-enum sc_phase { SC_PHASE_QUEUED, SC_PHASE_FETCHING, SC_PHASE_RUNNING, SC_PHASE_STORING };
+enum sc_phase {
+    SC_PHASE_QUEUED,
+    SC_PHASE_FETCHING,
+    SC_PHASE_RUNNING,
+    SC_PHASE_STORING,
+    SC_PHASE_CHECKING, // before the start or after the end: waits for a process that tells of the environment
+};
 struct sc_msg_progress {
     uint64_t attempt;
-    enum sc_phase phase; // sent when it changes, and at most once a second within fetching and storing
+    enum sc_phase phase; // sent when it changes, and now and then while fetching, storing and checking last
     uint64_t done_bytes, total_bytes;
 };
 enum sc_stream { SC_STREAM_STDOUT, SC_STREAM_STDERR };

@@ -139,7 +139,7 @@ static const struct sc_field event_body_fields[] = {
     SC_WIRE("next_in_ms", T, next_in_ms, SC_F_U64),
     SC_WIRE_MAX("outcome", T, outcome, SC_F_ENUM, SC_OUTCOME_COUNT - 1),
     SC_WIRE_LIST("outputs", T, outputs, &published_schema, SC_MESSAGE_PUBLISHED),
-    SC_WIRE_MAX("phase", T, phase, SC_F_ENUM, SC_PHASE_STORING),
+    SC_WIRE_MAX("phase", T, phase, SC_F_ENUM, SC_PHASE_CHECKING),
     SC_WIRE_MAX("pipeline", T, pipeline, SC_F_TEXT, SC_MESSAGE_ID_BYTES),
     SC_WIRE("ran_ms", T, ran_ms, SC_F_U64),
     SC_WIRE_MAX("reason", T, reason, SC_F_ENUM, SC_REASON_COUNT - 1),

@@ -144,8 +144,8 @@ static void check_clock(struct doctor *doctor, const struct sc_places *places)
             "the clock says %s", text);
         return;
     }
-    SC_AUTO_FREE char *path = sc_asprintf("%s/doctor-%d", places->cache, (int)getpid());
-    SC_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    SC_AUTO_FREE char *path = sc_asprintf("%s/doctor-XXXXXX", places->cache);
+    SC_AUTO_CLOSE int fd = mkostemp(path, O_CLOEXEC);
     struct stat st;
     if (fd < 0 || write(fd, "x", 1) != 1 || fstat(fd, &st) != 0) {
         say(doctor, FAIL, "clock", "make the folder writable", "%s: a file could not be made there",

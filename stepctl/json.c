@@ -183,6 +183,8 @@ static const char *phase_name(enum sc_phase phase)
         return "fetching";
     case SC_PHASE_RUNNING:
         return "running";
+    case SC_PHASE_CHECKING:
+        return "checking";
     case SC_PHASE_STORING:
         return "storing";
     }

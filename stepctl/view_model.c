@@ -89,6 +89,9 @@ static void add_running(struct line *line, const struct sc_model_step *step)
     case SC_PHASE_FETCHING:
         sc_buf_add_str(&text, "fetching ");
         break;
+    case SC_PHASE_CHECKING:
+        sc_buf_add_str(&text, "checking the environment ");
+        break;
     case SC_PHASE_STORING:
         sc_buf_add_str(&text, "storing ");
         break;

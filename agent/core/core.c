@@ -111,7 +111,7 @@ static void schedule(struct sc_agent_core *core)
 {
     start_waiting(core);
     launch_ready(core);
-    while (core->counts[LIST_AHEAD] < core->config.prepare_ahead && core->lists[LIST_QUEUE]) {
+    while (core->counts[LIST_AHEAD] - core->looking < core->config.prepare_ahead && core->lists[LIST_QUEUE]) {
         struct task *task = core->lists[LIST_QUEUE];
         sc_task_move(core, task, TASK_FETCHING);
         task->deadline_ms = core->now_ms + SC_TASK_WORD_MS;
@@ -252,6 +252,14 @@ static void leave(struct sc_agent_core *core, const char *reason, enum leaving s
 
 // ---- from the shell's workers and the runner
 
+static void on_looking(struct sc_agent_core *core, struct task *task)
+{
+    if (task->looking || core->looking == SC_TASK_LOOKING_MOST)
+        return;
+    task->looking = true;
+    core->looking++;
+}
+
 static void on_prepared(struct sc_agent_core *core, struct task *task, enum sc_outcome outcome)
 {
     if (task->cause != CAUSE_NONE)
@@ -333,7 +341,9 @@ static void on_attempt(struct sc_agent_core *core, const struct sc_agent_event *
         return;
     enum task_list list = sc_task_list(task->state);
     bool launched = list == LIST_WAITING || list == LIST_RUNNING;
-    if (event->kind == SC_AGENT_PREPARED && task->state == TASK_FETCHING)
+    if (event->kind == SC_AGENT_LOOKING && task->state == TASK_FETCHING)
+        on_looking(core, task);
+    else if (event->kind == SC_AGENT_PREPARED && task->state == TASK_FETCHING)
         on_prepared(core, task, event->u.prepared);
     else if (event->kind == SC_AGENT_STARTED && launched)
         on_started(task, event->u.started_ms);
@@ -373,9 +383,11 @@ static void tend_tasks(struct sc_agent_core *core)
         DL_FOREACH (core->lists[slow[i]], task) {
             if (task->deadline_ms > core->now_ms)
                 continue;
-            task->deadline_ms = INT64_MAX;
+            task->deadline_ms = core->now_ms + SC_TASK_NEXT_WORD_MS;
             sc_agent_effect(core, SC_AGENT_SAY_PROGRESS, task->attempt)->phase =
                 task->state == TASK_FETCHING ? SC_PHASE_FETCHING : SC_PHASE_STORING;
+            if (task->state == TASK_TAKING && core->leaving >= LEAVING_FINISHING)
+                sc_task_give_up(core, task, SC_TASK_PATIENCE_MS);
         }
     }
 }
@@ -472,6 +484,7 @@ static void dispatch(struct sc_agent_core *core, const struct sc_agent_event *ev
     case SC_AGENT_HEARD:
         heard(core, true);
         return;
+    case SC_AGENT_LOOKING:
     case SC_AGENT_PREPARED:
     case SC_AGENT_STARTED:
     case SC_AGENT_NOT_STARTED:

@@ -31,6 +31,7 @@ enum sc_agent_event_kind {
     SC_AGENT_DRAIN,
     SC_AGENT_STRANGER,    // the coordinator answered with an error: it does not know this agent (any more)
     SC_AGENT_HEARD,       // any other message of the coordinator
+    SC_AGENT_LOOKING,     // PREPARE takes long, since a process tells of the environment: others go before
     SC_AGENT_PREPARED,    // answer to PREPARE: `outcome` OK, or why it cannot run
     SC_AGENT_STARTED,     // it stays for a while; short steps go from LAUNCH to EXITED
     SC_AGENT_NOT_STARTED, // answer to LAUNCH: the command could not be started
@@ -47,7 +48,7 @@ enum sc_agent_event_kind {
 struct sc_agent_event {
     enum sc_agent_event_kind kind;
     int64_t mono_ms;
-    uint64_t attempt; // PREPARED to CLEANED
+    uint64_t attempt; // LOOKING to CLEANED
     union {
         const struct sc_msg_welcome *welcome;
         const struct sc_msg_assign *assign;
@@ -77,6 +78,7 @@ enum sc_agent_effect_kind {
     SC_AGENT_SIGNAL,  // signal
     SC_AGENT_TAKE,    // outcome: OK takes outputs; all take logs, make a result, remove the work folder
     SC_AGENT_CLEAN,   // remove what PREPARE made
+    SC_AGENT_GIVE_UP, // patience_ms: a process that PREPARE or TAKE has waited for so long is not waited for any more
     SC_AGENT_RELEASE, // forget it
     SC_AGENT_LEAVE,   // say goodbye (text) and exit
     SC_AGENT_TRACE,   // text
@@ -88,6 +90,7 @@ struct sc_agent_effect {
     uint64_t after; // the attempt whose end it waits for, 0: none
     enum sc_outcome outcome;
     enum sc_phase phase;
+    int64_t patience_ms;
     int signal;
     SC_LIST(uint64_t, held);
     struct sc_slice text;

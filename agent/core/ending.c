@@ -61,6 +61,11 @@ void sc_task_signal(struct sc_agent_core *core, struct task *task, int signal, i
     sc_agent_trace(core, "signal %d to attempt %llu", signal, (unsigned long long)task->attempt);
 }
 
+void sc_task_give_up(struct sc_agent_core *core, const struct task *task, int64_t patience_ms)
+{
+    sc_agent_effect(core, SC_AGENT_GIVE_UP, task->attempt)->patience_ms = patience_ms;
+}
+
 void sc_task_clean(struct sc_agent_core *core, struct task *task)
 {
     sc_task_move(core, task, TASK_CLEANING);
@@ -76,6 +81,19 @@ void sc_task_take(struct sc_agent_core *core, struct task *task, enum sc_outcome
                    sc_outcome_name(outcome));
 }
 
+// Of one that has run. What nobody wants waits for no process; for an agent that leaves it is a last word, if it does
+// not come soon.
+static void end_look(struct sc_agent_core *core, struct task *task, enum task_cause cause)
+{
+    if (cause != CAUSE_STOPPED || core->leaving >= LEAVING_STOPPED) {
+        sc_task_give_up(core, task, 0);
+        return;
+    }
+    sc_task_give_up(core, task, SC_TASK_PATIENCE_MS);
+    if (task->deadline_ms > core->now_ms + SC_TASK_PATIENCE_MS)
+        task->deadline_ms = core->now_ms + SC_TASK_PATIENCE_MS;
+}
+
 // Ends an attempt before its time, wherever it stands. A step that was told to end already is not told again.
 void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause cause, int64_t grace_ms)
 {
@@ -86,6 +104,7 @@ void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause 
         return;
     case TASK_FETCHING: // PREPARED comes
         task->cause = cause;
+        sc_task_give_up(core, task, 0);
         return;
     case TASK_READY:
         task->cause = cause;
@@ -110,6 +129,7 @@ void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause 
     case TASK_TAKING: // it was done already: reported, unless nobody wants that
         if (cause == CAUSE_DROPPED)
             task->cause = cause;
+        end_look(core, task, cause);
         return;
     case TASK_CLEANING:
         task->cause = cause;

@@ -110,6 +110,8 @@ void sc_task_wait(struct sc_agent_core *core, struct task *task, struct task *pl
 void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state state)
 {
     SC_ASSERT(sc_task_moves[task->state][state]);
+    core->looking -= task->looking;
+    task->looking = false;
     bool had = sc_task_list(task->state) == LIST_RUNNING, has = sc_task_list(state) == LIST_RUNNING;
     if (sc_task_list(task->state) != sc_task_list(state)) {
         delist(core, task);
@@ -187,7 +189,7 @@ void sc_agent_trace(struct sc_agent_core *core, const char *format, ...)
 
 void sc_agent_core_check(const struct sc_agent_core *core)
 {
-    uint32_t cpus = 0, gpus = 0, all = 0;
+    uint32_t cpus = 0, gpus = 0, all = 0, looking = 0;
     uint64_t memory = 0, bytes = 0;
     for (int list = 0; list < LIST_COUNT; list++) {
         const struct task *task;
@@ -198,7 +200,9 @@ void sc_agent_core_check(const struct sc_agent_core *core)
             SC_ASSERT((list == LIST_WAITING) == (task->place != NULL));
             SC_ASSERT(!task->place || (task->place->heir == task && sc_task_fits_place(task, task->place)));
             SC_ASSERT(!task->heir || (list == LIST_RUNNING && task->heir->place == task));
+            SC_ASSERT(!task->looking || task->state == TASK_FETCHING);
             count++;
+            looking += task->looking;
             cpus += list == LIST_RUNNING ? task->cpus_milli : 0;
             gpus += list == LIST_RUNNING ? task->gpus : 0;
             memory += list == LIST_RUNNING ? task->memory_bytes : 0;
@@ -212,5 +216,6 @@ void sc_agent_core_check(const struct sc_agent_core *core)
     SC_ASSERT(gpus == core->used_gpus && gpus <= core->config.gpus);
     SC_ASSERT(memory == core->used_memory_bytes && bytes == core->reports_bytes);
     SC_ASSERT(!core->config.memory_bytes || memory <= core->config.memory_bytes);
-    SC_ASSERT(core->counts[LIST_AHEAD] <= core->config.prepare_ahead);
+    SC_ASSERT(looking == core->looking && looking <= SC_TASK_LOOKING_MOST);
+    SC_ASSERT(core->counts[LIST_AHEAD] <= core->config.prepare_ahead + SC_TASK_LOOKING_MOST);
 }

@@ -48,7 +48,8 @@ struct task {
     int64_t
         deadline_ms; // running: of the timeout; ending, and waiting when it is to end: of KILL; taking, fetching: of the
                      // word to the coordinator
-    int64_t said_ms;    // reported: when it was said last
+    bool looking;    // fetching: waits for a process that tells of the environment; does not count as ahead
+    int64_t said_ms; // reported: when it was said last
     uint32_t overtaken; // how often a later one started before it
     uint32_t repeats;   // of its report
     uint64_t report_bytes;
@@ -63,6 +64,7 @@ struct sc_agent_core {
     struct task *by_attempt;
     struct task *lists[LIST_COUNT];
     uint32_t counts[LIST_COUNT];
+    uint32_t looking; // of those ahead
     uint32_t used_cpus_milli, used_gpus;
     uint64_t used_memory_bytes;
     uint64_t reports_bytes; // of the reports that are kept
@@ -84,6 +86,9 @@ struct sc_agent_core {
 
 enum { SC_TASK_RUNNING_WORD_MS = 20 }; // that it runs is told after so long: most short steps report sooner
 enum { SC_TASK_WORD_MS = 500 }; // fetching and storing are told to the coordinator when they take so long
+enum { SC_TASK_NEXT_WORD_MS = 5000 }; // and again
+enum { SC_TASK_LOOKING_MOST = 256 };
+enum { SC_TASK_PATIENCE_MS = 3000 }; // of an agent that leaves, with a process that tells of the environment
 
 extern const bool sc_task_moves[TASK_STATES][TASK_STATES];
 enum task_list sc_task_list(enum task_state state);
@@ -106,6 +111,7 @@ void sc_agent_say_rejected(struct sc_agent_core *core, uint64_t attempt, const c
 void sc_task_release(struct sc_agent_core *core, struct task *task);
 void sc_task_answer(struct sc_agent_core *core, struct task *task);
 void sc_task_signal(struct sc_agent_core *core, struct task *task, int signal, int64_t grace_ms);
+void sc_task_give_up(struct sc_agent_core *core, const struct task *task, int64_t patience_ms);
 void sc_task_clean(struct sc_agent_core *core, struct task *task);
 void sc_task_take(struct sc_agent_core *core, struct task *task, enum sc_outcome outcome);
 void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause cause, int64_t grace_ms);

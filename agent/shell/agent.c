@@ -82,7 +82,6 @@ static void on_probe(struct sc_agent *agent, struct sc_agent_batch *batch, const
         job->batch = batch;
         batch->refs++;
         job->probe = probe;
-        job->default_path = agent->config->path;
         sc_arena_init(&job->arena);
         agent->probes++;
         sc_workers_give_to(agent->workers, WORKERS - 1, &job->job);

@@ -105,6 +105,9 @@ void sc_agent_carry(struct sc_agent *agent, const struct sc_agent_effect *effect
         task->job.kind = effect->kind == SC_AGENT_PREPARE ? SC_JOB_PREPARE : SC_JOB_CLEAN;
         sc_workers_give(agent->workers, &task->job);
         return;
+    case SC_AGENT_GIVE_UP:
+        sc_workers_give_up(agent->workers, &task->job, effect->patience_ms);
+        return;
     case SC_AGENT_LAUNCH:
         launch(agent, task, effect->after);
         return;

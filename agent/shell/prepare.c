@@ -3,7 +3,6 @@
 
 #include "agent/shell/command.h"
 #include "base/memory.h"
-#include "base/os/clock.h"
 #include "base/os/file.h"
 
 #include <errno.h>
@@ -13,7 +12,6 @@
 
 enum {
     PATH_BYTES = SC_LIMIT_PATH_BYTES,
-    ENVIRONMENT_AGE_US = 1000000, // before a start, since it is looked at again after the end
 };
 
 struct preparation {
@@ -338,9 +336,7 @@ void sc_worker_prepare(struct sc_worker *worker, struct sc_agent_task *task)
 {
     struct sc_store_counts before = sc_store_counts(worker->store);
     struct preparation p = {.worker = worker, .task = task, .assignment = task->assignment, .work_fd = -1};
-    task->outcome = SC_OUTCOME_OK;
-    if (sc_worker_environment_holds(worker, task, sc_clock_mono_us() - ENVIRONMENT_AGE_US) &&
-        make_work_folder(&p) && make_out(&p) && make_inputs(&p))
+    if (task->outcome == SC_OUTCOME_OK && make_work_folder(&p) && make_out(&p) && make_inputs(&p))
         make_command(&p);
     if (p.work_fd >= 0)
         close(p.work_fd);

@@ -1,4 +1,4 @@
-// PROBE: what a coordinator asks of this machine, answered by a worker.
+// PROBE: what a coordinator asks of this machine. Of files a worker tells; look.h tells the rest.
 #include "agent/shell/probe.h"
 
 #include "agent/shell/worker.h"
@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static void fail(struct sc_probe_job *job, const struct sc_error *err)
+void sc_probe_job_fail(struct sc_probe_job *job, const struct sc_error *err)
 {
     job->probed.failed = true;
     job->probed.message =
@@ -56,54 +56,12 @@ static enum sc_rc probe_path(struct sc_worker *worker, struct sc_probe_job *job,
     return sc_error_wrap(err, rc, "source %s", path);
 }
 
-bool sc_worker_environment_holds(struct sc_worker *worker, struct sc_agent_task *task, int64_t since_us)
-{
-    const struct sc_assignment *a = task->assignment;
-    struct sc_prober *prober = worker->config->prober;
-    if (sc_digest_is_zero(&a->environment) || a->probe.kind == SC_PROBE_FILE)
-        return true;
-    struct sc_slice path = a->probe.path.len ? a->probe.path : worker->config->path;
-    struct sc_error err = SC_ERROR_INIT;
-    bool holds = false;
-    enum sc_rc rc = sc_prober_holds(prober, &a->probe, path, &a->environment, &task->environment_seen,
-                                    since_us, true, &holds, &err);
-    if (rc == SC_BUSY) {
-        sc_worker_heavy(worker);
-        rc = sc_prober_holds(prober, &a->probe, path, &a->environment, &task->environment_seen, since_us,
-                             false, &holds, &err);
-    }
-    if (rc == SC_OK && holds)
-        return true;
-    sc_agent_task_fail(task, SC_OUTCOME_ENVIRONMENT,
-                       "step " SC_SLICE_FMT
-                       ": the environment of this machine is not the one that its key was built with%s%s",
-                       SC_SLICE_ARG(a->step), rc == SC_OK ? "" : ": ", rc == SC_OK ? "" : err.message);
-    return false;
-}
-
 void sc_worker_probe(struct sc_worker *worker, struct sc_probe_job *job)
 {
-    const struct sc_msg_probe *probe = job->probe;
     struct sc_error err = SC_ERROR_INIT;
-    struct sc_slice path = probe->path.len ? probe->path : job->default_path;
-    enum sc_rc rc = SC_OK;
-    job->probed.probe = probe->probe;
-    job->probed.kind = probe->kind;
-    switch (probe->kind) {
-    case SC_PROBE_CLASS:
-        job->probed.class_.path = path;
-        job->probed.class_.gpu = probe->gpu;
-        rc =
-            sc_prober_class(worker->config->prober, path, probe->gpu, &job->arena, &job->probed.class_, &err);
-        break;
-    case SC_PROBE_COMMANDS:
-        rc = sc_prober_commands(worker->config->prober, path, &probe->commands, &job->arena,
-                                &job->probed.commands, &err);
-        break;
-    case SC_PROBE_FILE:
-        rc = probe_path(worker, job, &err);
-        break;
-    }
-    if (rc != SC_OK)
-        fail(job, &err);
+    SC_ASSERT(job->probe->kind == SC_PROBE_FILE);
+    job->probed.probe = job->probe->probe;
+    job->probed.kind = SC_PROBE_FILE;
+    if (probe_path(worker, job, &err) != SC_OK)
+        sc_probe_job_fail(job, &err);
 }

@@ -21,11 +21,13 @@ enum {
     GRANULARITY_NS = 20 * 1000000, // of file times, generously: what is younger than that may change unseen
     OUTPUT_BYTES = SC_LIMIT_VALUE_BYTES,
     SHOWN_BYTES = 300, // of a failed command's output
-    LOOKS = 16,        // answers whose time is known, for sc_prober_holds
+    LOOKS = 16,        // whose time is known, for sc_prober_holds
 };
 
 struct look { // what a question was answered last, and when the looking began
     struct sc_digest question, environment;
+    enum sc_rc rc; // why it had no answer
+    char *why, *hint;
     struct sc_digest seen; // the files that tell a class; zero for commands
     int64_t began_us;      // mono
 };
@@ -33,12 +35,18 @@ struct look { // what a question was answered last, and when the looking began
 struct sc_prober {
     struct sc_prober_config config;
     char *folder, *root;
-    pthread_mutex_t lock;
+    _Atomic uint32_t shared_started;
+    pthread_mutex_t lock; // of what follows; never held while a process is waited for
     struct sc_classes *shared_classes;
-    uint32_t shared_started;
     struct look shared_looks[LOOKS];
     uint32_t shared_next_look;
 };
+
+static void look_done(struct look *look)
+{
+    free(look->why);
+    free(look->hint);
+}
 
 struct sc_prober *sc_prober_new(const struct sc_prober_config *config)
 {
@@ -57,6 +65,8 @@ void sc_prober_free(struct sc_prober *prober)
         return;
     sc_classes_close(prober->shared_classes);
     pthread_mutex_destroy(&prober->lock);
+    for (uint32_t i = 0; i < LOOKS; i++)
+        look_done(&prober->shared_looks[i]);
     free(prober->folder);
     free(prober->root);
     free(prober);
@@ -64,28 +74,39 @@ void sc_prober_free(struct sc_prober *prober)
 
 uint32_t sc_prober_started(struct sc_prober *prober)
 {
-    pthread_mutex_lock(&prober->lock);
-    uint32_t started = prober->shared_started;
-    pthread_mutex_unlock(&prober->lock);
-    return started;
+    return prober->shared_started;
 }
 
 // ---- looks
 
-static struct sc_digest question_of(const struct sc_msg_probe *probe, struct sc_slice path)
+static void put_texts(struct sc_buf *bytes, const sc_text_list *texts)
+{
+    sc_mp_put_array(bytes, texts->count);
+    for (uint32_t i = 0; i < texts->count; i++)
+        sc_mp_put_str(bytes, texts->items[i]);
+}
+
+struct sc_digest sc_prober_question(const struct sc_msg_probe *probe, struct sc_slice path)
 {
     SC_AUTO_BUF struct sc_buf bytes;
     sc_buf_init(&bytes, 0);
-    sc_mp_put_array(&bytes, 2);
-    sc_mp_put_array(&bytes, 3 + probe->commands.count);
+    sc_mp_put_array(&bytes, 4);
     sc_mp_put_uint(&bytes, probe->kind);
     sc_mp_put_bool(&bytes, probe->gpu);
     sc_mp_put_str(&bytes, path);
-    for (uint32_t i = 0; i < probe->commands.count; i++)
-        sc_mp_put_str(&bytes, probe->commands.items[i]);
-    sc_mp_put_array(&bytes, probe->ignored.count);
-    for (uint32_t i = 0; i < probe->ignored.count; i++)
-        sc_mp_put_str(&bytes, probe->ignored.items[i]);
+    put_texts(&bytes, &probe->commands);
+    return sc_digest_of(sc_buf_slice(&bytes));
+}
+
+// A question by which its answer is told: without the parts that do not count.
+static struct sc_digest looked_for(const struct sc_msg_probe *probe, struct sc_slice path)
+{
+    SC_AUTO_BUF struct sc_buf bytes;
+    sc_buf_init(&bytes, 0);
+    struct sc_digest question = sc_prober_question(probe, path);
+    sc_mp_put_array(&bytes, 2);
+    sc_mp_put_bin(&bytes, sc_slice(&question, sizeof question));
+    put_texts(&bytes, &probe->ignored);
     return sc_digest_of(sc_buf_slice(&bytes));
 }
 
@@ -97,13 +118,16 @@ static struct look *find_look(struct sc_prober *prober, const struct sc_digest *
     return NULL;
 }
 
-// Under the lock.
+// Takes the look's texts.
 static void note_look(struct sc_prober *prober, const struct look *look)
 {
+    pthread_mutex_lock(&prober->lock);
     struct look *place = find_look(prober, &look->question);
     if (!place)
         place = &prober->shared_looks[prober->shared_next_look++ % LOOKS];
+    look_done(place);
     *place = *look;
+    pthread_mutex_unlock(&prober->lock);
 }
 
 // An answer for the coordinator is a look like another: a step that starts on it need not look again.
@@ -111,7 +135,7 @@ static void note_answer(struct sc_prober *prober, const struct sc_msg_probe *pro
                         const struct sc_environment *environment, const struct sc_digest *seen,
                         int64_t began_us)
 {
-    struct look look = {.question = question_of(probe, path),
+    struct look look = {.question = looked_for(probe, path),
                         .environment = sc_environment_digest(environment),
                         .seen = *seen,
                         .began_us = began_us};
@@ -176,6 +200,7 @@ static struct sc_slice facts_of(struct sc_arena *arena, const struct sc_host *ho
                            SC_SLICE_ARG(gpu ? host->gpu : sc_slice(NULL, 0)));
 }
 
+// Under the lock.
 static bool remembered(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
                        struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen)
 {
@@ -221,7 +246,9 @@ static void remember(struct sc_prober *prober, const struct sc_class *class_, co
                               .fingerprint = fingerprint->all,
                               .environment = sc_buf_slice(&bytes),
                               .watch = *watch};
+    pthread_mutex_lock(&prober->lock);
     sc_classes_remember(prober->shared_classes, &r);
+    pthread_mutex_unlock(&prober->lock);
 }
 
 static int64_t wall_ns(void)
@@ -250,8 +277,8 @@ static struct sc_watch all_watched(const sc_text_list *looked, const struct sc_p
 
 // Asks the python3 of this PATH, and remembers.
 static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
-                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen,
-                       struct sc_error *err)
+                       int stop_fd, struct sc_arena *arena, struct sc_class *ret_class,
+                       struct sc_digest *ret_seen, struct sc_error *err)
 {
     int64_t before_ns = wall_ns();
     struct sc_python python = {.version = sc_slice_str("none")};
@@ -259,8 +286,8 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
     const char *program = sc_host_find(path, "python3", arena, &looked);
     if (program) {
         prober->shared_started++;
-        enum sc_rc rc = sc_python_ask(program, clean_env(arena, path, "/"), prober->config.timeout_ms, arena,
-                                      &python, err);
+        enum sc_rc rc = sc_python_ask(program, clean_env(arena, path, "/"), prober->config.timeout_ms,
+                                      stop_fd, arena, &python, err);
         if (rc != SC_OK) {
             sc_error_hint(err,
                           "repair that python3, take it off the PATH, or give the step `environment: any`");
@@ -278,30 +305,30 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
     return SC_OK;
 }
 
-// Under the lock. quick: SC_BUSY where a process would have to be started.
-static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, bool quick,
+static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, int stop_fd,
                              struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen,
                              struct sc_error *err)
 {
     struct sc_host host = sc_host_look(prober->root, gpu, arena);
-    if (remembered(prober, &host, path, gpu, arena, ret_class, ret_seen))
+    pthread_mutex_lock(&prober->lock);
+    bool known = remembered(prober, &host, path, gpu, arena, ret_class, ret_seen);
+    pthread_mutex_unlock(&prober->lock);
+    if (known)
         return SC_OK;
-    if (quick)
+    if (stop_fd == SC_PROBER_QUICK)
         return sc_error_set(err, SC_BUSY, "a process would have to be started");
-    return tell(prober, &host, path, gpu, arena, ret_class, ret_seen, err);
+    return tell(prober, &host, path, gpu, stop_fd, arena, ret_class, ret_seen, err);
 }
 
-enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, struct sc_arena *arena,
-                           struct sc_class *ret_class, struct sc_error *err)
+enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool gpu, int stop_fd,
+                           struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
     struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS, .gpu = gpu};
     struct sc_digest seen;
-    pthread_mutex_lock(&prober->lock);
     int64_t began_us = sc_clock_mono_us();
-    enum sc_rc rc = look_class(prober, path, gpu, false, arena, ret_class, &seen, err);
+    enum sc_rc rc = look_class(prober, path, gpu, stop_fd, arena, ret_class, &seen, err);
     if (rc == SC_OK)
         note_answer(prober, &probe, path, &ret_class->environment, &seen, began_us);
-    pthread_mutex_unlock(&prober->lock);
     return rc;
 }
 
@@ -309,11 +336,12 @@ enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, 
                                 struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
     struct sc_digest seen;
-    if (pthread_mutex_trylock(&prober->lock)) // somebody asks a python just now
+    struct sc_host host = sc_host_look(prober->root, gpu, arena);
+    if (pthread_mutex_trylock(&prober->lock)) // somebody looks at files, which may be slow ones
         return sc_error_set(err, SC_BUSY, "not known yet");
-    enum sc_rc rc = look_class(prober, path, gpu, true, arena, ret_class, &seen, err);
+    bool known = remembered(prober, &host, path, gpu, arena, ret_class, &seen);
     pthread_mutex_unlock(&prober->lock);
-    return rc;
+    return known ? SC_OK : sc_error_set(err, SC_BUSY, "a process would have to be started");
 }
 
 // ---- commands
@@ -341,29 +369,31 @@ static enum sc_rc command_failed(struct sc_slice command, struct sc_slice said, 
     return rc;
 }
 
-static enum sc_rc run_command(struct sc_prober *prober, struct sc_slice path, struct sc_slice command,
-                              struct sc_arena *arena, struct sc_slice *ret_text, struct sc_error *err)
+static enum sc_rc run_command(struct sc_prober *prober, const char *folder, struct sc_slice path,
+                              struct sc_slice command, int stop_fd, struct sc_arena *arena,
+                              struct sc_slice *ret_text, struct sc_error *err)
 {
     const char *const argv[] = {"/bin/sh", "-c", sc_arena_cstr(arena, command), NULL};
     struct sc_child child = {.argv = argv,
-                             .env = clean_env(arena, path, prober->folder),
-                             .folder = prober->folder,
+                             .env = clean_env(arena, path, folder),
+                             .folder = folder,
                              .timeout_ms = prober->config.timeout_ms,
+                             .stop_fd = stop_fd,
                              .max_bytes = OUTPUT_BYTES};
     SC_AUTO_BUF struct sc_buf out, errs;
     sc_buf_init(&out, OUTPUT_BYTES);
     sc_buf_init(&errs, OUTPUT_BYTES);
     int status = 0;
     prober->shared_started++;
-    enum sc_rc rc = sc_dir_remove(prober->folder, err);
+    enum sc_rc rc = sc_dir_remove(folder, err);
     if (rc == SC_OK)
-        rc = sc_dir_make(prober->folder, 0755, err);
+        rc = sc_dir_make(folder, 0755, err);
     if (rc != SC_OK)
         return rc;
     struct sc_error why = SC_ERROR_INIT;
     rc = sc_child_run(&child, &out, &errs, &status, &why);
     struct sc_error ignored = SC_ERROR_INIT;
-    if (sc_dir_remove(prober->folder, &ignored) != SC_OK)
+    if (sc_dir_remove(folder, &ignored) != SC_OK)
         sc_log(SC_LOG_WARN, "ignoring: %s", ignored.message);
     if (rc == SC_TIMEOUT || rc == SC_LIMIT)
         return command_failed(command, sc_arena_copy(arena, sc_slice_str(why.message)), "failed", err);
@@ -394,18 +424,25 @@ static int by_name(const void *a, const void *b)
                         ((const struct sc_environment_part *)b)->name);
 }
 
-// Under the lock: they share the folder.
-static enum sc_rc look_commands(struct sc_prober *prober, struct sc_slice path, const sc_text_list *commands,
-                                struct sc_arena *arena, struct sc_environment *ret_environment,
-                                struct sc_error *err)
+// The folder is the question's own, and the same each time, since commands may print where they are.
+static enum sc_rc look_commands(struct sc_prober *prober, const struct sc_msg_probe *probe,
+                                struct sc_slice path, int stop_fd, struct sc_arena *arena,
+                                struct sc_environment *ret_environment, struct sc_error *err)
 {
+    if (stop_fd == SC_PROBER_QUICK)
+        return sc_error_set(err, SC_BUSY, "processes would have to be started");
+    const sc_text_list *commands = &probe->commands;
+    char hex[SC_DIGEST_HEX_BYTES];
+    struct sc_digest question = sc_prober_question(probe, path);
+    sc_digest_hex(&question, hex);
+    SC_AUTO_FREE char *folder = sc_asprintf("%s/%.16s", prober->folder, hex);
     struct sc_environment env = {
         .parts = {SC_NEW_ARRAY(arena, commands->count + 2, struct sc_environment_part), 0}};
     put_text(arena, &env, "arch", sc_host_arch(arena));
     put_text(arena, &env, "path", path);
     for (uint32_t i = 0; i < commands->count; i++) {
         struct sc_slice text;
-        enum sc_rc rc = run_command(prober, path, commands->items[i], arena, &text, err);
+        enum sc_rc rc = run_command(prober, folder, path, commands->items[i], stop_fd, arena, &text, err);
         if (rc != SC_OK)
             return rc;
         put_text(arena, &env, (const char *)sc_arena_printf(arena, "probe.%u", i).ptr, text);
@@ -416,16 +453,14 @@ static enum sc_rc look_commands(struct sc_prober *prober, struct sc_slice path, 
 }
 
 enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, const sc_text_list *commands,
-                              struct sc_arena *arena, struct sc_environment *ret_environment,
+                              int stop_fd, struct sc_arena *arena, struct sc_environment *ret_environment,
                               struct sc_error *err)
 {
     struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = *commands};
-    pthread_mutex_lock(&prober->lock);
     int64_t began_us = sc_clock_mono_us();
-    enum sc_rc rc = look_commands(prober, path, commands, arena, ret_environment, err);
+    enum sc_rc rc = look_commands(prober, &probe, path, stop_fd, arena, ret_environment, err);
     if (rc == SC_OK)
         note_answer(prober, &probe, path, ret_environment, &(struct sc_digest){0}, began_us);
-    pthread_mutex_unlock(&prober->lock);
     return rc;
 }
 
@@ -439,20 +474,17 @@ static bool has_packages(const struct sc_environment *environment)
     return false;
 }
 
-// Under the lock.
-static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                             bool quick, struct look *look, struct sc_error *err)
+static enum sc_rc look_again(struct sc_prober *prober, const struct sc_held *held, int stop_fd,
+                             struct look *look, struct sc_error *err)
 {
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
+    const struct sc_msg_probe *probe = held->probe;
     struct sc_class class_ = {0};
-    enum sc_rc rc;
-    if (probe->kind == SC_PROBE_CLASS)
-        rc = look_class(prober, path, probe->gpu, quick, &arena, &class_, &look->seen, err);
-    else if (quick)
-        rc = sc_error_set(err, SC_BUSY, "processes would have to be started");
-    else
-        rc = look_commands(prober, path, &probe->commands, &arena, &class_.environment, err);
+    enum sc_rc rc =
+        probe->kind == SC_PROBE_CLASS
+            ? look_class(prober, held->path, probe->gpu, stop_fd, &arena, &class_, &look->seen, err)
+            : look_commands(prober, probe, held->path, stop_fd, &arena, &class_.environment, err);
     if (rc != SC_OK)
         return rc;
     struct sc_environment keyed = sc_environment_without(&arena, &class_.environment, &probe->ignored);
@@ -462,37 +494,63 @@ static enum sc_rc look_again(struct sc_prober *prober, const struct sc_msg_probe
     return SC_OK;
 }
 
-static bool is_as_before(const struct look *look, const struct sc_digest *environment,
-                         const struct sc_digest *seen)
+static bool is_as_before(const struct look *look, const struct sc_held *held)
 {
-    return sc_digest_eq(&look->environment, environment) &&
-           (sc_digest_is_zero(seen) || sc_digest_eq(&look->seen, seen));
+    return look->rc == SC_OK && sc_digest_eq(&look->environment, held->environment) &&
+           (sc_digest_is_zero(held->seen) || sc_digest_eq(&look->seen, held->seen));
 }
 
-enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                           const struct sc_digest *environment, struct sc_digest *seen, int64_t since_us,
-                           bool quick, bool *ret_holds, struct sc_error *err)
+// Gives what the look found.
+static enum sc_rc conclude(const struct look *look, const struct sc_held *held, bool *ret_holds,
+                           struct sc_error *err)
 {
-    SC_ASSERT(probe->kind == SC_PROBE_CLASS || probe->kind == SC_PROBE_COMMANDS);
-    struct look now = {.question = question_of(probe, path)};
-    int64_t called_us = sc_clock_mono_us();
-    enum sc_rc rc = SC_OK;
+    if (look->rc != SC_OK) {
+        sc_error_set(err, look->rc, "%s", look->why);
+        sc_error_hint(err, "%s", look->hint);
+        return look->rc;
+    }
+    *ret_holds = is_as_before(look, held);
+    *held->seen = look->seen;
+    return SC_OK;
+}
+
+// Whether an earlier look serves; it has been concluded from then.
+static bool served(struct sc_prober *prober, const struct sc_held *held, const struct sc_digest *question,
+                   bool *ret_holds, enum sc_rc *ret_rc, struct sc_error *err)
+{
     pthread_mutex_lock(&prober->lock);
-    const struct look *look = find_look(prober, &now.question);
-    bool serves = look && look->began_us > since_us &&
-                  (is_as_before(look, environment, seen) || look->began_us > called_us);
-    if (serves) {
-        now = *look;
-    } else {
-        now.began_us = sc_clock_mono_us();
-        rc = look_again(prober, probe, path, quick, &now, err);
-        if (rc == SC_OK)
-            note_look(prober, &now);
-    }
-    if (rc == SC_OK) {
-        *ret_holds = is_as_before(&now, environment, seen);
-        *seen = now.seen;
-    }
+    const struct look *look = find_look(prober, question);
+    bool serves = look && look->began_us > held->since_us &&
+                  (is_as_before(look, held) || look->began_us > held->asked_us);
+    if (serves)
+        *ret_rc = conclude(look, held, ret_holds, err);
     pthread_mutex_unlock(&prober->lock);
+    return serves;
+}
+
+enum sc_rc sc_prober_holds(struct sc_prober *prober, const struct sc_held *held, int stop_fd, bool *ret_holds,
+                           struct sc_error *err)
+{
+    SC_ASSERT(held->probe->kind == SC_PROBE_CLASS || held->probe->kind == SC_PROBE_COMMANDS);
+    struct look now = {.question = looked_for(held->probe, held->path)};
+    enum sc_rc rc = SC_OK;
+    if (served(prober, held, &now.question, ret_holds, &rc, err))
+        return rc;
+    struct sc_error why = SC_ERROR_INIT;
+    now.began_us = sc_clock_mono_us();
+    now.rc = look_again(prober, held, stop_fd, &now, &why);
+    if (now.rc == SC_OK) {
+        rc = conclude(&now, held, ret_holds, err);
+        note_look(prober, &now);
+        return rc;
+    }
+    rc = now.rc;
+    if (err)
+        *err = why;
+    if (rc == SC_BUSY || rc == SC_INTERRUPTED) // nothing was found out
+        return rc;
+    now.why = sc_strdup(why.message);
+    now.hint = sc_strdup(why.hint);
+    note_look(prober, &now);
     return rc;
 }

@@ -17,5 +17,5 @@ struct sc_python {
 };
 // Runs the program, in isolated mode (-I) and a clean environment. In the arena.
 SC_MUST_USE enum sc_rc sc_python_ask(const char *program, const char *const *env, int64_t timeout_ms,
-                                     struct sc_arena *arena, struct sc_python *ret_python,
+                                     int stop_fd, struct sc_arena *arena, struct sc_python *ret_python,
                                      struct sc_error *err);

@@ -12,6 +12,7 @@ enum {
     LOG_BYTES_PER_MS = 32 << 10,
     LOG_BURST_BYTES = 1 << 20,
     LOG_WAIT_MS = 10,
+    SLOW_LOOK_MS = 3000, // then its watchers are told
 };
 
 static void send(struct sc_agent *agent, const struct sc_message *message)
@@ -141,6 +142,17 @@ int sc_agent_tell_listeners(struct sc_agent *agent)
 
 // ---- the core's words
 
+// What it is really at: it may wait for a process that tells of the environment.
+static enum sc_phase phase_of(struct sc_agent *agent, struct sc_agent_task *task, enum sc_phase phase)
+{
+    int64_t since = phase == SC_PHASE_RUNNING ? 0 : sc_workers_looking_since(agent->workers, &task->job);
+    if (!since)
+        return phase;
+    if (phase == SC_PHASE_FETCHING)
+        sc_agent_later(agent, SC_AGENT_LOOKING, task->attempt);
+    return sc_clock_mono_ms() - since < SLOW_LOOK_MS ? phase : SC_PHASE_CHECKING;
+}
+
 void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect)
 {
     struct sc_message message = {0};
@@ -165,7 +177,8 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
         break;
     case SC_AGENT_SAY_PROGRESS:
         message.type = SC_MESSAGE_PROGRESS;
-        message.body.progress = (struct sc_msg_progress){.attempt = effect->attempt, .phase = effect->phase};
+        message.body.progress = (struct sc_msg_progress){.attempt = effect->attempt,
+                                                         .phase = phase_of(agent, task, effect->phase)};
         break;
     case SC_AGENT_SAY_REPORTED: // a listener hears all of the log first
         SC_ASSERT(task != NULL);
@@ -191,6 +204,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
     case SC_AGENT_SIGNAL:
     case SC_AGENT_TAKE:
     case SC_AGENT_CLEAN:
+    case SC_AGENT_GIVE_UP:
     case SC_AGENT_RELEASE:
     case SC_AGENT_TRACE:
         SC_ASSERT(false);

@@ -181,7 +181,7 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     t.work = sc_yard_path(worker->config->yard, task->folder);
     t.taken = sc_asprintf("%s/%llu", worker->config->place->taken, (unsigned long long)task->attempt);
     task->needs_sync = false;
-    if (task->outcome == SC_OUTCOME_OK && sc_worker_environment_holds(worker, task, task->ended_us))
+    if (task->outcome == SC_OUTCOME_OK)
         (void)sc_outputs_take(&t);
     else if (task->failure.len == 0 && see_disk(&t, task->outcome) != SC_OUTCOME_DISK_FULL)
         say_exit(task, task->outcome);

@@ -13,6 +13,45 @@ void sc_agent_batch_unref(struct sc_agent_batch *batch)
     free(batch);
 }
 
+void sc_jobs_push(struct sc_jobs *jobs, struct sc_agent_job *job)
+{
+    job->next = NULL;
+    if (jobs->last)
+        jobs->last->next = job;
+    else
+        jobs->first = job;
+    jobs->last = job;
+    jobs->count++;
+}
+
+struct sc_agent_job *sc_jobs_pop(struct sc_jobs *jobs)
+{
+    struct sc_agent_job *job = jobs->first;
+    if (job)
+        sc_jobs_remove(jobs, job);
+    return job;
+}
+
+bool sc_jobs_has(const struct sc_jobs *jobs, const struct sc_agent_job *job)
+{
+    const struct sc_agent_job *at = jobs->first;
+    while (at && at != job)
+        at = at->next;
+    return at != NULL;
+}
+
+void sc_jobs_remove(struct sc_jobs *jobs, struct sc_agent_job *job)
+{
+    struct sc_agent_job **at = &jobs->first, *before = NULL;
+    for (; *at != job; at = &before->next)
+        before = *at;
+    *at = job->next;
+    if (jobs->last == job)
+        jobs->last = before;
+    job->next = NULL;
+    jobs->count--;
+}
+
 struct sc_agent_task *sc_agent_task_new(struct sc_agent_batch *batch, const struct sc_assignment *assignment)
 {
     struct sc_agent_task *task = sc_calloc(1, sizeof *task);

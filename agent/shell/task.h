@@ -20,8 +20,20 @@ enum sc_job_kind { SC_JOB_PREPARE, SC_JOB_TAKE, SC_JOB_CLEAN, SC_JOB_UNPIN, SC_J
 
 struct sc_agent_job { // first member of what is handed to a worker
     enum sc_job_kind kind;
+    bool looked;        // what it must know of the machine is known
+    int64_t asked_us;   // mono: when that was asked first
+    int64_t looking_ms; // mono: since when lookers have it; under their lock
     struct sc_agent_job *next;
 };
+
+struct sc_jobs { // a queue
+    struct sc_agent_job *first, *last;
+    uint32_t count;
+};
+void sc_jobs_push(struct sc_jobs *jobs, struct sc_agent_job *job);
+struct sc_agent_job *sc_jobs_pop(struct sc_jobs *jobs); // NULL: it is empty
+bool sc_jobs_has(const struct sc_jobs *jobs, const struct sc_agent_job *job);
+void sc_jobs_remove(struct sc_jobs *jobs, struct sc_agent_job *job); // which is in it
 
 struct sc_pin {
     struct sc_artifact artifact; // kind, exec and digest

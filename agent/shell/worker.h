@@ -40,10 +40,9 @@ void sc_worker_heavy(struct sc_worker *worker);
 
 // The jobs, in the calling thread.
 void sc_worker_prepare(struct sc_worker *worker,
-                       struct sc_agent_task *task); // sets outcome, failure, launch, pins
-void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task); // sets result; needs_sync
+                       struct sc_agent_task *task); // looked for; sets outcome, failure, launch, pins
+void sc_worker_take(struct sc_worker *worker,
+                    struct sc_agent_task *task); // looked for; sets result; needs_sync
 void sc_worker_synced(struct sc_agent_task *task, enum sc_rc rc, const struct sc_error *err);
 void sc_worker_clean(struct sc_worker *worker, struct sc_agent_task *task);
 void sc_worker_unpin(struct sc_worker *worker, struct sc_pins *pins);
-// Whether what the key was told of this machine still holds, looked at after since_us (mono). Else the task has failed.
-bool sc_worker_environment_holds(struct sc_worker *worker, struct sc_agent_task *task, int64_t since_us);

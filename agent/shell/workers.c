@@ -1,5 +1,6 @@
 #include "agent/shell/workers.h"
 
+#include "agent/shell/look.h"
 #include "base/memory.h"
 #include "base/os/log.h"
 
@@ -15,49 +16,22 @@ enum {
     STACK_BYTES = 1 << 20,
 };
 
-struct queue {
-    struct sc_agent_job *first, *last;
-    uint32_t count;
-};
-
-static void push(struct queue *queue, struct sc_agent_job *job)
-{
-    job->next = NULL;
-    if (queue->last)
-        queue->last->next = job;
-    else
-        queue->first = job;
-    queue->last = job;
-    queue->count++;
-}
-
-static struct sc_agent_job *pop(struct queue *queue)
-{
-    struct sc_agent_job *job = queue->first;
-    if (!job)
-        return NULL;
-    queue->first = job->next;
-    if (!queue->first)
-        queue->last = NULL;
-    queue->count--;
-    job->next = NULL;
-    return job;
-}
-
 struct thread {
     struct sc_workers *workers;
     struct sc_worker worker;
     pthread_t id;
-    struct queue own; // under the lock: for this thread alone
-    bool heavy;       // its own
+    struct sc_jobs own; // under the lock: for this thread alone
+    bool heavy;         // its own
 };
 
 struct sc_workers {
     uint32_t count;
+    const struct sc_worker_config *config;
+    struct sc_lookers *lookers;
     int done_fd;
     pthread_mutex_t lock;
     pthread_cond_t work;
-    struct queue shared_jobs, shared_done; // under the lock
+    struct sc_jobs shared_jobs, shared_done; // under the lock
     bool shared_stop;
     uint32_t shared_idle;  // asleep
     uint32_t shared_heavy; // at a job that may take long
@@ -91,7 +65,7 @@ static void post(struct sc_workers *workers, struct sc_agent_job *job)
 {
     pthread_mutex_lock(&workers->lock);
     bool first = workers->shared_done.count == 0;
-    push(&workers->shared_done, job);
+    sc_jobs_push(&workers->shared_done, job);
     pthread_mutex_unlock(&workers->lock);
     uint64_t one = 1;
     if (first && write(workers->done_fd, &one, sizeof one) < 0)
@@ -99,10 +73,10 @@ static void post(struct sc_workers *workers, struct sc_agent_job *job)
 }
 
 // The next jobs of this thread: one, or the finished steps that wait together. Empty: stop.
-static struct queue next_batch(struct thread *thread)
+static struct sc_jobs next_batch(struct thread *thread)
 {
     struct sc_workers *workers = thread->workers;
-    struct queue batch = {0};
+    struct sc_jobs batch = {0};
     pthread_mutex_lock(&workers->lock);
     workers->shared_heavy -= thread->heavy;
     thread->heavy = false;
@@ -111,23 +85,35 @@ static struct queue next_batch(struct thread *thread)
         pthread_cond_wait(&workers->work, &workers->lock);
         workers->shared_idle--;
     }
-    struct sc_agent_job *job = pop(&thread->own);
+    struct sc_agent_job *job = sc_jobs_pop(&thread->own);
     if (job) {
-        push(&batch, job);
-    } else if ((job = pop(&workers->shared_jobs))) {
-        push(&batch, job);
+        sc_jobs_push(&batch, job);
+    } else if ((job = sc_jobs_pop(&workers->shared_jobs))) {
+        sc_jobs_push(&batch, job);
         uint32_t share = workers->shared_jobs.count;
         while (job->kind == SC_JOB_TAKE && batch.count < BATCH_MOST && share-- > 0 &&
                workers->shared_jobs.first && workers->shared_jobs.first->kind == SC_JOB_TAKE)
-            push(&batch, pop(&workers->shared_jobs));
+            sc_jobs_push(&batch, sc_jobs_pop(&workers->shared_jobs));
     }
     pthread_mutex_unlock(&workers->lock);
     return batch;
 }
 
+// A looker's word: the job is answered, or goes on as any other.
+static void looked(void *context, struct sc_agent_job *job)
+{
+    struct sc_workers *workers = context;
+    job->looked = true;
+    if (job->kind == SC_JOB_PROBE)
+        post(workers, job);
+    else
+        sc_workers_give(workers, job);
+}
+
 static void work(struct thread *thread, struct sc_agent_job *job)
 {
     struct sc_agent_task *task = (struct sc_agent_task *)job; // of the first three
+    job->looked = false;
     switch (job->kind) {
     case SC_JOB_PREPARE:
         sc_worker_prepare(&thread->worker, task);
@@ -142,6 +128,8 @@ static void work(struct thread *thread, struct sc_agent_job *job)
         sc_worker_unpin(&thread->worker, (struct sc_pins *)job);
         return;
     case SC_JOB_PROBE:
+        if (((struct sc_probe_job *)job)->probe->kind != SC_PROBE_FILE)
+            return; // the look has answered it
         sc_worker_heavy(&thread->worker);
         sc_worker_probe(&thread->worker, (struct sc_probe_job *)job);
         return;
@@ -159,13 +147,18 @@ static void *run(void *context)
     struct thread *thread = context;
     pthread_setname_np(pthread_self(), "worker");
     for (;;) {
-        struct queue batch = next_batch(thread), waiting = {0};
+        struct sc_jobs batch = next_batch(thread), waiting = {0};
         if (!batch.count)
             return NULL;
-        for (struct sc_agent_job *job; (job = pop(&batch));) {
+        for (struct sc_agent_job *job; (job = sc_jobs_pop(&batch));) {
+            const struct sc_worker_config *config = thread->workers->config;
+            if (!job->looked && !sc_look(config->prober, config->path, job, SC_PROBER_QUICK)) {
+                sc_lookers_give(thread->workers->lookers, job);
+                continue;
+            }
             work(thread, job);
             if (needs_sync(job))
-                push(&waiting, job);
+                sc_jobs_push(&waiting, job);
             else
                 post(thread->workers, job);
         }
@@ -174,7 +167,7 @@ static void *run(void *context)
         sc_worker_heavy(&thread->worker);
         struct sc_error err = SC_ERROR_INIT;
         enum sc_rc rc = sc_objects_sync(thread->worker.objects, &err);
-        for (struct sc_agent_job *job; (job = pop(&waiting));) {
+        for (struct sc_agent_job *job; (job = sc_jobs_pop(&waiting));) {
             sc_worker_synced((struct sc_agent_task *)job, rc, &err);
             post(thread->workers, job);
         }
@@ -213,6 +206,8 @@ enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_sli
     struct sc_workers *workers = sc_calloc(1, sizeof *workers);
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->work, NULL);
+    workers->config = config;
+    workers->lookers = sc_lookers_new(config->prober, config->path, looked, workers);
     workers->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     enum sc_rc rc = workers->done_fd < 0 ? sc_error_errno(err, errno, "make an event descriptor") : SC_OK;
     for (uint32_t i = 0; rc == SC_OK && i < config->threads; i++)
@@ -226,9 +221,9 @@ enum sc_rc sc_workers_start(const struct sc_worker_config *config, struct sc_sli
 }
 
 // What nobody will come for. Tasks belong to the agent, which frees them itself.
-static void drop_jobs(struct queue *queue)
+static void drop_jobs(struct sc_jobs *queue)
 {
-    for (struct sc_agent_job *job; (job = pop(queue));) {
+    for (struct sc_agent_job *job; (job = sc_jobs_pop(queue));) {
         if (job->kind == SC_JOB_UNPIN) {
             sc_pins_free((struct sc_pins *)job);
         } else if (job->kind == SC_JOB_PROBE) {
@@ -244,6 +239,7 @@ void sc_workers_stop(struct sc_workers *workers)
 {
     if (!workers)
         return;
+    sc_lookers_stop(workers->lookers);
     pthread_mutex_lock(&workers->lock);
     workers->shared_stop = true;
     pthread_cond_broadcast(&workers->work);
@@ -254,6 +250,8 @@ void sc_workers_stop(struct sc_workers *workers)
         drop_jobs(&workers->threads[i].own);
         sc_worker_close(&workers->threads[i].worker);
     }
+    struct sc_jobs unlooked = sc_lookers_free(workers->lookers);
+    drop_jobs(&unlooked);
     drop_jobs(&workers->shared_jobs);
     drop_jobs(&workers->shared_done);
     if (workers->done_fd >= 0)
@@ -271,7 +269,7 @@ int sc_workers_fd(const struct sc_workers *workers)
 void sc_workers_give(struct sc_workers *workers, struct sc_agent_job *job)
 {
     pthread_mutex_lock(&workers->lock);
-    push(&workers->shared_jobs, job);
+    sc_jobs_push(&workers->shared_jobs, job);
     wake_one(workers);
     pthread_mutex_unlock(&workers->lock);
 }
@@ -280,9 +278,19 @@ void sc_workers_give_to(struct sc_workers *workers, uint32_t index, struct sc_ag
 {
     SC_ASSERT(index < workers->count);
     pthread_mutex_lock(&workers->lock);
-    push(&workers->threads[index].own, job);
+    sc_jobs_push(&workers->threads[index].own, job);
     pthread_cond_broadcast(&workers->work); // it must be that one
     pthread_mutex_unlock(&workers->lock);
+}
+
+int64_t sc_workers_looking_since(struct sc_workers *workers, const struct sc_agent_job *job)
+{
+    return sc_lookers_since(workers->lookers, job);
+}
+
+void sc_workers_give_up(struct sc_workers *workers, struct sc_agent_job *job, int64_t patience_ms)
+{
+    sc_lookers_give_up(workers->lookers, job, patience_ms);
 }
 
 struct sc_agent_job *sc_workers_done(struct sc_workers *workers)
@@ -292,7 +300,7 @@ struct sc_agent_job *sc_workers_done(struct sc_workers *workers)
         SC_ASSERT(errno == EAGAIN);
     pthread_mutex_lock(&workers->lock);
     struct sc_agent_job *first = workers->shared_done.first;
-    workers->shared_done = (struct queue){0};
+    workers->shared_done = (struct sc_jobs){0};
     pthread_mutex_unlock(&workers->lock);
     return first;
 }

@@ -61,14 +61,18 @@ static enum sc_rc attend(const struct sc_child *child, int pidfd, const int fds[
     int64_t until = sc_clock_mono_ms() + child->timeout_ms;
     bool open[2] = {true, true}, large = false;
     for (;;) {
-        struct pollfd polls[3] = {
-            {pidfd, POLLIN, 0}, {open[0] ? fds[0] : -1, POLLIN, 0}, {open[1] ? fds[1] : -1, POLLIN, 0}};
+        struct pollfd polls[4] = {{pidfd, POLLIN, 0},
+                                  {open[0] ? fds[0] : -1, POLLIN, 0},
+                                  {open[1] ? fds[1] : -1, POLLIN, 0},
+                                  {child->stop_fd ? child->stop_fd : -1, POLLIN, 0}};
         int64_t left = until - sc_clock_mono_ms();
         if (left <= 0)
             return sc_error_set(err, SC_TIMEOUT, "it did not end within %g s",
                                 (double)child->timeout_ms / 1000);
-        if (poll(polls, 3, left > INT32_MAX ? INT32_MAX : (int)left) < 0 && errno != EINTR)
+        if (poll(polls, SC_COUNT(polls), left > INT32_MAX ? INT32_MAX : (int)left) < 0 && errno != EINTR)
             return sc_error_errno(err, errno, "poll");
+        if (polls[3].revents)
+            return sc_error_set(err, SC_INTERRUPTED, "it was ended before its time");
         for (int i = 0; i < 2; i++)
             if (open[i] && polls[i + 1].revents)
                 open[i] = pull(fds[i], child->max_bytes, bufs[i], &large);

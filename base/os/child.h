@@ -12,9 +12,11 @@ struct sc_child {
     const char *const *env;  // whole: nothing is added
     const char *folder;      // to run in; NULL: /
     int64_t timeout_ms;
+    int stop_fd;      // it is ended as soon as this is readable; 0: by nobody
     size_t max_bytes; // of each stream; more is an error
 };
-// SC_OK: it ended by itself; ret_status as of wait(2). SC_TIMEOUT: it was killed. SC_NOT_FOUND and others: it could not be
+// SC_OK: it ended by itself; ret_status as of wait(2). SC_TIMEOUT: it was killed. SC_INTERRUPTED: it was, by
+// stop_fd. SC_NOT_FOUND and others: it could not be
 // started. Standard input is empty.
 SC_MUST_USE enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out,
                                     struct sc_buf *ret_err, int *ret_status, struct sc_error *err);

@@ -2,6 +2,7 @@
 
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
+#include "coordinator/core/flight.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/need.h"
 #include "coordinator/core/retry.h"
@@ -272,7 +273,7 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
     struct sc_assignment *assignment = &agent->outbox.items[agent->outbox.count++];
     input_assign(core, owner, &core->effects.arena, assignment);
     assignment->attempt = attempt->id;
-    if (!flight->unrecorded)
+    if (flight_checks_environment(flight))
         assign_environment(core, flight, assignment);
     assignment->number = flight->tries;
     assignment->force_upload = flight->force_upload;

@@ -93,7 +93,7 @@ static void progress_event(struct sc_core *core, const struct sc_event *event)
         flight_move(core, attempt->flight, FLIGHT_RUNNING);
     if (attempt->state == ATTEMPT_OFFERED)
         attempt_move(core, attempt, ATTEMPT_LIVE);
-    if (progress->phase >= SC_PHASE_RUNNING)
+    if (progress->phase == SC_PHASE_RUNNING || progress->phase == SC_PHASE_STORING)
         flight_started(core, attempt->flight);
     struct step *step;
     DL_FOREACH2 (attempt->flight->waiters, step, wait_next) {
@@ -108,6 +108,8 @@ static void progress_event(struct sc_core *core, const struct sc_event *event)
             .total_bytes = progress->total_bytes,
         };
         watch_tell(core, step->run, step, &body, 0);
+        if (progress->phase == SC_PHASE_CHECKING)
+            need_tell_slow(core, step, attempt->agent_name);
     }
 }
 

@@ -305,8 +305,16 @@ static void look_for_inputs(struct sc_core *core, struct flight *flight)
     effect->u.presence.count = count;
 }
 
-// Whether its agent looks at the environment when the step has ended; see grant.
-static bool checks_environment(const struct flight *flight)
+// Then its agent looked at less than a reader's key may hold.
+static bool ignores_environment(const struct sc_plan_step *plan_step)
+{
+    for (uint32_t i = 0; i < plan_step->ignored.count; i++)
+        if (sc_slice_starts(plan_step->ignored.items[i], "environment"))
+            return true;
+    return false;
+}
+
+bool flight_checks_environment(const struct flight *flight)
 {
     return flight->need && !flight->need->any && !flight->unrecorded;
 }
@@ -354,7 +362,7 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
         flight_move(core, flight, FLIGHT_CHECKING);
     core->epoch++; // what was asked before tells nothing of what it may have changed
     if (result->outcome == SC_OUTCOME_OK) {
-        if (checks_environment(flight))
+        if (flight_checks_environment(flight) && owner && !ignores_environment(step_plan(owner)))
             need_held(core, flight->need, attempt->agent_name, flight->environment);
         flight_move(core, flight, FLIGHT_SETTLED);
         flight_settle(core, flight, seq);

@@ -11,5 +11,8 @@ void flight_recorded(struct sc_core *core, struct flight *flight, struct request
                      const struct sc_event *event); // flight may be NULL
 void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,
                          uint64_t after_seq);
+// Whether its agent looks at the environment before the start and after the end; an architecture does not change, and a
+// result that is not recorded serves nobody else.
+bool flight_checks_environment(const struct flight *flight);
 void flight_started(struct sc_core *core, struct flight *flight);
 void flight_settle(struct sc_core *core, struct flight *flight, uint64_t after_seq);

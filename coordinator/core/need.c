@@ -3,9 +3,15 @@
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/tables.h"
+#include "coordinator/core/watch.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
+
+enum {
+    SLOW_MS = 5000,    // then who waits for an answer is told so
+    SHOWN_BYTES = 200, // of a command
+};
 
 static struct environment *intern(struct sc_core *core, const struct sc_environment *parts)
 {
@@ -127,6 +133,7 @@ static void ask(struct sc_core *core, struct need *need, struct agent *agent, st
     request->agent = answer->agent;
     request->asked = core->epoch;
     answer->pending = true;
+    answer->asked_ms = core->mono_ms;
 }
 
 static void add_environment(struct eligible *eligible, struct environment *environment)
@@ -198,6 +205,41 @@ static bool nobody_ready(struct sc_core *core, const struct step *step, struct e
     return true;
 }
 
+// The first command of a probe tells which it is.
+void need_tell_slow(struct sc_core *core, const struct step *step, struct sc_slice agent)
+{
+    struct run *run = step->run;
+    const struct need *need = step_group(step)->need;
+    if (!need || step_group(step)->told_slow)
+        return;
+    for (uint32_t i = 0; i < run->plan->plan->steps.count; i++)
+        run->groups[i].told_slow |= run->groups[i].need == need;
+    struct sc_slice name = run_step_name(core, step, &core->effects.arena);
+    if (need->kind == SC_PROBE_CLASS) {
+        watch_tell_note(core, run,
+                        "step " SC_SLICE_FMT
+                        " waits for the python3 on its PATH to tell its packages on agent " SC_SLICE_FMT,
+                        SC_SLICE_ARG(name), SC_SLICE_ARG(agent));
+        return;
+    }
+    struct sc_slice command = need->commands.items[0];
+    watch_tell_note(core, run, "step " SC_SLICE_FMT " waits for the probe `%.*s`%s on agent " SC_SLICE_FMT,
+                    SC_SLICE_ARG(name), (int)(command.len < SHOWN_BYTES ? command.len : SHOWN_BYTES),
+                    (const char *)command.ptr, need->commands.count > 1 ? " and those after it" : "",
+                    SC_SLICE_ARG(agent));
+}
+
+static void tell_when_slow(struct sc_core *core, const struct step *step, const struct answer *answer)
+{
+    int64_t slow_ms = answer->asked_ms + SLOW_MS;
+    if (step_group(step)->told_slow)
+        return;
+    if (core->mono_ms < slow_ms)
+        look_again_at(step->run, slow_ms);
+    else
+        need_tell_slow(core, step, answer->agent);
+}
+
 bool need_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
 {
     const struct sc_plan_step *plan_step = step_plan(step);
@@ -215,6 +257,7 @@ bool need_ready(struct sc_core *core, const struct step *step, struct eligible *
         if (answer->asked < from || (!answer->environment && !answer->failed)) {
             if (!answer->pending)
                 ask(core, group->need, agent, answer);
+            tell_when_slow(core, step, answer);
             waiting = true;
         } else if (answer->failed) {
             failed = answer;

@@ -31,6 +31,8 @@ void need_forget(struct sc_core *core, struct need *need, struct sc_slice agent)
 // It has just been looked at there, and was still this one: as good as an answer to a question asked now.
 void need_held(struct sc_core *core, struct need *need, struct sc_slice agent,
                const struct environment *environment);
+// That the agent takes long to answer the need of the step's group: to its run's watchers, once for all groups of the need.
+void need_tell_slow(struct sc_core *core, const struct step *step, struct sc_slice agent);
 void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);

@@ -118,6 +118,7 @@ struct group {                                 // one step of the plan, in a run
     bool visiting : 1; // in the run's list of groups to visit
     bool broken : 1;   // an instance failed, was cancelled or skipped
     bool forced : 1, refreshed : 1;
+    bool told_slow : 1;      // that an agent takes long to answer its need, once
     uint32_t fate_by;        // the group that sealed it
     uint32_t visit_next;     // index + 1
     uint32_t nobody_since_s; // mono, rounded up: since when no agent could run it; 0: some can
@@ -198,6 +199,7 @@ struct answer {            // what one agent said to a need
         asked; // sc_core.epoch of the question: a run is served by answers to questions asked after its start
     uint64_t forgotten; // answers to questions of before this epoch do not count any more
     bool failed, pending;
+    int64_t asked_ms; // mono; of the question that is pending
     struct environment *environment;
     struct sc_slice message;
     struct answer *next;

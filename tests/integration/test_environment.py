@@ -1,6 +1,7 @@
 """What of the machine is in the key, while it changes: packages installed in the middle of a run, shims, probes."""
 import ctypes
 import os
+import signal
 import unittest
 
 import lib
@@ -24,6 +25,11 @@ class Opened:
             return len(os.read(self.fd, 65536)) > 0
         except BlockingIOError:
             return False
+
+
+def touch(path):
+    with open(path, "x", encoding="utf-8"):
+        pass
 
 
 class Environment(lib.Case):
@@ -253,7 +259,85 @@ class Environment(lib.Case):
         self.assertEqual([field["label"] for field in result.verdicts["a"]["fields"]], ["environment.path"])
 
 
+    # ---- a probe that hangs
+
+    def hanging(self):
+        """A probe that hangs once the file is there; the pipe tells."""
+        file, bell = self.home.path("hang"), self.home.pipe("probing")
+        for name in ("gate", "bell"):
+            self.home.pipe(name)
+        return file, bell, {"probe": [f"test -e {file} && echo here > {bell.path} && exec sleep 1000; echo 1"]}
+
+    def hang(self, live, file, bell):
+        """The step that is at its gate ends, and the look after it hangs."""
+        self.home.pipe("bell").wait()
+        touch(file)
+        self.home.pipe("gate").let()
+        bell.wait()
+
+    def test_an_interrupt_does_not_wait_for_a_probe_that_hangs(self):
+        file, bell, environment = self.hanging()
+        project = self.project(self.home.doc({"a": self.gated(environment=environment)}))
+        live = project.start()
+        self.hang(live, file, bell)
+        live.signal(signal.SIGINT)
+        self.assertEqual(live.wait(30).code, 130)
+        self.assertEqual(self.home.wait_gone(30), {})
+        live = project.start()  # and where the first question hangs
+        bell.wait()
+        live.signal(signal.SIGINT)
+        self.assertEqual(live.wait(30).code, 130)
+        self.assertEqual(self.home.wait_gone(30), {})
+        os.unlink(file)
+        self.home.pipe("gate").let()
+        self.assert_says(project.run(), a="miss never-seen")
+
+    def test_a_probe_that_hangs_keeps_nobody_else_waiting_and_is_told_of(self):
+        file, bell, environment = self.hanging()
+        second = self.home.pipe("second")
+        project = self.project(self.home.doc({
+            "a": self.gated(environment=environment),
+            "b": {"run": 'read go < "$W/second"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}, "environment": "any"},
+            "c": {"run": 'cat "${inputs.i}"', "inputs": {"i": "b.o"}, "environment": {"probe": ["echo 2"]}},
+            "d": {"run": 'cat "${inputs.i}"', "inputs": {"i": "b.o"}, "env": {"PATH": self.python()}}}))
+        live = project.start()
+        self.hang(live, file, bell)
+        second.let()
+        wanted = {"c", "d"}
+        while wanted:
+            wanted.discard(live.event("step.finished", seconds=30, state="done")["step"])
+        self.assertIn(f"step a waits for the probe `test -e {file}", live.event("note")["message"])
+        live.signal(signal.SIGINT)
+        self.assertEqual(live.wait(30).finished["a"]["state"], "cancelled")
+
+    def test_a_question_that_hangs_is_told_of(self):
+        file, bell, environment = self.hanging()
+        touch(file)
+        live = self.project(self.home.doc({"a": {"run": ":", "environment": environment}, "b": {"run": ":", "environment": {"probe": ["echo 2"]}}})).start()
+        bell.wait()
+        live.event("step.finished", seconds=30, step="b")
+        self.assertIn(f"step a waits for the probe `test -e {file}", live.event("note")["message"])
+        live.signal(signal.SIGINT)
+        self.assertEqual(live.wait(30).code, 130)
+
+
 class StandingAgent(lib.ByHand):
+    def test_an_agent_that_is_told_to_leave_does_not_wait_for_a_probe_that_hangs(self):
+        coordinator, agent = self.coordinator(), self.agent()
+        coordinator.says("says hello")
+        file, bell = self.home.path("hang"), self.home.pipe("probing")
+        probe = f"test -e {file} && echo here > {bell.path} && exec sleep 1000; echo 1"
+        run = f'touch {file}; echo 1 > "${{outputs.o}}"'
+        project = self.project(self.home.doc({"a": {"run": run, "outputs": {"o": "o"}, "environment": {"probe": [probe]}}}))
+        live = project.start()
+        bell.wait()
+        agent.signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(30).code, 0)
+        live.event("step.retry", seconds=30, step="a", outcome="agent-lost")
+        live.signal(signal.SIGINT)
+        live.wait(30)
+        coordinator.signal(signal.SIGTERM)
+
     def test_a_probe_that_prints_otherwise_in_the_next_run(self):
         coordinator, agent = self.coordinator(), self.agent()
         coordinator.says("says hello")

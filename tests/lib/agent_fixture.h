@@ -23,7 +23,7 @@ struct agent_fixture {
     struct sc_message message; // the last one that came
     uint64_t attempt;          // of the last assignment
     struct sc_buf logs[2];     // log messages of the test, by stream
-    uint32_t progresses[4], hellos;
+    uint32_t progresses[SC_PHASE_CHECKING + 1], hellos;
     // For what a test puts and reads itself.
     struct sc_store *handle;
     struct sc_objects *objects;

@@ -531,6 +531,15 @@ void world_fail(struct world *world, const char *step, enum sc_outcome outcome)
     report(world, step, outcome, "");
 }
 
+void world_progress(struct world *world, const char *step, enum sc_phase phase)
+{
+    struct world_attempt *attempt = newest(world, step);
+    struct sc_msg_progress progress = {.attempt = attempt->id, .phase = phase};
+    struct sc_event event = {.kind = SC_EVENT_PROGRESS, .agent = connection(world, attempt->agent)};
+    event.u.progress = &progress;
+    feed(world, &event);
+}
+
 void world_ended(struct world *world, const char *step)
 {
     struct world_attempt *attempt = newest(world, step);

@@ -80,6 +80,7 @@ void world_agent_gone(struct world *world, const char *name);
 // The newest open attempt of a step reports: all its outputs are files that hold `text`.
 void world_report(struct world *world, const char *step, const char *text);
 void world_fail(struct world *world, const char *step, enum sc_outcome outcome);
+void world_progress(struct world *world, const char *step, enum sc_phase phase);
 void world_ended(struct world *world, const char *step);
 void world_cancel(struct world *world, uint32_t run);
 void world_client_gone(struct world *world, uint64_t client);

@@ -312,6 +312,28 @@ static void test_a_report_answers_for_the_environment_that_it_held(void **state)
     assert_int_equal(w.probes, asked);
 }
 
+static void test_a_report_answers_for_nothing_that_its_key_ignores(void **state)
+{
+    WORLD;
+    static const char ignoring[] =
+        "stepcache: 1\n"
+        "name: demo\n"
+        "steps:\n"
+        "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}, key: {ignore: "
+        "[environment.packages]}}\n"
+        "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n";
+    world_agent(&w, "a1", 2);
+    world_submit(&w, ignoring, NULL);
+    world_report(&w, "a", "one");
+    world_report(&w, "b", "two");
+    struct sc_run_options options = {.refresh = {(struct sc_slice[]){SC_SLICE_LIT("a")}, 1}};
+    world_submit(&w, ignoring, &options);
+    w.packages = NEW; // a installs it, which its own look passes over
+    world_report(&w, "a", "one");
+    assert_false(world_says(&w, "1: b hit cached"));
+    assert_true(world_says(&w, "1: b miss changed environment.packages"));
+}
+
 static void test_misses_and_hits_ask_once_a_run(void **state)
 {
     WORLD;
@@ -397,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_steps_spread_over_environments),
         cmocka_unit_test(test_hit_below_a_step_that_ran_is_of_the_environment_that_it_left),
         cmocka_unit_test(test_a_report_answers_for_the_environment_that_it_held),
+        cmocka_unit_test(test_a_report_answers_for_nothing_that_its_key_ignores),
         cmocka_unit_test(test_misses_and_hits_ask_once_a_run),
         cmocka_unit_test(test_join_below_a_step_that_ran_is_of_the_environment_that_it_left),
         cmocka_unit_test(test_question_from_before_a_change_counts_no_more),

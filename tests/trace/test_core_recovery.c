@@ -562,6 +562,45 @@ static void test_a_question_lost_with_a_connection_is_asked_again(void **state)
     assert_true(world_says(&w, "0: a miss never-seen"));
 }
 
+// A probe that hangs: watchers are told whom they wait for, once.
+static void test_an_answer_that_takes_long_is_told_of(void **state)
+{
+    static const char probes[] = "stepcache: 1\n"
+                                 "name: demo\n"
+                                 "environment: {probe: [\"nvcc --version\", uname]}\n"
+                                 "steps: {a: {command: [make-a]}, b: {command: [make-b]}}\n";
+    WORLD;
+    w.deaf = true;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, probes, NULL);
+    world_pass(&w, 4999);
+    assert_null(strstr(world_said(&w), "waits"));
+    world_pass(&w, 1);
+    assert_string_equal(
+        world_said(&w),
+        "0: note step a waits for the probe `nvcc --version` and those after it on agent a1\n");
+    world_pass(&w, 3000);
+    world_submit(&w, chain, NULL); // another question
+    world_pass(&w, 5000);
+    const char *said = world_said(&w);
+    assert_null(strstr(said, "0: note"));
+    assert_non_null(
+        strstr(said, "1: note step a waits for the python3 on its PATH to tell its packages on agent a1\n"));
+}
+
+static void test_a_step_that_is_checked_for_long_is_told_of(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_said(&w);
+    world_progress(&w, "a", SC_PHASE_CHECKING);
+    world_progress(&w, "a", SC_PHASE_CHECKING);
+    assert_string_equal(
+        world_said(&w),
+        "0: note step a waits for the python3 on its PATH to tell its packages on agent a1\n");
+}
+
 static void test_an_environment_without_parts_is_no_answer(void **state)
 {
     WORLD;
@@ -636,6 +675,8 @@ int main(void)
         cmocka_unit_test(test_equal_steps_of_a_healing_run_and_another_share_the_flight),
         cmocka_unit_test(test_a_class_in_a_hello_never_serves_a_run_that_can_ask),
         cmocka_unit_test(test_a_question_lost_with_a_connection_is_asked_again),
+        cmocka_unit_test(test_an_answer_that_takes_long_is_told_of),
+        cmocka_unit_test(test_a_step_that_is_checked_for_long_is_told_of),
         cmocka_unit_test(test_an_environment_without_parts_is_no_answer),
         cmocka_unit_test(test_capacity_is_never_exceeded_for_gpus),
         cmocka_unit_test(test_the_same_events_give_the_same_conversation),

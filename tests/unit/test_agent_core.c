@@ -59,6 +59,9 @@ static void say(struct fixture *f, const struct sc_agent_effect *e)
     case SC_AGENT_CLEAN:
         sc_buf_printf(&f->said, "clean %llu ", n);
         return;
+    case SC_AGENT_GIVE_UP:
+        sc_buf_printf(&f->said, "give-up %llu:%lld ", n, (long long)e->patience_ms);
+        return;
     case SC_AGENT_RELEASE:
         sc_buf_printf(&f->said, "release %llu ", n);
         return;
@@ -508,7 +511,7 @@ static void test_revoke_in_every_state(void **state)
     revoke_one(f, 6);
     assert_said(f, "ended 6 release 6 ");
     revoke_one(f, 4);
-    assert_said(f, "");
+    assert_said(f, "give-up 4:0 ");
     prepared(f, 4);
     assert_said(f, "clean 4 ");
     event(f, SC_AGENT_CLEANED, 4);
@@ -529,6 +532,22 @@ static void test_revoke_in_every_state(void **state)
     exited(f, 1, 0, SIGKILL, false);
     event(f, SC_AGENT_TAKEN, 1);
     assert_said(f, "take 1 cancelled ended 1 release 1 ");
+}
+
+static void test_what_waits_for_a_look_lets_others_be_prepared(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t n = 1; n <= 5; n++)
+        assign(f, n);
+    assert_said(f,
+                "accepted[1] prepare 1 accepted[2] prepare 2 accepted[3] prepare 3 accepted[4] accepted[5] ");
+    event(f, SC_AGENT_LOOKING, 2);
+    event(f, SC_AGENT_LOOKING, 2);
+    assert_said(f, "prepare 4 ");
+    prepared(f, 2);
+    assert_said(f, "launch 2 ");
+    prepared(f, 4);
+    assert_said(f, "launch 4 prepare 5 ");
 }
 
 static void test_revoke_that_crosses_the_start_of_what_waited_ends_it(void **state)
@@ -561,7 +580,7 @@ static void test_revoke_of_what_is_done_is_answered_by_its_report(void **state)
     exited(f, 1, 0, 0, false);
     revoke_one(f, 1);
     event(f, SC_AGENT_TAKEN, 1);
-    assert_said(f, "take 1 ok reported 1 ");
+    assert_said(f, "take 1 ok give-up 1:0 reported 1 ");
 }
 
 static void test_revoke_of_what_is_unknown_is_answered(void **state)
@@ -659,7 +678,7 @@ static void test_attempts_of_another_coordinator_are_ended(void **state)
     event(f, SC_AGENT_STRANGER, 0);
     sc_buf_clear(&f->said);
     welcome(f, "c2", NULL, 0);
-    assert_said(f, "term 2 release 1 ");
+    assert_said(f, "give-up 3:0 term 2 release 1 ");
     prepared(f, 3);
     event(f, SC_AGENT_CLEANED, 3);
     exited(f, 2, 0, SIGTERM, false);
@@ -711,7 +730,7 @@ static void test_stop_gives_back_what_waits_and_lets_what_runs_finish(void **sta
     prepared(f, 4);
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_STOP, 0);
-    assert_said(f, "term 4 ");
+    assert_said(f, "give-up 2:0 term 4 ");
     event(f, SC_AGENT_WITHDRAWN, 4);
     event(f, SC_AGENT_CLEANED, 4);
     assert_said(f, "clean 4 rejected 4(the agent is leaving) release 4 ");
@@ -740,6 +759,24 @@ static void test_second_stop_ends_what_runs_and_third_kills_it(void **state)
     assert_said(f, "take 1 agent-lost reported 1 leave(it was asked to stop) ");
 }
 
+// What a process is asked for about it may hang; it is not thrown away for one that takes a moment.
+static void test_agent_that_leaves_gives_up_a_look_that_takes_long(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    start(f, 2);
+    exited(f, 1, 0, 0, false);
+    event(f, SC_AGENT_STOP, 0);
+    assert_said(f, "take 1 ok give-up 1:3000 ");
+    exited(f, 2, 0, 0, false);
+    assert_said(f, "take 2 ok ");
+    f->now += 3000;
+    event(f, SC_AGENT_DEADLINE, 0);
+    assert_said(f, "phase 1:3 give-up 1:3000 phase 2:3 give-up 2:3000 renew[1 2] ");
+    event(f, SC_AGENT_STOP, 0);
+    assert_said(f, "give-up 1:0 give-up 2:0 ");
+}
+
 static void test_drain_now_ends_what_runs(void **state)
 {
     struct fixture *f = *state;
@@ -759,7 +796,7 @@ static void test_deserted_agent_ends_all_and_leaves(void **state)
     pass(f, 1000000); // silence alone is no reason
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_DESERTED, 0);
-    assert_said(f, "term 1 kill 1 ");
+    assert_said(f, "give-up 2:0 term 1 kill 1 ");
     prepared(f, 2);
     event(f, SC_AGENT_CLEANED, 2);
     assert_said(f, "clean 2 release 2 ");
@@ -810,6 +847,8 @@ static void test_random_conversations_keep_the_invariants(void **state)
                 event(&f, (x >> 10) % 8 ? SC_AGENT_HEARD : SC_AGENT_RUNNER_LOST, 0);
             else if (what < 10)
                 prepared(&f, n);
+            else if (what == 10 && (x >> 10) % 2)
+                event(&f, SC_AGENT_LOOKING, n);
             else if (what == 10)
                 started(&f, n);
             else if (what < 13)
@@ -863,6 +902,7 @@ int main(void)
         TEST(test_timeout_is_term_then_kill),
         TEST(test_timeout_counts_from_the_start_and_not_from_the_word_of_it),
         TEST(test_revoke_in_every_state),
+        TEST(test_what_waits_for_a_look_lets_others_be_prepared),
         TEST(test_revoke_that_crosses_the_start_of_what_waited_ends_it),
         TEST(test_revoke_of_what_is_done_is_answered_by_its_report),
         TEST(test_revoke_of_what_is_unknown_is_answered),
@@ -879,6 +919,7 @@ int main(void)
         TEST(test_drain_with_nothing_held_leaves_at_once),
         TEST(test_stop_gives_back_what_waits_and_lets_what_runs_finish),
         TEST(test_second_stop_ends_what_runs_and_third_kills_it),
+        TEST(test_agent_that_leaves_gives_up_a_look_that_takes_long),
         TEST(test_drain_now_ends_what_runs),
         TEST(test_deserted_agent_ends_all_and_leaves),
         TEST(test_slow_fetching_and_storing_is_told),

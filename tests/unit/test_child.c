@@ -73,6 +73,26 @@ static void test_child_that_does_not_end_is_killed_with_what_it_started(void **s
     done(&ended);
 }
 
+static void test_child_ends_when_it_is_not_waited_for_any_more(void **state)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(*state, "fifo");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    SC_AUTO_CLOSE int fd =
+        open(path, O_RDWR | O_CLOEXEC); // ready to be read once the child has written to it
+    SC_AUTO_FREE char *script = sc_asprintf("echo here >%s; sleep 1000", path);
+    static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    struct sc_child child = {
+        .argv = argv, .env = env, .timeout_ms = 600000, .max_bytes = MAX_BYTES, .stop_fd = fd};
+    SC_AUTO_BUF struct sc_buf out, errs;
+    struct sc_error err = SC_ERROR_INIT;
+    int status = -1;
+    sc_buf_init(&out, MAX_BYTES);
+    sc_buf_init(&errs, MAX_BYTES);
+    assert_rc(sc_child_run(&child, &out, &errs, &status, &err), SC_INTERRUPTED);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 static void test_child_that_prints_too_much_is_an_error(void **state)
 {
     struct ended ended;
@@ -128,6 +148,8 @@ int main(void)
         cmocka_unit_test(test_child_keeps_the_umask),
         cmocka_unit_test_setup_teardown(test_child_that_does_not_end_is_killed_with_what_it_started,
                                         sc_scratch_setup, sc_scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_child_ends_when_it_is_not_waited_for_any_more, sc_scratch_setup,
+                                        sc_scratch_teardown),
         cmocka_unit_test(test_child_that_prints_too_much_is_an_error),
         cmocka_unit_test(test_child_that_is_not_there_is_named),
         cmocka_unit_test_setup_teardown(test_child_find_takes_the_first_that_may_be_run, sc_scratch_setup,

@@ -10,7 +10,9 @@
 #ifdef __GLIBC__
 #include <gnu/libc-version.h>
 #endif
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,7 +101,7 @@ static int teardown(void **state)
 static struct sc_class look(struct fixture *f)
 {
     struct sc_class class_;
-    assert_ok(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), f->err);
+    assert_ok(sc_prober_class(f->prober, f->path, false, 0, &f->arena, &class_, &f->err), f->err);
     return class_;
 }
 
@@ -152,7 +154,7 @@ static void put_gpu(struct fixture *f, const char *slot, const char *model)
 static struct sc_slice gpu_of(struct fixture *f)
 {
     struct sc_class class_;
-    assert_ok(sc_prober_class(f->prober, f->path, true, &f->arena, &class_, &f->err), f->err);
+    assert_ok(sc_prober_class(f->prober, f->path, true, 0, &f->arena, &class_, &f->err), f->err);
     return text(&class_, "gpu");
 }
 
@@ -275,14 +277,25 @@ static void test_python_whose_files_are_not_all_known_is_not_remembered(void **s
     assert_asked_each_time(f);
 }
 
+static enum sc_rc held(struct fixture *f, const struct sc_msg_probe *probe,
+                       const struct sc_digest *environment, struct sc_digest *seen, int64_t since_us,
+                       int64_t asked_us, int stop_fd, bool *ret_holds)
+{
+    struct sc_held held = {.probe = probe,
+                           .path = f->path,
+                           .environment = environment,
+                           .seen = seen,
+                           .since_us = since_us,
+                           .asked_us = asked_us};
+    return sc_prober_holds(f->prober, &held, stop_fd, ret_holds, &f->err);
+}
+
 static bool holds(struct fixture *f, const struct sc_msg_probe *probe, const struct sc_digest *environment,
                   int64_t since_us)
 {
     bool holds = false;
     struct sc_digest seen = {0};
-    assert_ok(
-        sc_prober_holds(f->prober, probe, f->path, environment, &seen, since_us, false, &holds, &f->err),
-        f->err);
+    assert_ok(held(f, probe, environment, &seen, since_us, sc_clock_mono_us(), 0, &holds), f->err);
     return holds;
 }
 
@@ -300,9 +313,7 @@ static void test_class_that_changed_does_not_hold(void **state)
     assert_true(holds(f, &probe, &environment, 0)); // looked at already, after that
     bool still = false;
     struct sc_digest seen = {0};
-    assert_rc(
-        sc_prober_holds(f->prober, &probe, f->path, &environment, &seen, INT64_MAX, true, &still, &f->err),
-        SC_BUSY);
+    assert_rc(held(f, &probe, &environment, &seen, INT64_MAX, INT64_MAX, SC_PROBER_QUICK, &still), SC_BUSY);
     assert_false(holds(f, &probe, &environment, sc_clock_mono_us()));
     assert_false(holds(f, &probe, &environment, 0));
 }
@@ -317,9 +328,8 @@ static void test_class_that_was_put_back_does_not_hold(void **state)
     SC_AUTO_FREE char *dist = sc_asprintf("%s/numpy-1.26.0.dist-info", f->site);
     bool still = false;
     for (int i = 0; i < 3; i++) {
-        assert_ok(sc_prober_holds(f->prober, &probe, f->path, &environment, &seen, sc_clock_mono_us(), false,
-                                  &still, &f->err),
-                  f->err);
+        int64_t now_us = sc_clock_mono_us();
+        assert_ok(held(f, &probe, &environment, &seen, now_us, now_us, 0, &still), f->err);
         assert_int_equal(still, i < 2); // twice unchanged; then something came and went
         if (i == 1)
             assert_int_equal(mkdir(dist, 0755) | rmdir(dist), 0);
@@ -333,7 +343,7 @@ static void test_commands_that_print_otherwise_do_not_hold(void **state)
     struct sc_slice command = sc_slice_str(line);
     struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = {&command, 1}};
     struct sc_environment env;
-    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, 0, &f->arena, &env, &f->err), f->err);
     struct sc_digest environment = sc_environment_digest(&env);
     assert_true(holds(f, &probe, &environment, sc_clock_mono_us()));
     write_file(f->os_release, "ID=other\n", 0644);
@@ -349,11 +359,11 @@ static void test_old_look_only_confirms(void **state)
     struct sc_slice command = sc_slice_str(line);
     struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = {&command, 1}};
     struct sc_environment env;
-    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, 0, &f->arena, &env, &f->err), f->err);
     write_file(f->os_release, "ID=other\n", 0644);
     struct sc_prober *old = f->prober;
     open_prober(f);
-    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, 0, &f->arena, &env, &f->err), f->err);
     uint32_t before = sc_prober_started(f->prober);
     struct sc_digest environment = sc_environment_digest(&env);
     assert_true(holds(f, &probe, &environment, 0));
@@ -372,7 +382,7 @@ static void test_ignored_parts_may_change(void **state)
     struct sc_msg_probe probe = {
         .kind = SC_PROBE_COMMANDS, .commands = {commands, 2}, .ignored = {&ignored, 1}};
     struct sc_environment env;
-    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, &f->arena, &env, &f->err), f->err);
+    assert_ok(sc_prober_commands(f->prober, f->path, &probe.commands, 0, &f->arena, &env, &f->err), f->err);
     env = sc_environment_without(&f->arena, &env, &probe.ignored);
     assert_int_equal(env.parts.count, 3);
     struct sc_digest environment = sc_environment_digest(&env);
@@ -408,11 +418,11 @@ static void test_python_that_fails_is_an_error_that_names_it(void **state)
     assert_int_equal(unlink(f->python), 0);
     write_file(f->python, "#!/bin/sh\necho broken >&2\nexit 1\n", 0755);
     struct sc_class class_;
-    assert_rc(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), SC_INVALID);
+    assert_rc(sc_prober_class(f->prober, f->path, false, 0, &f->arena, &class_, &f->err), SC_INVALID);
     assert_contains(f->err.message, f->python);
     assert_contains(f->err.message, "broken");
     write_file(f->python, "#!/bin/sh\necho hello\n", 0755);
-    assert_rc(sc_prober_class(f->prober, f->path, false, &f->arena, &class_, &f->err), SC_MALFORMED);
+    assert_rc(sc_prober_class(f->prober, f->path, false, 0, &f->arena, &class_, &f->err), SC_MALFORMED);
 }
 
 static void test_real_python_tells_its_distributions(void **state)
@@ -441,7 +451,7 @@ static enum sc_rc ask(struct fixture *f, struct sc_environment *env, struct sc_s
                       uint32_t count)
 {
     sc_text_list list = {commands, count};
-    return sc_prober_commands(f->prober, sc_slice_str("/usr/bin:/bin"), &list, &f->arena, env, &f->err);
+    return sc_prober_commands(f->prober, sc_slice_str("/usr/bin:/bin"), &list, 0, &f->arena, env, &f->err);
 }
 
 static void test_commands_tell_what_they_print(void **state)
@@ -493,7 +503,74 @@ static void test_command_that_does_not_end_is_killed(void **state)
     struct sc_environment env;
     assert_rc(ask(f, &env, &command, 1), SC_INVALID);
     assert_contains(f->err.message, "did not end within 0.05 s");
-    assert_int_equal(access(probe, F_OK), -1);
+    assert_int_equal(rmdir(probe), 0); // nothing is left in it
+}
+
+// Those who asked before it began are told what it found, and no process is started for each.
+static void test_look_that_failed_is_shared_by_who_asked_before_it(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_slice command = SC_SLICE_LIT("echo why >&2; exit 4");
+    struct sc_msg_probe probe = {.kind = SC_PROBE_COMMANDS, .commands = {&command, 1}};
+    struct sc_digest environment = {0}, seen = {0};
+    bool still = true;
+    int64_t asked_us = sc_clock_mono_us() - 1;
+    f->path = sc_slice_str("/usr/bin:/bin");
+    for (int i = 0; i < 2; i++) {
+        f->err = (struct sc_error){.rc = SC_OK};
+        assert_rc(held(f, &probe, &environment, &seen, asked_us, asked_us, 0, &still), SC_INVALID);
+        assert_contains(f->err.message, "exited with 4: why");
+        assert_contains(f->err.hint, "correct it in `environment`");
+        assert_int_equal(sc_prober_started(f->prober), 1);
+    }
+    asked_us = sc_clock_mono_us(); // it may be well by now
+    assert_rc(held(f, &probe, &environment, &seen, asked_us - 1000000, asked_us, 0, &still), SC_INVALID);
+    assert_int_equal(sc_prober_started(f->prober), 2);
+}
+
+struct hanging {
+    struct fixture *f;
+    struct sc_slice command;
+    int stop_fd;
+    struct sc_arena arena;
+    struct sc_error err;
+    enum sc_rc rc;
+};
+
+static void *hang(void *context)
+{
+    struct hanging *h = context;
+    struct sc_environment env;
+    sc_text_list list = {&h->command, 1};
+    h->rc = sc_prober_commands(h->f->prober, sc_slice_str("/usr/bin:/bin"), &list, h->stop_fd, &h->arena,
+                               &env, &h->err);
+    return NULL;
+}
+
+static void test_command_that_hangs_keeps_nobody_waiting_and_can_be_ended(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *path = sc_scratch_path(f->folder, "bell");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    SC_AUTO_CLOSE int bell = open(path, O_RDWR | O_CLOEXEC);
+    SC_AUTO_FREE char *command = sc_asprintf("echo >%s; exec sleep 1000", path);
+    struct hanging h = {
+        .f = f, .command = sc_slice_str(command), .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    sc_arena_init(&h.arena);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hang, &h), 0);
+    char byte;
+    assert_int_equal(read(bell, &byte, 1), 1); // it runs
+    look(f);
+    struct sc_environment env;
+    struct sc_slice other = SC_SLICE_LIT("echo 1");
+    assert_ok(ask(f, &env, &other, 1), f->err);
+    uint64_t one = 1;
+    assert_int_equal(write(h.stop_fd, &one, sizeof one), sizeof one);
+    pthread_join(thread, NULL);
+    assert_rc(h.rc, SC_INTERRUPTED);
+    sc_arena_done(&h.arena);
+    close(h.stop_fd);
 }
 
 static void test_command_does_not_wait_for_what_it_left(void **state)
@@ -547,6 +624,8 @@ int main(int argc, char **argv)
         TEST(test_commands_tell_what_they_print),
         TEST(test_command_that_fails_or_prints_nothing_is_named),
         TEST(test_command_that_does_not_end_is_killed),
+        TEST(test_look_that_failed_is_shared_by_who_asked_before_it),
+        TEST(test_command_that_hangs_keeps_nobody_waiting_and_can_be_ended),
         TEST(test_command_does_not_wait_for_what_it_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
