@@ -194,10 +194,14 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
         shell_write(&s, shell_record(&s, salts[i], "train", &output), SC_RECORD_WON);
     SC_AUTO_FREE char *path = shell_record_path(&s, "2");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkdir(path, 0700), 0); // what cannot be removed
+    SC_AUTO_FREE char *kept = sc_scratch_path(path, "somebodys");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(mkdir(kept, 0700), 0); // what cannot be removed
     struct sc_job *job = shell_do(&s, shell_void(&s, salts, SC_COUNT(salts), 1750000000001));
     assert_true(job->rc != SC_OK);
     assert_contains(job->err.message, "1 of 3 results were removed");
+    assert_contains(job->err.message, path);
+    assert_contains(job->err.message, "is a folder");
     sc_job_free(job);
     shell_done(&s);
 }

@@ -170,15 +170,16 @@ static void test_withdrawn_a_replacement_that_could_not_be_written_leaves_a_miss
     end_run(&p, &p.a, "1", p.now_ms);
     SC_AUTO_FREE char *path = shell_record_path(&p.a, "1");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkdir(path, 0700), 0); // what no file can take the place of
+    assert_int_equal(mkfifo(path, 0600), 0); // what no record takes the place of
     struct sc_artifact output = shell_put(&p.b, "new", "");
     struct sc_job *job = shell_record(&p.b, "1", "train", &output);
     job->u.write_record.mode = SC_WRITE_REPLACE;
     job = shell_do(&p.b, job);
     assert_true(job->rc != SC_OK);
     sc_job_free(job);
+    assert_found_anew(&p, &p.a, "1", SC_FOUND_CORRUPT, NULL); // and not the old one of the segment
+    assert_int_equal(unlink(path), 0);
     assert_found_anew(&p, &p.a, "1", SC_FOUND_ABSENT, NULL);
-    assert_int_equal(rmdir(path), 0);
     record(&p.b, "1", "new", SC_WRITE_IF_ABSENT, p.now_ms);
     assert_found_anew(&p, &p.a, "1", SC_FOUND, "new");
     done(&p);
