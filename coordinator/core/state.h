@@ -121,7 +121,7 @@ struct group {                                 // one step of the plan, in a run
     uint32_t fate_by;        // the group that sealed it
     uint32_t visit_next;     // index + 1
     uint32_t nobody_since_s; // mono, rounded up: since when no agent could run it; 0: some can
-    struct need *need;   // the environment, once known what it is
+    struct need *need;       // the environment, once known what it is
     // In sc_core.epoch. What ran may have changed a machine: below it, what was made before serves only under answers to
     // questions asked after it ended.
     uint64_t ran;         // when the last of its steps that ran had ended; 0: none ran
@@ -174,7 +174,8 @@ struct run {
     bool cancelling, failing, restored, waited_for_agent;
     bool told_environment;      // that it changed, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
-    uint64_t store_error;       // a record could not be written: the run ends with exit code 3
+    enum sc_rc store_rc;        // what the store refused first: the run ends with exit code 3
+    struct sc_slice store_message;
     SC_LIST(struct sc_published, published);
     uint64_t load_req, close_req;
     UT_hash_handle by_id;

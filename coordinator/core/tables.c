@@ -20,6 +20,14 @@ struct run *run_by_number(struct sc_core *core, uint64_t number)
     return NULL;
 }
 
+void run_store_failed(struct run *run, enum sc_rc rc, struct sc_slice message)
+{
+    if (run->store_rc != SC_OK)
+        return;
+    run->store_rc = rc;
+    run->store_message = sc_arena_copy(&run->arena, message);
+}
+
 bool run_is_stopping(const struct run *run)
 {
     return run->cancelling || run->failing;
