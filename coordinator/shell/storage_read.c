@@ -111,23 +111,12 @@ enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_dige
     return SC_OK;
 }
 
-// Voids stand newest first by the clocks of those who wrote them. A listing begins OVERLAP_MS before the newest that the
-// last one saw or, when that lies ahead, before the time of that listing by our own clock: so none is missed as long as
-// the clocks of two coordinators, and the writing of a void, are not days apart.
 void storage_list_voids(struct storage_reader *reader)
 {
-    enum { OVERLAP_MS = 2 * 24 * 60 * 60 * 1000 };
-    SC_AUTO_ARENA struct sc_arena arena;
-    sc_arena_init(&arena);
     struct sc_index *index = reader->storage->index;
-    struct sc_void *voids;
-    uint32_t count;
     struct sc_error err = SC_ERROR_INIT;
-    int64_t to_ms = sc_clock_wall_ms();
     reader->voids_listed_ms = sc_clock_mono_ms();
-    enum sc_rc rc = sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_from_ms,
-                                     &arena, &voids, &count, &err);
-    if (rc != SC_OK) {
+    if (storage_hear_voids(reader->storage, reader->store, &err) != SC_OK) {
         sc_index_set_voids_listed(index, false);
         sc_log(
             SC_LOG_WARN,
@@ -136,13 +125,7 @@ void storage_list_voids(struct storage_reader *reader)
             err.message);
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        sc_index_void(index, &voids[i]);
     sc_index_set_voids_listed(index, true);
-    if (count && voids[0].wall_ms < to_ms)
-        to_ms = voids[0].wall_ms;
-    if (count && to_ms - OVERLAP_MS > reader->voids_from_ms)
-        reader->voids_from_ms = to_ms - OVERLAP_MS;
     if (!sc_index_voids_known(index))
         sc_log(SC_LOG_WARN, "part=store more than %d keys were withdrawn, so each record is read by itself",
                SC_INDEX_VOIDS);
