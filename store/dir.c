@@ -41,6 +41,17 @@ static bool to_path(struct sc_slice name, char ret_path[SC_LIMIT_PATH_BYTES])
     return true;
 }
 
+// Of a name that is not there: absent, unless the whole store was removed under this handle, which tells nothing of what
+// it held.
+static enum sc_rc absent(struct dir_store *dir, const char *path, struct sc_error *err)
+{
+    struct stat st;
+    if (fstat(dir->root_fd, &st) == 0 && st.st_nlink == 0)
+        return sc_error_set(err, SC_CLOSED, "the store's folder %s was removed while it was in use",
+                            dir->root);
+    return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
+}
+
 // Makes the folders above path, below the root.
 static enum sc_rc make_parents(struct dir_store *dir, char *path, struct sc_error *err)
 {
@@ -48,7 +59,9 @@ static enum sc_rc make_parents(struct dir_store *dir, char *path, struct sc_erro
         *slash = 0;
         int failed = mkdirat(dir->root_fd, path, 0777) ? errno : 0;
         if (failed && failed != EEXIST) {
-            enum sc_rc rc = sc_error_errno(err, failed, "make folder %s/%s", dir->root, path);
+            enum sc_rc rc = failed == ENOENT
+                                ? absent(dir, path, err)
+                                : sc_error_errno(err, failed, "make folder %s/%s", dir->root, path);
             *slash = '/';
             return rc;
         }
@@ -153,7 +166,7 @@ static enum sc_rc open_object(struct dir_store *dir, const char *path, int *ret_
     SC_AUTO_CLOSE int fd = openat(dir->root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int failed = fd < 0 ? errno : 0;
     if (failed == ENOENT || failed == ENOTDIR)
-        return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
+        return absent(dir, path, err);
     // Links (ELOOP) and sockets (ENXIO) cannot be opened.
     bool known = (failed ? fstatat(dir->root_fd, path, ret_st, AT_SYMLINK_NOFOLLOW) : fstat(fd, ret_st)) == 0;
     if (known && !S_ISREG(ret_st->st_mode))
@@ -316,7 +329,7 @@ static enum sc_rc do_head(struct dir_store *dir, struct sc_store_op *op, const c
     dir->base.counts.heads++;
     if (fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW)) {
         if (errno == ENOENT || errno == ENOTDIR)
-            return sc_error_set(&op->err, SC_NOT_FOUND, "%s: not in the store", path);
+            return absent(dir, path, &op->err);
         return sc_error_errno(&op->err, errno, "stat %s/%s", dir->root, path);
     }
     if (!S_ISREG(st.st_mode))
@@ -403,8 +416,10 @@ static enum sc_rc list_folder(struct lister *l, size_t path_len, int depth)
     l->path[path_len] = 0;
     int fd =
         openat(l->dir->root_fd, path_len ? l->path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return SC_OK;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        enum sc_rc rc = absent(l->dir, l->path, &l->op->err);
+        return rc == SC_NOT_FOUND ? SC_OK : rc; // nothing to list
+    }
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         enum sc_rc rc = sc_error_errno(&l->op->err, errno, "list %s/%s", l->dir->root, l->path);

@@ -176,7 +176,7 @@ static void ended_event(struct sc_core *core, const struct sc_event *event)
 static void looked_up(struct sc_core *core, struct request *request, const struct sc_event *event)
 {
     struct run *run = run_by_number(core, request->run);
-    struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message};
+    struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message, .may_pass = true};
     for (uint32_t i = 0; run && i < request->step_count; i++)
         verdict_looked_up(core, &run->steps[request->steps[i]],
                           event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);

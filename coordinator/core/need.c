@@ -152,19 +152,13 @@ static uint64_t asked_from(const struct step *step)
     return below && group->asked_after > step->run->epoch ? group->asked_after : step->run->epoch;
 }
 
-static void look_again_at(struct run *run, int64_t at)
-{
-    if (!run->look_again_ms || at < run->look_again_ms)
-        run->look_again_ms = at;
-}
-
 // With no agent that may run it, what agents said once serves when the run has waited for long enough; below a step that ran,
 // what they said since.
 static bool remembered_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
 {
     int64_t patience = step->run->started_mono_ms + core->config.agent_wait_ms;
     if (core->mono_ms < patience) {
-        look_again_at(step->run, patience);
+        run_look_again_at(step->run, patience);
         return false;
     }
     uint64_t from = asked_from(step);
@@ -189,7 +183,7 @@ static bool nobody_ready(struct sc_core *core, const struct step *step, struct e
         group->nobody_since_s = (uint32_t)(core->mono_ms / 1000 + 1);
     int64_t patience = group->nobody_since_s * INT64_C(1000) + core->config.agent_wait_ms;
     if (core->mono_ms < patience) {
-        look_again_at(step->run, patience);
+        run_look_again_at(step->run, patience);
         return false;
     }
     ret->failed = true;

@@ -73,6 +73,7 @@ struct step_info { // what explain and events tell; in the run's arena; only whe
     int64_t ended_at;
     uint64_t saved_ms;
     struct sc_slice message, log_tail; // of a failure
+    int64_t unread_since_ms;           // mono, from 1: since when the store cannot be read for it; 0: it can
     uint32_t exit_code, signal;
     uint64_t wall_ms, cpu_ms, max_rss_bytes;
     struct sc_slice agent;
@@ -173,6 +174,7 @@ struct run {
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
     bool cancelling, failing, restored, waited_for_agent;
     bool told_environment;      // that it changed, once
+    bool told_unread;           // that the store could not be read, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
     enum sc_rc store_rc;        // what the store refused first: the run ends with exit code 3
     struct sc_slice store_message;

@@ -20,6 +20,12 @@ struct run *run_by_number(struct sc_core *core, uint64_t number)
     return NULL;
 }
 
+void run_look_again_at(struct run *run, int64_t at_ms)
+{
+    if (!run->look_again_ms || at_ms < run->look_again_ms)
+        run->look_again_ms = at_ms;
+}
+
 void run_store_failed(struct run *run, enum sc_rc rc, struct sc_slice message)
 {
     if (run->store_rc != SC_OK)

@@ -208,6 +208,23 @@ class Healing(lib.Case):
                 self.assertEqual(self.project_.run().run["state"], "done")
                 self.home.witness()
 
+    def test_a_store_that_is_removed_under_a_run_is_said_and_is_no_miss(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        self.project_.doc(self.home.doc({
+            "wait": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+            "next": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "wait.o"}, "outputs": {"o": "o"}}}))
+        live = self.project_.start()
+        bell.wait("the step at its gate")
+        lib.remove(os.path.dirname(os.path.dirname(self.home.store)))
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 3, str(result))
+        self.assertNotIn("record-corrupt", result.out, str(result))
+        self.assertIn("was removed while it was in use", result.out, str(result))
+        self.assertEqual(self.home.witness(), ["wait"])
+        gate.let()
+        self.assertEqual(self.project_.run().run["state"], "done")  # in a new store
+
     def test_an_empty_folder_in_an_objects_place_heals(self):
         self.in_its_place(self.object, "folder")
         self.heal(self.object, None)

@@ -56,6 +56,7 @@ struct world {
     bool hold_probes;        // PROBE's answer, of the moment of the question, comes with world_record_answers
     uint32_t probes;         // that were asked
     bool look_ups_fail;      // the store cannot be read
+    bool store_is_gone;      // and never will be
     struct sc_artifact log;  // of stdout, in the reports to come
     const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
     int64_t agents_ahead_ms; // how far the agents' clocks are ahead

@@ -326,6 +326,21 @@ static void test_store_empty_folder_gives_way_to_a_put(void **state)
     }
 }
 
+static void test_store_that_was_removed_is_gone_and_holds_no_absent_names(void **state)
+{
+    struct world *w = *state;
+    struct sc_store_op op;
+    struct sc_error err = SC_ERROR_INIT;
+    assert_rc(store_put(w->store, "k/x", sc_slice_str("1"), false), SC_OK);
+    assert_ok(sc_dir_remove(w->root, &err), err);
+    sc_store_op_init(&op, SC_STORE_GET, sc_slice_str("k/x"));
+    assert_rc(sc_store_wait(w->store, &op), SC_CLOSED);
+    assert_contains(op.err.message, w->root);
+    sc_store_op_done(&op);
+    assert_rc(object_op(w->store, SC_STORE_HEAD, "k/x"), SC_CLOSED);
+    assert_rc(object_op(w->store, SC_STORE_LIST, "k/"), SC_CLOSED);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -340,6 +355,7 @@ int main(void)
         T(test_store_full_disk_is_full_and_leaves_no_half_object),
         T(test_store_what_is_no_file_is_corrupt_by_name_and_stays),
         T(test_store_empty_folder_gives_way_to_a_put),
+        T(test_store_that_was_removed_is_gone_and_holds_no_absent_names),
     };
     return cmocka_run_group_tests_name("store_dir", tests, NULL, NULL);
 }

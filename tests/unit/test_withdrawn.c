@@ -233,7 +233,8 @@ static void test_withdrawn_a_rotten_result_is_withdrawn_with_all_its_copies(void
     done(&p);
 }
 
-static void test_withdrawn_what_cannot_be_read_is_withdrawn_beyond_what_others_withdrew_meanwhile(void **state)
+static void
+test_withdrawn_what_cannot_be_read_is_withdrawn_beyond_what_others_withdrew_meanwhile(void **state)
 {
     for (int mode = 0; mode < 3; mode++) { // replaced by who saw it rotten, by who did not, or removed
         struct pair p;
