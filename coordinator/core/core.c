@@ -4,6 +4,7 @@
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/flight.h"
+#include "coordinator/core/forget.h"
 #include "coordinator/core/heal.h"
 #include "coordinator/core/need.h"
 #include "coordinator/core/restore.h"
@@ -371,16 +372,11 @@ void sc_core_free(struct sc_core *core)
         free(agent);
     }
     struct environment *environment, *enext;
-    HASH_ITER (hh, core->environments, environment, enext) {
-        HASH_DEL(core->environments, environment);
-        sc_arena_done(&environment->arena);
-        free(environment);
-    }
+    HASH_ITER (hh, core->environments, environment, enext)
+        environment_free(core, environment);
     struct need *need, *nnext;
-    HASH_ITER (hh, core->needs, need, nnext) {
-        HASH_DEL(core->needs, need);
-        free(need);
-    }
+    HASH_ITER (hh, core->needs, need, nnext)
+        need_free(core, need);
     struct request *request, *qnext;
     HASH_ITER (hh, core->requests, request, qnext) {
         HASH_DEL(core->requests, request);
@@ -413,6 +409,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
         sc_arena_done(&core->effects.arena);
     sc_arena_reset(&core->effects.arena);
     free_ended(core);
+    forget_old(core);
     handlers[event->kind](core, event);
     work_off(core);
     struct run *run;
@@ -453,6 +450,11 @@ int64_t sc_core_next_deadline(const struct sc_core *core)
             at = run->look_again_ms;
     }
     return at;
+}
+
+uint32_t sc_core_remembered(const struct sc_core *core)
+{
+    return core->remembered;
 }
 
 uint32_t sc_core_live_attempts(const struct sc_core *core)

@@ -269,6 +269,8 @@ int64_t sc_core_next_deadline(const struct sc_core *core);
 bool sc_core_fact_plan(struct sc_slice fact, struct sc_digest *ret_plan);
 // Runs that are open: a private coordinator leaves when there is none and no client.
 uint32_t sc_core_open_runs(const struct sc_core *core);
+// What agents told of themselves, and what was asked: in entries. Bounded, but for what open runs use.
+uint32_t sc_core_remembered(const struct sc_core *core);
 // Attempts whose agents still hold them.
 uint32_t sc_core_live_attempts(const struct sc_core *core);
 // Asserts every invariant that is cheap enough; tests call it after every event.

@@ -19,6 +19,7 @@ static struct environment *intern(struct sc_core *core, const struct sc_environm
     sc_arena_init(&environment->arena);
     sc_environment_copy(&environment->arena, parts, &environment->parts);
     HASH_ADD(hh, core->environments, digest, sizeof environment->digest, environment);
+    core->remembered++;
     return environment;
 }
 
@@ -36,15 +37,21 @@ static struct need *intern_need(struct sc_core *core, const struct need *like)
     struct sc_digest id = sc_digest_of(sc_buf_slice(&buf));
     struct need *need;
     HASH_FIND(hh, core->needs, &id, sizeof id, need);
-    if (need)
+    core->need_uses++;
+    if (need) {
+        need->used = core->need_uses;
         return need;
+    }
     need = sc_calloc(1, sizeof *need);
     *need = *like;
     need->id = id;
-    need->path = sc_arena_copy(&core->arena, like->path);
-    need->commands.items = SC_NEW_ARRAY(&core->arena, like->commands.count, struct sc_slice);
+    need->used = core->need_uses;
+    core->remembered++;
+    sc_arena_init(&need->arena);
+    need->path = sc_arena_copy(&need->arena, like->path);
+    need->commands.items = SC_NEW_ARRAY(&need->arena, like->commands.count, struct sc_slice);
     for (uint32_t i = 0; i < like->commands.count; i++)
-        need->commands.items[i] = sc_arena_copy(&core->arena, like->commands.items[i]);
+        need->commands.items[i] = sc_arena_copy(&need->arena, like->commands.items[i]);
     HASH_ADD(hh, core->needs, id, sizeof need->id, need);
     return need;
 }
@@ -97,13 +104,23 @@ static struct answer *answer_of(const struct need *need, struct sc_slice agent)
     return NULL;
 }
 
+// On the heap.
+static struct sc_slice own_text(struct sc_slice text)
+{
+    uint8_t *copy = sc_calloc(text.len + 1, 1);
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    return sc_slice(copy, text.len);
+}
+
 static struct answer *answer_for(struct sc_core *core, struct need *need, struct sc_slice agent)
 {
     struct answer *a = answer_of(need, agent);
     if (a)
         return a;
-    a = SC_NEW(&core->arena, struct answer);
-    a->agent = sc_arena_copy(&core->arena, agent);
+    a = sc_calloc(1, sizeof *a);
+    a->agent = own_text(agent);
+    core->remembered++;
     LL_APPEND(need->answers, a);
     return a;
 }
@@ -124,7 +141,7 @@ static void ask(struct sc_core *core, struct need *need, struct agent *agent, st
     effect->u.send_agent.agent = agent->number;
     effect->u.send_agent.message = message;
     request->need = need;
-    request->agent = answer->agent;
+    request->agent = own_text(answer->agent);
     request->asked = core->epoch;
     answer->pending = true;
 }
@@ -223,7 +240,7 @@ bool need_ready(struct sc_core *core, const struct step *step, struct eligible *
         return false;
     if (ret->count == 0 && failed) {
         ret->failed = true;
-        ret->message = failed->message;
+        ret->message = sc_buf_slice(&failed->message);
     }
     return true;
 }
@@ -379,7 +396,8 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
             SC_SLICE_LIT("the agent's answer is not an environment; update it to this coordinator's version");
         answer->failed = true;
         answer->environment = NULL;
-        answer->message = sc_arena_copy(&core->arena, probed->failed ? probed->message : unsound);
+        sc_buf_clear(&answer->message);
+        sc_buf_add_slice(&answer->message, probed->failed ? probed->message : unsound);
     } else {
         remember(core, request->need, answer, told);
     }
@@ -431,7 +449,7 @@ static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, stru
     effect->u.send_agent.message = message;
     request->run = run->number;
     request->source = source;
-    request->agent = sc_arena_copy(&core->arena, agent->name);
+    request->agent = own_text(agent->name);
     run->pins[source].asked = true;
 }
 

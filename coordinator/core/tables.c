@@ -267,3 +267,32 @@ bool agent_any_alive(const struct sc_core *core)
             return true;
     return false;
 }
+
+// ---- what a key needs
+
+void answer_free(struct sc_core *core, struct need *need, struct answer *answer)
+{
+    LL_DELETE(need->answers, answer);
+    core->remembered--;
+    free((void *)answer->agent.ptr);
+    sc_buf_done(&answer->message);
+    free(answer);
+}
+
+void need_free(struct sc_core *core, struct need *need)
+{
+    while (need->answers)
+        answer_free(core, need, need->answers);
+    HASH_DEL(core->needs, need);
+    core->remembered--;
+    sc_arena_done(&need->arena);
+    free(need);
+}
+
+void environment_free(struct sc_core *core, struct environment *environment)
+{
+    HASH_DEL(core->environments, environment);
+    core->remembered--;
+    sc_arena_done(&environment->arena);
+    free(environment);
+}

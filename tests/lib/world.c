@@ -234,7 +234,10 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
             return;
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
-        if (!world->empty_answers)
+        if (!world->empty_answers && probed->kind == SC_PROBE_COMMANDS)
+            environment(arena, sc_arena_cstr(arena, message->body.probe.commands.items[0]),
+                        &probed->commands);
+        else if (!world->empty_answers)
             environment(arena, told ? told : world->packages, &probed->class_.environment);
         struct sc_event event = {.kind = SC_EVENT_PROBED, .agent = effect->u.send_agent.agent};
         event.u.probed = probed;
