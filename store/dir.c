@@ -41,6 +41,17 @@ static bool to_path(struct sc_slice name, char ret_path[SC_LIMIT_PATH_BYTES])
     return true;
 }
 
+// Of a name that is not there: absent, unless the whole store was removed under this handle, which tells nothing of what
+// it held.
+static enum sc_rc absent(struct dir_store *dir, const char *path, struct sc_error *err)
+{
+    struct stat st;
+    if (fstat(dir->root_fd, &st) == 0 && st.st_nlink == 0)
+        return sc_error_set(err, SC_CLOSED, "the store's folder %s was removed while it was in use",
+                            dir->root);
+    return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
+}
+
 // Makes the folders above path, below the root.
 static enum sc_rc make_parents(struct dir_store *dir, char *path, struct sc_error *err)
 {
@@ -48,7 +59,9 @@ static enum sc_rc make_parents(struct dir_store *dir, char *path, struct sc_erro
         *slash = 0;
         int failed = mkdirat(dir->root_fd, path, 0777) ? errno : 0;
         if (failed && failed != EEXIST) {
-            enum sc_rc rc = sc_error_errno(err, failed, "make folder %s/%s", dir->root, path);
+            enum sc_rc rc = failed == ENOENT
+                                ? absent(dir, path, err)
+                                : sc_error_errno(err, failed, "make folder %s/%s", dir->root, path);
             *slash = '/';
             return rc;
         }
@@ -139,16 +152,27 @@ static enum sc_rc stage_file(struct dir_store *dir, const struct sc_store_op *op
     return rc == SC_OK ? SC_OK : sc_error_wrap(err, rc, "copy %s into the store", op->body_path);
 }
 
+// Something stands in an object's place that is no object: neither absent nor ours to remove, since it may hold what
+// somebody wants.
+static enum sc_rc not_a_file(struct dir_store *dir, const char *path, mode_t mode, struct sc_error *err)
+{
+    return sc_error_set(err, SC_CORRUPT, "%s/%s " SC_READER_NOT_A_FILE, dir->root, path,
+                        sc_reader_kind_name(mode));
+}
+
 static enum sc_rc open_object(struct dir_store *dir, const char *path, int *ret_fd, struct stat *ret_st,
                               struct sc_error *err)
 {
     SC_AUTO_CLOSE int fd = openat(dir->root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return sc_error_set(err, SC_NOT_FOUND, "%s: not in the store", path);
-    if (fd < 0 || fstat(fd, ret_st))
-        return sc_error_errno(err, errno, "open %s/%s", dir->root, path);
-    if (!S_ISREG(ret_st->st_mode))
-        return sc_error_set(err, SC_NOT_FOUND, "%s: not an object", path);
+    int failed = fd < 0 ? errno : 0;
+    if (failed == ENOENT || failed == ENOTDIR)
+        return absent(dir, path, err);
+    // Links (ELOOP) and sockets (ENXIO) cannot be opened.
+    bool known = (failed ? fstatat(dir->root_fd, path, ret_st, AT_SYMLINK_NOFOLLOW) : fstat(fd, ret_st)) == 0;
+    if (known && !S_ISREG(ret_st->st_mode))
+        return not_a_file(dir, path, ret_st->st_mode, err);
+    if (failed || !known)
+        return sc_error_errno(err, failed ? failed : errno, "open %s/%s", dir->root, path);
     *ret_fd = fd;
     fd = -1;
     return SC_OK;
@@ -188,14 +212,26 @@ static enum sc_rc stage(struct dir_store *dir, const struct sc_store_op *op, con
     return rc == SC_OK ? sc_fd_write_all(to, op->body, err) : rc;
 }
 
+// Looks at the place of a put before anything is written. An empty folder gives way; another writer may have seen it too,
+// and be quicker.
+static enum sc_rc make_place(struct dir_store *dir, const char *path, bool if_absent, struct sc_error *err)
+{
+    struct stat st;
+    if (fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+        return SC_OK; // absent, or the rename tells why not
+    if (S_ISREG(st.st_mode))
+        return if_absent ? sc_error_set(err, SC_EXISTS, "%s is there already", path) : SC_OK;
+    if (S_ISDIR(st.st_mode) &&
+        (unlinkat(dir->root_fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT || errno == ENOTDIR))
+        return SC_OK;
+    return not_a_file(dir, path, st.st_mode, err);
+}
+
 // Of a put or a copy.
 static enum sc_rc write_object(struct dir_store *dir, struct sc_store_op *op, char *path)
 {
-    struct stat st;
-    if (op->if_absent && fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return sc_error_set(&op->err, SC_EXISTS, "%s is there already", path);
-    enum sc_rc rc = SC_OK;
-    if (dir->scratch.fd < 0)
+    enum sc_rc rc = make_place(dir, path, op->if_absent, &op->err);
+    if (rc == SC_OK && dir->scratch.fd < 0)
         rc = sc_scratch_open(dir->scratch_parent, &dir->scratch, &op->err);
     if (rc != SC_OK)
         return rc;
@@ -293,11 +329,11 @@ static enum sc_rc do_head(struct dir_store *dir, struct sc_store_op *op, const c
     dir->base.counts.heads++;
     if (fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW)) {
         if (errno == ENOENT || errno == ENOTDIR)
-            return sc_error_set(&op->err, SC_NOT_FOUND, "%s: not in the store", path);
+            return absent(dir, path, &op->err);
         return sc_error_errno(&op->err, errno, "stat %s/%s", dir->root, path);
     }
     if (!S_ISREG(st.st_mode))
-        return sc_error_set(&op->err, SC_NOT_FOUND, "%s: not an object", path);
+        return not_a_file(dir, path, st.st_mode, &op->err);
     op->bytes = (uint64_t)st.st_size;
     op->mtime_ms = mtime_ms(&st);
     // What a file of this very content would keep: another has another inode, since objects come by rename.
@@ -380,8 +416,10 @@ static enum sc_rc list_folder(struct lister *l, size_t path_len, int depth)
     l->path[path_len] = 0;
     int fd =
         openat(l->dir->root_fd, path_len ? l->path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return SC_OK;
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        enum sc_rc rc = absent(l->dir, l->path, &l->op->err);
+        return rc == SC_NOT_FOUND ? SC_OK : rc; // nothing to list
+    }
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         enum sc_rc rc = sc_error_errno(&l->op->err, errno, "list %s/%s", l->dir->root, l->path);
@@ -449,6 +487,8 @@ static enum sc_rc do_remove(struct dir_store *dir, struct sc_store_op *op, const
     dir->base.counts.removes++;
     if (unlinkat(dir->root_fd, path, 0) == 0 || errno == ENOENT || errno == ENOTDIR)
         return SC_OK;
+    if (errno == EISDIR)
+        return make_place(dir, path, false, &op->err);
     return sc_error_errno(&op->err, errno, "remove %s/%s", dir->root, path);
 }
 

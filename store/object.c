@@ -240,6 +240,11 @@ static enum sc_rc check_local(struct sc_objects *objects, enum sc_object_area ar
             return sc_object_wrong(err, SC_NOT_FOUND, digest, "is not in the store");
         return sc_error_errno(err, errno, "stat %s", path);
     }
+    if (!S_ISREG(st.st_mode)) { // not to be opened, and not ours to set aside
+        forget(objects, area, digest);
+        return sc_error_set(err, SC_CORRUPT, "%s " SC_READER_NOT_A_FILE, path,
+                            sc_reader_kind_name(st.st_mode));
+    }
     struct sc_file_id id = sc_file_id(&st);
     const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
     if (checked && sc_file_id_eq(&checked->id, &id))
@@ -471,13 +476,14 @@ enum sc_rc sc_object_get(struct sc_objects *objects, enum sc_object_area area, c
     return rc;
 }
 
-// A damaged object of a folder store is set aside by the same check that a put does.
+// A damaged object of a folder store is set aside by the same check that a put does, which tells what it saw.
 static enum sc_rc tell_corrupt(struct sc_objects *objects, enum sc_object_area area,
                                const struct sc_digest *digest, struct sc_error *err)
 {
     forget(objects, area, digest);
-    if (sc_store_local_root(objects->store))
-        (void)!sc_object_check(objects, area, digest, NULL, NULL);
+    if (sc_store_local_root(objects->store) &&
+        sc_object_check(objects, area, digest, NULL, err) == SC_CORRUPT)
+        return SC_CORRUPT;
     return sc_object_wrong(err, SC_CORRUPT, digest, "is damaged: its bytes have another digest");
 }
 
@@ -538,7 +544,7 @@ static void head_done(struct sc_store_op *op)
     enum sc_rc rc = op->rc;
     if (rc == SC_OK && head->bytes != UINT64_MAX && op->bytes != head->bytes)
         rc = SC_NOT_FOUND; // cut short: what is there is not the object
-    if (rc == SC_OK && op->archived)
+    if ((rc == SC_OK && op->archived) || rc == SC_CORRUPT)
         rc = SC_NOT_FOUND; // nobody can read it
     if (rc != SC_OK && *head->rc == SC_OK)
         *head->rc = rc;

@@ -25,3 +25,5 @@ SC_MUST_USE enum sc_rc sc_reader_digest(struct sc_reader *reader, int fd, const 
                                         struct sc_error *err);
 // "a FIFO", "a socket" … for what is no regular file.
 const char *sc_reader_kind_name(mode_t mode);
+// What is said of a path in a store where that stands in an object's place; the kind's name fills it in.
+#define SC_READER_NOT_A_FILE "is %s where an object belongs; remove it"

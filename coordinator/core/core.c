@@ -4,6 +4,7 @@
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/flight.h"
+#include "coordinator/core/forget.h"
 #include "coordinator/core/heal.h"
 #include "coordinator/core/need.h"
 #include "coordinator/core/restore.h"
@@ -178,7 +179,7 @@ static void ended_event(struct sc_core *core, const struct sc_event *event)
 static void looked_up(struct sc_core *core, struct request *request, const struct sc_event *event)
 {
     struct run *run = run_by_number(core, request->run);
-    struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message};
+    struct sc_looked_up failed = {.found = SC_FOUND_ERROR, .message = event->message, .may_pass = true};
     for (uint32_t i = 0; run && i < request->step_count; i++)
         verdict_looked_up(core, &run->steps[request->steps[i]],
                           event->rc == SC_OK ? &event->u.looked_up.items[i] : &failed);
@@ -373,16 +374,11 @@ void sc_core_free(struct sc_core *core)
         free(agent);
     }
     struct environment *environment, *enext;
-    HASH_ITER (hh, core->environments, environment, enext) {
-        HASH_DEL(core->environments, environment);
-        sc_arena_done(&environment->arena);
-        free(environment);
-    }
+    HASH_ITER (hh, core->environments, environment, enext)
+        environment_free(core, environment);
     struct need *need, *nnext;
-    HASH_ITER (hh, core->needs, need, nnext) {
-        HASH_DEL(core->needs, need);
-        free(need);
-    }
+    HASH_ITER (hh, core->needs, need, nnext)
+        need_free(core, need);
     struct request *request, *qnext;
     HASH_ITER (hh, core->requests, request, qnext) {
         HASH_DEL(core->requests, request);
@@ -415,6 +411,7 @@ bool sc_core_step(struct sc_core *core, const struct sc_event *event, struct sc_
         sc_arena_done(&core->effects.arena);
     sc_arena_reset(&core->effects.arena);
     free_ended(core);
+    forget_old(core);
     handlers[event->kind](core, event);
     work_off(core);
     struct run *run;
@@ -455,6 +452,11 @@ int64_t sc_core_next_deadline(const struct sc_core *core)
             at = run->look_again_ms;
     }
     return at;
+}
+
+uint32_t sc_core_remembered(const struct sc_core *core)
+{
+    return core->remembered;
 }
 
 uint32_t sc_core_live_attempts(const struct sc_core *core)

@@ -84,6 +84,7 @@ struct sc_looked_up {
     // Not found: the newest earlier record of the same step of the same pipeline, else of the same command; or NULL.
     const struct sc_core_record *previous;
     struct sc_slice message; // CORRUPT, ERROR
+    bool may_pass;           // ERROR: worth asking again
 };
 
 struct sc_event {
@@ -250,10 +251,11 @@ struct sc_core_config {
     uint64_t seed;               // of the generator: random in the programs, fixed in tests
     struct sc_slice coordinator; // this coordinator's id: random, kept in its state
     struct sc_slice domain;
-    int64_t lease_ms;      // an agent that was not heard of for so long is lost (15000)
-    int64_t renew_ms;      // how often agents say renew (3000)
-    int64_t agent_wait_ms; // with no agent alive, remembered classes serve after so long (10000)
-    int64_t grace_ms;      // between TERM and KILL (5000)
+    int64_t lease_ms;          // an agent that was not heard of for so long is lost (15000)
+    int64_t renew_ms;          // how often agents say renew (3000)
+    int64_t agent_wait_ms;     // with no agent alive, remembered classes serve after so long (10000)
+    int64_t grace_ms;          // between TERM and KILL (5000)
+    int64_t store_patience_ms; // a store that cannot be read for so long fails the step (300000)
 };
 
 struct sc_core;
@@ -267,6 +269,8 @@ int64_t sc_core_next_deadline(const struct sc_core *core);
 bool sc_core_fact_plan(struct sc_slice fact, struct sc_digest *ret_plan);
 // Runs that are open: a private coordinator leaves when there is none and no client.
 uint32_t sc_core_open_runs(const struct sc_core *core);
+// What agents told of themselves, and what was asked: in entries. Bounded, but for what open runs use.
+uint32_t sc_core_remembered(const struct sc_core *core);
 // Attempts whose agents still hold them.
 uint32_t sc_core_live_attempts(const struct sc_core *core);
 // Asserts every invariant that is cheap enough; tests call it after every event.

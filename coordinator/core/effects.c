@@ -53,6 +53,7 @@ void core_free_request(struct request *request)
 {
     free(request->steps);
     free(request->objects);
+    free((void *)request->agent.ptr);
     free(request);
 }
 

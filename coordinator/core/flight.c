@@ -238,7 +238,7 @@ void flight_recorded(struct sc_core *core, struct flight *flight, struct request
         SC_ASSERT(run->unrecorded > 0);
         run->unrecorded--;
         if (event->rc != SC_OK) {
-            run->store_error = 1;
+            run_store_failed(run, event->rc, event->message);
             watch_tell_note(core, run, "a result could not be written to the store: " SC_SLICE_FMT,
                             SC_SLICE_ARG(event->message));
         } else if (event->u.recorded.put == SC_RECORDED_LOST) {

@@ -25,6 +25,7 @@ static struct environment *intern(struct sc_core *core, const struct sc_environm
     sc_arena_init(&environment->arena);
     sc_environment_copy(&environment->arena, parts, &environment->parts);
     HASH_ADD(hh, core->environments, digest, sizeof environment->digest, environment);
+    core->remembered++;
     return environment;
 }
 
@@ -42,15 +43,21 @@ static struct need *intern_need(struct sc_core *core, const struct need *like)
     struct sc_digest id = sc_digest_of(sc_buf_slice(&buf));
     struct need *need;
     HASH_FIND(hh, core->needs, &id, sizeof id, need);
-    if (need)
+    core->need_uses++;
+    if (need) {
+        need->used = core->need_uses;
         return need;
+    }
     need = sc_calloc(1, sizeof *need);
     *need = *like;
     need->id = id;
-    need->path = sc_arena_copy(&core->arena, like->path);
-    need->commands.items = SC_NEW_ARRAY(&core->arena, like->commands.count, struct sc_slice);
+    need->used = core->need_uses;
+    core->remembered++;
+    sc_arena_init(&need->arena);
+    need->path = sc_arena_copy(&need->arena, like->path);
+    need->commands.items = SC_NEW_ARRAY(&need->arena, like->commands.count, struct sc_slice);
     for (uint32_t i = 0; i < like->commands.count; i++)
-        need->commands.items[i] = sc_arena_copy(&core->arena, like->commands.items[i]);
+        need->commands.items[i] = sc_arena_copy(&need->arena, like->commands.items[i]);
     HASH_ADD(hh, core->needs, id, sizeof need->id, need);
     return need;
 }
@@ -103,13 +110,23 @@ static struct answer *answer_of(const struct need *need, struct sc_slice agent)
     return NULL;
 }
 
+// On the heap.
+static struct sc_slice own_text(struct sc_slice text)
+{
+    uint8_t *copy = sc_calloc(text.len + 1, 1);
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    return sc_slice(copy, text.len);
+}
+
 static struct answer *answer_for(struct sc_core *core, struct need *need, struct sc_slice agent)
 {
     struct answer *a = answer_of(need, agent);
     if (a)
         return a;
-    a = SC_NEW(&core->arena, struct answer);
-    a->agent = sc_arena_copy(&core->arena, agent);
+    a = sc_calloc(1, sizeof *a);
+    a->agent = own_text(agent);
+    core->remembered++;
     LL_APPEND(need->answers, a);
     return a;
 }
@@ -130,7 +147,7 @@ static void ask(struct sc_core *core, struct need *need, struct agent *agent, st
     effect->u.send_agent.agent = agent->number;
     effect->u.send_agent.message = message;
     request->need = need;
-    request->agent = answer->agent;
+    request->agent = own_text(answer->agent);
     request->asked = core->epoch;
     answer->pending = true;
     answer->asked_ms = core->mono_ms;
@@ -159,19 +176,13 @@ static uint64_t asked_from(const struct step *step)
     return below && group->asked_after > step->run->epoch ? group->asked_after : step->run->epoch;
 }
 
-static void look_again_at(struct run *run, int64_t at)
-{
-    if (!run->look_again_ms || at < run->look_again_ms)
-        run->look_again_ms = at;
-}
-
 // With no agent that may run it, what agents said once serves when the run has waited for long enough; below a step that ran,
 // what they said since.
 static bool remembered_ready(struct sc_core *core, const struct step *step, struct eligible *ret)
 {
     int64_t patience = step->run->started_mono_ms + core->config.agent_wait_ms;
     if (core->mono_ms < patience) {
-        look_again_at(step->run, patience);
+        run_look_again_at(step->run, patience);
         return false;
     }
     uint64_t from = asked_from(step);
@@ -196,7 +207,7 @@ static bool nobody_ready(struct sc_core *core, const struct step *step, struct e
         group->nobody_since_s = (uint32_t)(core->mono_ms / 1000 + 1);
     int64_t patience = group->nobody_since_s * INT64_C(1000) + core->config.agent_wait_ms;
     if (core->mono_ms < patience) {
-        look_again_at(step->run, patience);
+        run_look_again_at(step->run, patience);
         return false;
     }
     ret->failed = true;
@@ -272,7 +283,7 @@ bool need_ready(struct sc_core *core, const struct step *step, struct eligible *
         return false;
     if (ret->count == 0 && failed) {
         ret->failed = true;
-        ret->message = failed->message;
+        ret->message = sc_buf_slice(&failed->message);
     }
     return true;
 }
@@ -428,7 +439,8 @@ void need_probed(struct sc_core *core, struct request *request, const struct sc_
             SC_SLICE_LIT("the agent's answer is not an environment; update it to this coordinator's version");
         answer->failed = true;
         answer->environment = NULL;
-        answer->message = sc_arena_copy(&core->arena, probed->failed ? probed->message : unsound);
+        sc_buf_clear(&answer->message);
+        sc_buf_add_slice(&answer->message, probed->failed ? probed->message : unsound);
     } else {
         remember(core, request->need, answer, told);
     }
@@ -480,7 +492,7 @@ static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, stru
     effect->u.send_agent.message = message;
     request->run = run->number;
     request->source = source;
-    request->agent = sc_arena_copy(&core->arena, agent->name);
+    request->agent = own_text(agent->name);
     run->pins[source].asked = true;
 }
 

@@ -340,6 +340,7 @@ static void say_done(struct sc_core *core, struct run *run, uint64_t after_seq)
         outputs[i].uri = sc_arena_copy(&core->effects.arena, outputs[i].uri);
     }
     event.outputs.items = outputs;
+    event.text = sc_arena_copy(&core->effects.arena, event.text);
     watch_tell(core, run, NULL, &event, after_seq);
     DL_FOREACH (run->watchers, w)
         core_reply(core, w->client, w->client_req, SC_MESSAGE_DONE, after_seq, &done, sizeof done);
@@ -360,7 +361,7 @@ void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event
     if (event->rc != SC_OK) {
         watch_tell_note(core, run, "the run's results could not all be written: " SC_SLICE_FMT,
                         SC_SLICE_ARG(event->message));
-        run->store_error = 1;
+        run_store_failed(run, event->rc, event->message);
     }
     run->published.items = SC_NEW_ARRAY(&run->arena, event->u.closed_out.count, struct sc_published);
     for (uint32_t i = 0; event->rc == SC_OK && i < event->u.closed_out.count; i++) {

@@ -9,7 +9,7 @@
 // (scripts/check-includes). What a lower one has to say to an upper one it leaves in a list or a mark of struct sc_core, which
 // the turn works off (core.c):
 //
-//   restore  agent  heal  run  expand  verdict  step  flight  retry  need  input  watch  attempt  tables  effects
+//   restore  agent  heal  run  expand  verdict  step  flight  retry  forget  need  input  watch  attempt  tables  effects
 #pragma once
 
 #include "coordinator/core/core.h"
@@ -73,6 +73,7 @@ struct step_info { // what explain and events tell; in the run's arena; only whe
     int64_t ended_at;
     uint64_t saved_ms;
     struct sc_slice message, log_tail; // of a failure
+    int64_t unread_since_ms;           // mono, from 1: since when the store cannot be read for it; 0: it can
     uint32_t exit_code, signal;
     uint64_t wall_ms, cpu_ms, max_rss_bytes;
     struct sc_slice agent;
@@ -174,8 +175,10 @@ struct run {
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
     bool cancelling, failing, restored, waited_for_agent;
     bool told_environment;      // that it changed, once
+    bool told_unread;           // that the store could not be read, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
-    uint64_t store_error;       // a record could not be written: the run ends with exit code 3
+    enum sc_rc store_rc;        // what the store refused first: the run ends with exit code 3
+    struct sc_slice store_message;
     SC_LIST(struct sc_published, published);
     uint64_t load_req, close_req;
     UT_hash_handle by_id;
@@ -189,19 +192,20 @@ struct environment { // interned
     struct sc_environment parts;
     struct sc_arena arena;
     uint64_t queued_milli; // cpus that queued flights ask for under it
+    bool held;             // while it is told what may be forgotten
     UT_hash_handle hh;
 };
 
 struct agent;
 struct answer {            // what one agent said to a need
-    struct sc_slice agent; // its name, in the core's arena
+    struct sc_slice agent; // its name, on the heap
     uint64_t
         asked; // sc_core.epoch of the question: a run is served by answers to questions asked after its start
     uint64_t forgotten; // answers to questions of before this epoch do not count any more
     bool failed, pending;
     int64_t asked_ms; // mono; of the question that is pending
     struct environment *environment;
-    struct sc_slice message;
+    struct sc_buf message; // failed
     struct answer *next;
 };
 struct need { // one question: the class for a PATH, or the output of probe commands
@@ -212,6 +216,9 @@ struct need { // one question: the class for a PATH, or the output of probe comm
     sc_text_list commands;
     bool moved;             // an answer is another than before: what waits under the old one may wait in vain
     struct answer *answers; // by agent name, in order of first answer
+    struct sc_arena arena;
+    uint64_t used; // sc_core.need_uses when it was asked for last
+    bool held;     // while it is told what may be forgotten
     UT_hash_handle hh;
 };
 
@@ -315,8 +322,8 @@ struct request {
     uint32_t object_count;
     struct need *need;
     uint32_t source;
-    struct sc_slice agent;
-    uint64_t asked; // sc_core.epoch
+    struct sc_slice agent; // on the heap
+    uint64_t asked;        // sc_core.epoch
     UT_hash_handle hh;
 };
 
@@ -329,7 +336,7 @@ struct sc_effects {
 struct sc_core {
     struct sc_core_config config;
     struct sc_random random;
-    struct sc_arena arena; // texts that live as long as the core: agent names, needs
+    struct sc_arena arena; // what lives as long as the core
     struct sc_effects effects;
     int64_t mono_ms, wall_ms; // of the event at hand
     uint64_t next_req, last_seq, durable_seq, next_run, next_flight;
@@ -343,6 +350,9 @@ struct sc_core {
     struct agent *agents;
     struct environment *environments;
     struct need *needs;
+    uint64_t need_uses;
+    uint32_t remembered;        // needs, answers, environments
+    uint32_t remembered_before; // when it was last looked for what may be forgotten: what was left then
     struct request *requests;
     struct sc_key key;
     struct step **look_queue; // steps that look up in this turn, in order

@@ -20,6 +20,20 @@ struct run *run_by_number(struct sc_core *core, uint64_t number)
     return NULL;
 }
 
+void run_look_again_at(struct run *run, int64_t at_ms)
+{
+    if (!run->look_again_ms || at_ms < run->look_again_ms)
+        run->look_again_ms = at_ms;
+}
+
+void run_store_failed(struct run *run, enum sc_rc rc, struct sc_slice message)
+{
+    if (run->store_rc != SC_OK)
+        return;
+    run->store_rc = rc;
+    run->store_message = sc_arena_copy(&run->arena, message);
+}
+
 bool run_is_stopping(const struct run *run)
 {
     return run->cancelling || run->failing;
@@ -252,4 +266,33 @@ bool agent_any_alive(const struct sc_core *core)
         if (agent->number)
             return true;
     return false;
+}
+
+// ---- what a key needs
+
+void answer_free(struct sc_core *core, struct need *need, struct answer *answer)
+{
+    LL_DELETE(need->answers, answer);
+    core->remembered--;
+    free((void *)answer->agent.ptr);
+    sc_buf_done(&answer->message);
+    free(answer);
+}
+
+void need_free(struct sc_core *core, struct need *need)
+{
+    while (need->answers)
+        answer_free(core, need, need->answers);
+    HASH_DEL(core->needs, need);
+    core->remembered--;
+    sc_arena_done(&need->arena);
+    free(need);
+}
+
+void environment_free(struct sc_core *core, struct environment *environment)
+{
+    HASH_DEL(core->environments, environment);
+    core->remembered--;
+    sc_arena_done(&environment->arena);
+    free(environment);
 }

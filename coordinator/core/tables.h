@@ -6,6 +6,14 @@
 
 struct run *run_find(struct sc_core *core, struct sc_slice id);
 struct run *run_by_number(struct sc_core *core, uint64_t number);
+// Nothing points at them any more.
+void answer_free(struct sc_core *core, struct need *need, struct answer *answer);
+void need_free(struct sc_core *core, struct need *need); // with its answers
+void environment_free(struct sc_core *core, struct environment *environment);
+// Its steps in PROBING look again then (mono), at the latest.
+void run_look_again_at(struct run *run, int64_t at_ms);
+// The store refused what belongs to the run. The first story is the one that is told at its end.
+void run_store_failed(struct run *run, enum sc_rc rc, struct sc_slice message);
 bool run_is_stopping(const struct run *run); // cancelled, or about to be: nothing of it begins
 // The group's blocked steps are released, or end by its fate.
 void run_visit_later(struct run *run, struct group *group);

@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-enum { CLOCK_SLACK_MS = 5 * 60 * 1000, FIELDS_MOST = 40 };
+enum { CLOCK_SLACK_MS = 5 * 60 * 1000, FIELDS_MOST = 40, READ_AGAIN_MS = 2000 };
 
 // What overrules a hit, whatever is in the cache.
 static enum sc_reason overruled(const struct step *step)
@@ -193,12 +193,12 @@ static enum sc_reason judge(struct sc_core *core, struct step *step, const struc
     case SC_FOUND_UNTRUSTED:
         return SC_REASON_UNTRUSTED;
     case SC_FOUND_CORRUPT:
-    case SC_FOUND_ERROR:
         step_info(step)->detail = keep(step, found->message);
         return SC_REASON_RECORD_CORRUPT;
     case SC_FOUND_VOIDED:
         return SC_REASON_VOIDED;
     case SC_FOUND:
+    case SC_FOUND_ERROR: // told before
         break;
     }
     enum sc_reason over = overruled(step);
@@ -251,11 +251,37 @@ static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
     step_wait(core, step);
 }
 
-// What is there is to be replaced though it is not known. What only could not be read now may be an honest record.
-static bool replaces_unread(const struct step *step, const struct sc_looked_up *found)
+// What is there is to be replaced though it is not known.
+static bool replaces_unread(const struct sc_looked_up *found)
 {
-    return found->found == SC_FOUND_CORRUPT || found->found == SC_FOUND_VOIDED ||
-           (found->found == SC_FOUND_ERROR && overruled(step) != SC_REASON_NONE);
+    return found->found == SC_FOUND_CORRUPT || found->found == SC_FOUND_VOIDED;
+}
+
+// What could not be read may be an honest record: it is no miss, and nothing is to take its place. The step looks again as
+// long as the store has patience with it.
+static void store_unread(struct sc_core *core, struct step *step, const struct sc_looked_up *found)
+{
+    struct run *run = step->run;
+    struct step_info *info = step_info(step);
+    int64_t patience_ms = core->config.store_patience_ms;
+    if (!info->unread_since_ms)
+        info->unread_since_ms = core->mono_ms + 1;
+    if (run->options.dry || !found->may_pass || core->mono_ms + 1 - info->unread_since_ms >= patience_ms) {
+        struct sc_slice message = sc_arena_printf(
+            &core->effects.arena,
+            "whether there is a result already could not be read from the store: " SC_SLICE_FMT
+            "; see to the store, then start the run again",
+            SC_SLICE_ARG(found->message));
+        step_fail(core, step, SC_OUTCOME_STORE, message);
+        return;
+    }
+    if (!run->told_unread)
+        watch_tell_note(core, run, "the store cannot be read, trying again for %lld s: " SC_SLICE_FMT,
+                        (long long)(patience_ms / 1000), SC_SLICE_ARG(found->message));
+    run->told_unread = true;
+    step_move(core, step, STEP_BLOCKED);
+    step_move(core, step, STEP_PROBING);
+    run_look_again_at(run, core->mono_ms + READ_AGAIN_MS);
 }
 
 // Used and wanted, of what the agents of this environment that could run the step have.
@@ -323,6 +349,12 @@ void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_
         step_end_quietly(core, step, STEP_CANCELLED, SC_OUTCOME_CANCELLED);
         return;
     }
+    if (found->found == SC_FOUND_ERROR) {
+        store_unread(core, step, found);
+        return;
+    }
+    if (step->info)
+        step->info->unread_since_ms = 0;
     if (step_group(step)->mode == GROUP_FROM_RUN) {
         from_run(core, step, found);
         return;
@@ -339,7 +371,7 @@ void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_
         return;
     }
     bool replaces = found->found == SC_FOUND;
-    if (!replaces && looks_further(core, step, &eligible, replaces_unread(step, found))) {
+    if (!replaces && looks_further(core, step, &eligible, replaces_unread(found))) {
         step_evaluate(core, step);
         return;
     }
@@ -352,7 +384,7 @@ void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_
             return;
         }
     }
-    step->generation = replaces ? found->record->generation + 1 : replaces_unread(step, found) ? 1 : 0;
+    step->generation = replaces ? found->record->generation + 1 : replaces_unread(found) ? 1 : 0;
     if (reason == SC_REASON_OBJECTS_LOST)
         step->lost = true;
     enum sc_reason over = overruled(step);

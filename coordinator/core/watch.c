@@ -35,7 +35,7 @@ void watch_run_started(struct sc_core *core, struct run *run, struct sc_event_bo
 
 enum sc_end_state run_end_state(const struct run *run)
 {
-    if (run->failed || run->store_error)
+    if (run->failed || run->store_rc != SC_OK)
         return SC_END_FAILED;
     return run->cancelled || run->cancelling ? SC_END_CANCELLED : SC_END_DONE;
 }
@@ -57,6 +57,11 @@ void watch_run_finished(struct sc_core *core, struct run *run, struct sc_event_b
     ret_event->wall_ms = wall > 0 ? (uint64_t)wall : 0;
     ret_event->outputs.items = run->published.items;
     ret_event->outputs.count = run->published.count;
+    if (run->store_rc != SC_OK && run->failed == 0) { // else its author has something to mend
+        bool of_the_store = sc_rc_exit_code(run->store_rc) == sc_rc_exit_code(SC_IO);
+        ret_event->code = sc_slice_str(sc_rc_name(of_the_store ? run->store_rc : SC_IO));
+        ret_event->text = run->store_message;
+    }
 }
 
 static void verdict_event(const struct sc_core *core, const struct step *step, struct sc_slice name,

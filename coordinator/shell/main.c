@@ -122,6 +122,7 @@ static enum sc_rc make_core(struct program *program, struct sc_error *err)
         .lease_ms = LEASE_MS,
         .renew_ms = RENEW_MS,
         .agent_wait_ms = AGENT_WAIT_MS,
+        .store_patience_ms = program->config.store_patience_ms,
         .grace_ms = GRACE_MS,
     };
     if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)

@@ -40,7 +40,8 @@ static bool open_run_object(struct sc_queries *queries, const struct query_run *
                   stream == SC_STREAM_STDOUT ? "stdout" : "stderr");
     sc_name_run(&name, queries->config.domain, run->namespace_, run->run, sc_buf_slice(&rest));
     int fd = sc_store_local_path(queries->store, sc_buf_slice(&name), &path)
-                 ? open(sc_buf_cstr(&path), O_RDONLY | O_CLOEXEC)
+                 ? open(sc_buf_cstr(&path),
+                        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) // whatever stands there
                  : -1;
     if (fd < 0 && !sc_store_local_root(queries->store)) {
         fd = open(queries->config.scratch, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -1,6 +1,7 @@
 #include "coordinator/shell/storage_parts.h"
 
 #include "base/memory.h"
+#include "base/os/clock.h"
 
 bool storage_may_pass(enum sc_rc rc)
 {
@@ -42,6 +43,34 @@ bool storage_knows_template(struct sc_storage *storage, const struct sc_digest *
     }
     pthread_mutex_unlock(&storage->lock);
     return found;
+}
+
+// Voids stand newest first by the clocks of those who wrote them. A listing begins OVERLAP_MS before the newest that the
+// last one saw or, when that lies ahead, before the time of that listing by our own clock: so none is missed as long as
+// the clocks of two coordinators, and the writing of a void, are not days apart.
+enum sc_rc storage_hear_voids(struct sc_storage *storage, struct sc_store *store, struct sc_error *err)
+{
+    enum { OVERLAP_MS = 2 * 24 * 60 * 60 * 1000 };
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_void *voids;
+    uint32_t count;
+    int64_t to_ms = sc_clock_wall_ms();
+    pthread_mutex_lock(&storage->lock);
+    int64_t from_ms = storage->shared_voids_from_ms;
+    pthread_mutex_unlock(&storage->lock);
+    enum sc_rc rc = sc_records_voids(store, storage->config.domain, from_ms, &arena, &voids, &count, err);
+    if (rc != SC_OK)
+        return rc;
+    for (uint32_t i = 0; i < count; i++)
+        sc_index_void(storage->index, &voids[i]);
+    if (count && voids[0].wall_ms < to_ms)
+        to_ms = voids[0].wall_ms;
+    pthread_mutex_lock(&storage->lock);
+    if (count && to_ms - OVERLAP_MS > storage->shared_voids_from_ms)
+        storage->shared_voids_from_ms = to_ms - OVERLAP_MS;
+    pthread_mutex_unlock(&storage->lock);
+    return SC_OK;
 }
 
 const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena)

@@ -21,7 +21,6 @@ struct storage_reader {
     struct sc_store *store;
     struct sc_objects *objects;
     struct sc_latest_reader *latest;
-    int64_t voids_from_ms;       // where the next listing of the voids begins
     int64_t voids_listed_ms;     // mono: when the last one was tried
     struct sc_loaded_plan *warm; // of the last run, loaded before anybody asked
     struct sc_mailbox *box;
@@ -38,6 +37,7 @@ struct storage_writer {
     uint64_t next_scratch;
     int64_t batch_ms; // when the last batch began
     bool trouble;     // the store refuses, and that was told
+    bool voids_heard; // in this try: see withdraw
     struct sc_mailbox *box;
     pthread_t thread;
 };
@@ -52,6 +52,7 @@ struct sc_storage {
     pthread_mutex_t lock;
     struct storage_template shared_templates[STORAGE_TEMPLATES];
     uint64_t shared_uses;
+    int64_t shared_voids_from_ms; // where the next listing of the voids begins
 };
 
 // storage_read.c
@@ -90,5 +91,7 @@ void storage_remember_template(struct sc_storage *storage, const struct sc_diges
                                uint64_t marks);
 bool storage_knows_template(struct sc_storage *storage, const struct sc_digest *template_,
                             uint32_t *ret_count, uint64_t *ret_marks);
+// Lists the voids that are new since the last listing, of whichever thread, into the index.
+enum sc_rc storage_hear_voids(struct sc_storage *storage, struct sc_store *store, struct sc_error *err);
 // A path in the scratch folder that is free; in the arena.
 const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena);

@@ -111,23 +111,12 @@ enum sc_rc storage_load_plan(struct storage_reader *reader, const struct sc_dige
     return SC_OK;
 }
 
-// Voids stand newest first by the clocks of those who wrote them. A listing begins OVERLAP_MS before the newest that the
-// last one saw or, when that lies ahead, before the time of that listing by our own clock: so none is missed as long as
-// the clocks of two coordinators, and the writing of a void, are not days apart.
 void storage_list_voids(struct storage_reader *reader)
 {
-    enum { OVERLAP_MS = 2 * 24 * 60 * 60 * 1000 };
-    SC_AUTO_ARENA struct sc_arena arena;
-    sc_arena_init(&arena);
     struct sc_index *index = reader->storage->index;
-    struct sc_void *voids;
-    uint32_t count;
     struct sc_error err = SC_ERROR_INIT;
-    int64_t to_ms = sc_clock_wall_ms();
     reader->voids_listed_ms = sc_clock_mono_ms();
-    enum sc_rc rc = sc_records_voids(reader->store, reader->storage->config.domain, reader->voids_from_ms,
-                                     &arena, &voids, &count, &err);
-    if (rc != SC_OK) {
+    if (storage_hear_voids(reader->storage, reader->store, &err) != SC_OK) {
         sc_index_set_voids_listed(index, false);
         sc_log(
             SC_LOG_WARN,
@@ -136,13 +125,7 @@ void storage_list_voids(struct storage_reader *reader)
             err.message);
         return;
     }
-    for (uint32_t i = 0; i < count; i++)
-        sc_index_void(index, &voids[i]);
     sc_index_set_voids_listed(index, true);
-    if (count && voids[0].wall_ms < to_ms)
-        to_ms = voids[0].wall_ms;
-    if (count && to_ms - OVERLAP_MS > reader->voids_from_ms)
-        reader->voids_from_ms = to_ms - OVERLAP_MS;
     if (!sc_index_voids_known(index))
         sc_log(SC_LOG_WARN, "part=store more than %d keys were withdrawn, so each record is read by itself",
                SC_INDEX_VOIDS);
@@ -166,21 +149,17 @@ static bool from_index(struct storage_reader *reader, const struct sc_digest *ke
 }
 
 static enum sc_found find_record(struct storage_reader *reader, const struct sc_digest *key,
-                                 struct sc_arena *arena, struct sc_record *ret_record,
-                                 struct sc_slice *ret_message)
+                                 struct sc_arena *arena, struct sc_record *ret_record, struct sc_error *err)
 {
     if (from_index(reader, key, arena, ret_record))
         return SC_FOUND;
     struct sc_slice bytes;
-    struct sc_error err = SC_ERROR_INIT;
     enum sc_rc rc =
-        sc_records_get(reader->store, reader->storage->config.domain, key, arena, &bytes, ret_record, &err);
+        sc_records_get(reader->store, reader->storage->config.domain, key, arena, &bytes, ret_record, err);
     if (rc == SC_NOT_FOUND)
         return SC_FOUND_ABSENT;
-    if (rc != SC_OK) {
-        *ret_message = sc_arena_copy(arena, sc_slice_str(err.message));
+    if (rc != SC_OK)
         return sc_records_is_unreadable(rc) ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
-    }
     if (ret_record->generation <= sc_index_voided(reader->storage->index, key))
         return SC_FOUND_VOIDED;
     sc_index_put(reader->storage->index, key, bytes);
@@ -210,12 +189,11 @@ static const struct sc_core_record *find_previous(struct storage_reader *reader,
     for (int by_command = 0; by_command < 2; by_command++) {
         struct sc_digest key;
         struct sc_record record;
-        struct sc_slice message;
         bool known = by_command ? sc_latest_of_command(reader->latest, &item->command, &key)
                                 : sc_latest_of_step(reader->latest, item->namespace_, item->pipeline,
                                                     item->step, &key);
         if (known && !sc_digest_eq(&key, &item->key) &&
-            find_record(reader, &key, arena, &record, &message) == SC_FOUND) {
+            find_record(reader, &key, arena, &record, NULL) == SC_FOUND) {
             restore_long_fields(reader, &record, arena);
             return core_record(&record, arena);
         }
@@ -255,12 +233,17 @@ static void look_up_one(struct storage_reader *reader, struct sc_job *job, uint3
     if (item->by_step &&
         !sc_latest_of_step(reader->latest, item->namespace_, item->pipeline, item->step, &key))
         return;
-    out->found = find_record(reader, &key, &job->arena, &record, &out->message);
+    struct sc_error err = SC_ERROR_INIT;
+    out->found = find_record(reader, &key, &job->arena, &record, &err);
+    if (out->found == SC_FOUND_CORRUPT || out->found == SC_FOUND_ERROR) {
+        out->message = sc_arena_copy(&job->arena, sc_slice_str(err.message));
+        out->may_pass = storage_may_pass(err.rc);
+    }
     if (out->found == SC_FOUND || out->found == SC_FOUND_VOIDED)
         out->record = core_record(&record, &job->arena);
     if (out->found == SC_FOUND)
         note_names(reader, job, item, out->record);
-    else if (item->want_previous)
+    else if (item->want_previous && out->found != SC_FOUND_ERROR)
         out->previous = find_previous(reader, item, &job->arena);
 }
 
@@ -303,7 +286,8 @@ static uint32_t count_objects(const struct sc_job *job)
     return count;
 }
 
-static void judge_objects(struct sc_looked_up *out, struct seen *seen, const enum sc_rc *rets)
+static void judge_objects(struct sc_job *job, struct sc_looked_up *out, struct seen *seen,
+                          const enum sc_rc *rets)
 {
     for (uint32_t j = 0; j < out->record->outputs.count; j++) {
         const struct sc_artifact *artifact = &out->record->outputs.items[j].artifact;
@@ -314,7 +298,10 @@ static void judge_objects(struct sc_looked_up *out, struct seen *seen, const enu
             out->objects_lost = true;
         else if (rc != SC_OK && out->found == SC_FOUND) {
             out->found = SC_FOUND_ERROR;
-            out->message = sc_slice_str(sc_rc_text(rc));
+            out->may_pass = storage_may_pass(rc);
+            char hex[SC_DIGEST_HEX_BYTES];
+            sc_digest_hex(&artifact->digest, hex);
+            out->message = sc_arena_printf(&job->arena, "look for object %s: %s", hex, sc_rc_text(rc));
         }
     }
 }
@@ -339,7 +326,7 @@ static void check_objects(struct storage_reader *reader, struct sc_job *job)
     sc_objects_presence(reader->objects, seen.items, seen.count, false, rets);
     for (uint32_t i = 0; i < job->u.look_up.count; i++)
         if (job->u.look_up.found[i].found == SC_FOUND)
-            judge_objects(&job->u.look_up.found[i], &seen, rets);
+            judge_objects(job, &job->u.look_up.found[i], &seen, rets);
 }
 
 static void look_up(struct storage_reader *reader, struct sc_job *job)

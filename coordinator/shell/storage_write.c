@@ -51,8 +51,9 @@ static enum sc_rc put_objects(struct storage_writer *writer, const struct sc_job
 
 // Withdraws every record of a key that there has been, wherever it stands: in segments, in other coordinators' indexes.
 // Told by generations, since clocks differ: a record has at most one more than its key's newest void. For voids that were
-// not heard of yet the record that is there is looked at, too, and `seen`, the one that was looked up. `generation` is 0
-// at the first try, and kept for the next.
+// not heard of yet the record that is there is looked at, too, and `seen`, the one that was looked up; where it cannot be
+// read, another coordinator may have withdrawn more than we know, so the voids are listed anew, once a try. `generation`
+// is 0 at the first try, and kept for the next.
 static enum sc_rc withdraw(struct storage_writer *writer, const struct sc_digest *key, uint64_t seen,
                            int64_t wall_ms, struct sc_slice reason, uint64_t *generation,
                            struct sc_error *err)
@@ -62,16 +63,23 @@ static enum sc_rc withdraw(struct storage_writer *writer, const struct sc_digest
     struct sc_index *index = writer->storage->index;
     struct sc_slice domain = writer->storage->config.domain, bytes;
     struct sc_record old;
+    enum sc_rc rc = sc_records_get(writer->store, domain, key, &arena, &bytes, &old, err);
+    uint64_t there = rc == SC_OK ? old.generation : 0;
+    if (rc != SC_OK && rc != SC_NOT_FOUND && !sc_records_is_unreadable(rc))
+        return rc;
+    if (rc != SC_OK && !writer->voids_heard) {
+        rc = storage_hear_voids(writer->storage, writer->store, err);
+        if (rc != SC_OK)
+            return rc;
+        writer->voids_heard = true;
+    }
     uint64_t known = sc_index_voided(index, key);
     if (*generation == 0 || *generation < known)
         *generation = known + 1;
     if (*generation < seen)
         *generation = seen;
-    enum sc_rc rc = sc_records_get(writer->store, domain, key, &arena, &bytes, &old, err);
-    if (rc == SC_OK && *generation < old.generation)
-        *generation = old.generation;
-    if (rc != SC_OK && rc != SC_NOT_FOUND && !sc_records_is_unreadable(rc))
-        return rc;
+    if (*generation < there)
+        *generation = there;
     if (*generation >= SC_LIMIT_GENERATION)
         return sc_error_set(err, SC_LIMIT, "a result was replaced more than %llu times",
                             (unsigned long long)SC_LIMIT_GENERATION);
@@ -163,6 +171,7 @@ static void finish(struct batch *batch, uint32_t i, enum sc_rc rc, const struct 
 static enum sc_rc try_batch(struct storage_writer *writer, struct batch *batch, struct sc_error *err)
 {
     enum sc_rc later = SC_OK;
+    writer->voids_heard = false;
     bool *good = SC_NEW_ARRAY(&batch->arena, batch->count, bool);
     uint32_t good_count = 0;
     for (uint32_t i = 0; i < batch->count; i++) {
@@ -274,6 +283,7 @@ static enum sc_rc write_void(struct storage_writer *writer, struct sc_job *job, 
 static enum sc_rc try_single(struct storage_writer *writer, struct sc_job *job)
 {
     job->err = (struct sc_error)SC_ERROR_INIT;
+    writer->voids_heard = false;
     if (job->kind == SC_JOB_WRITE_VOID)
         return write_void(writer, job, &job->err);
     if (job->kind == SC_JOB_CLOSE_OUT)

@@ -160,6 +160,88 @@ class Healing(lib.Case):
         self.assertEqual(self.project_.get("b.o"), right)
         self.assertEqual(self.project_.run().run["hits"], 2)
 
+    def in_its_place(self, path, what):
+        os.unlink(path)
+        if what == "folder":
+            os.mkdir(path)
+        elif what == "full folder":
+            os.mkdir(path)
+            with open(os.path.join(path, "somebodys"), "w") as file:
+                file.write("work")
+        elif what == "fifo":
+            os.mkfifo(path)
+        elif what == "link":
+            os.symlink("/etc/hostname", path)
+
+    def take_away(self, path):
+        if os.path.isdir(path) and not os.path.islink(path):
+            lib.remove(path)
+        else:
+            os.unlink(path)
+
+    def test_an_empty_folder_in_a_records_place_is_a_miss_with_that_reason_and_heals(self):
+        path = self.record_of("b")
+        self.in_its_place(path, "folder")
+        lib.remove(os.path.join(self.home.store, "seg"))
+        self.forget_index()
+        result = self.project_.run()
+        self.assertEqual(result.says, {"a": "hit", "b": "miss record-corrupt"}, str(result))
+        self.assertIn(path, result.verdicts["b"]["detail"])
+        self.assertIn("is a folder", result.verdicts["b"]["detail"])
+        self.assertEqual(self.home.witness(), ["b"])
+        lib.remove(os.path.join(self.home.store, "seg"))
+        self.forget_index()
+        self.assertEqual(self.project_.run().run["hits"], 2)
+
+    def test_what_cannot_give_way_in_a_records_place_is_said_with_what_to_remove(self):
+        path = self.record_of("b")
+        for what, kind in (("full folder", "a folder"), ("fifo", "a FIFO"), ("link", "a link")):
+            with self.subTest(what=what):
+                self.in_its_place(path, what)
+                lib.remove(os.path.join(self.home.store, "seg"))
+                self.forget_index()
+                result = self.project_.run(code=None)
+                self.assertEqual(result.verdicts["b"]["reason"], "record-corrupt", str(result))
+                self.assertEqual(result.code, 3, str(result))
+                self.assertIn(f"{path} is {kind} where an object belongs; remove it", result.err + result.run["message"], str(result))
+                self.take_away(path)
+                self.assertEqual(self.project_.run().run["state"], "done")
+                self.home.witness()
+
+    def test_a_store_that_is_removed_under_a_run_is_said_and_is_no_miss(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        self.project_.doc(self.home.doc({
+            "wait": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+            "next": {"run": 'cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "wait.o"}, "outputs": {"o": "o"}}}))
+        live = self.project_.start()
+        bell.wait("the step at its gate")
+        lib.remove(os.path.dirname(os.path.dirname(self.home.store)))
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.code, 3, str(result))
+        self.assertNotIn("record-corrupt", result.out, str(result))
+        self.assertIn("was removed while it was in use", result.out, str(result))
+        self.assertEqual(self.home.witness(), ["wait"])
+        gate.let()
+        self.assertEqual(self.project_.run().run["state"], "done")  # in a new store
+
+    def test_an_empty_folder_in_an_objects_place_heals(self):
+        self.in_its_place(self.object, "folder")
+        self.heal(self.object, None)
+
+    def test_what_cannot_give_way_in_an_objects_place_is_said_with_what_to_remove(self):
+        for what, kind in (("full folder", "a folder"), ("fifo", "a FIFO"), ("link", "a link")):
+            with self.subTest(what=what):
+                self.in_its_place(self.object, what)
+                self.need_object()
+                result = self.project_.run(code=None)
+                self.assertEqual(result.says["a"], "miss objects-lost", str(result))
+                self.assertNotEqual(result.code, 0, str(result))
+                self.assertIn(f"{self.object} is {kind} where an object belongs; remove it", result.out + result.err, str(result))
+                self.take_away(self.object)
+                self.assertEqual(self.project_.run().run["state"], "done")
+                self.assertEqual(self.home.rotten(), [])
+
     def test_a_record_without_its_checksum_is_a_miss(self):
         self.rewrite(self.record_of("b"), lambda data: data.__delitem__(slice(-32, None)))
         lib.remove(os.path.join(self.home.store, "seg"))

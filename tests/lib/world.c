@@ -46,6 +46,7 @@ void world_init(struct world *world)
         .renew_ms = 3000,
         .agent_wait_ms = 10000,
         .grace_ms = 5000,
+        .store_patience_ms = 300000,
     };
     world->core = sc_core_new(&world->config);
 }
@@ -112,7 +113,8 @@ static void look_up(struct world *world, const struct sc_effect *effect)
         found[i].previous = record ? NULL : newest;
         if (world->look_ups_fail)
             found[i] = (struct sc_looked_up){.found = SC_FOUND_ERROR,
-                                             .message = SC_SLICE_LIT("read the record: Input/output error")};
+                                             .message = SC_SLICE_LIT("read the record: Input/output error"),
+                                             .may_pass = !world->store_is_gone};
     }
     struct sc_event event = {.kind = SC_EVENT_LOOKED_UP, .req = effect->req};
     event.u.looked_up.items = found;
@@ -232,7 +234,10 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
             return;
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
-        if (!world->empty_answers)
+        if (!world->empty_answers && probed->kind == SC_PROBE_COMMANDS)
+            environment(arena, sc_arena_cstr(arena, message->body.probe.commands.items[0]),
+                        &probed->commands);
+        else if (!world->empty_answers)
             environment(arena, told ? told : world->packages, &probed->class_.environment);
         struct sc_event event = {.kind = SC_EVENT_PROBED, .agent = effect->u.send_agent.agent};
         event.u.probed = probed;

@@ -25,6 +25,7 @@ struct world_attempt {
     bool open, force_upload, checks_environment;
 };
 
+enum { WORLD_RUNS = 2048 };
 struct world {
     struct sc_core *core;
     struct sc_core_config config;
@@ -38,13 +39,13 @@ struct world {
     struct {
         struct sc_digest digest;
         struct sc_slice bytes;
-    } plans[16];
+    } plans[WORLD_RUNS];
     uint32_t plan_count;
     char agents[8][32];  // the agent of connection i + 1
     const char *told[8]; // packages of its environment; NULL: `packages`
     uint32_t agent_count;
-    uint32_t gpus;            // of agents that say hello from now on; each has 8 GiB of memory
-    struct sc_slice runs[16]; // ids in order of their start
+    uint32_t gpus;                    // of agents that say hello from now on; each has 8 GiB of memory
+    struct sc_slice runs[WORLD_RUNS]; // ids in order of their start
     uint32_t run_count;
     const char *packages; // of the agents' environment
     const char
@@ -56,6 +57,7 @@ struct world {
     bool hold_probes;        // PROBE's answer, of the moment of the question, comes with world_record_answers
     uint32_t probes;         // that were asked
     bool look_ups_fail;      // the store cannot be read
+    bool store_is_gone;      // and never will be
     struct sc_artifact log;  // of stdout, in the reports to come
     const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
     int64_t agents_ahead_ms; // how far the agents' clocks are ahead

@@ -399,6 +399,65 @@ static void test_changed_fields_are_told_once(void **state)
     assert_true(world_says(&w, "1: a miss changed environment.packages"));
 }
 
+static void submit_probing(struct world *w, int number)
+{
+    SC_AUTO_FREE char *document =
+        sc_asprintf("stepcache: 1\nname: p\nenvironment: {probe: [version %d]}\n"
+                    "steps: {s%d: {command: [make, \"${outputs.x}\"], outputs: {x: x.txt}}}\n",
+                    number, number);
+    world_submit(w, document, NULL);
+}
+
+static void test_what_agents_told_is_forgotten_when_no_run_needs_it_any_more(void **state)
+{
+    enum { RUNS = 1000, BOUND = 1100 };
+    WORLD;
+    world_agent(&w, "a1", 2);
+    submit_probing(&w, 0); // stays open
+    world_submit(&w, any, NULL);
+    world_report(&w, "a", "one");
+    uint32_t most = 0, asked = w.probes;
+    for (int i = 1; i <= RUNS; i++) {
+        SC_AUTO_FREE char *step = sc_asprintf("s%d", i);
+        submit_probing(&w, i);
+        world_report(&w, step, "result");
+        if (i % 50 == 0)
+            world_submit(&w, any, NULL); // used, so remembered
+        most = sc_core_remembered(w.core) > most ? sc_core_remembered(w.core) : most;
+    }
+    assert_true(w.probes - asked >= RUNS);
+    assert_true(most > 900); // it was counted
+    assert_true(most < BOUND);
+    world_report(&w, "s0", "result"); // the need of the oldest is as it was
+    assert_true(world_says(&w, "0: run done: 0 hits, 1 misses, 0 joined, 0 failed, 0 skipped"));
+    submit_probing(&w, 1); // forgotten, so asked anew, and the key is the same
+    assert_string_equal(strrchr(world_said(&w), ':'), ": 1 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+    world_agent_gone(&w, "a1");
+    world_submit(&w, any, NULL);
+    world_pass(&w, 10000);
+    assert_string_equal(strrchr(world_said(&w), ':'), ": 1 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+}
+
+static void test_answers_of_agents_that_went_are_forgotten_but_for_the_latest(void **state)
+{
+    enum { AGENTS = 2000 };
+    WORLD;
+    for (int i = 0; i < AGENTS; i++) {
+        SC_AUTO_FREE char *name = sc_asprintf("pod-%d", i);
+        world_agent(&w, name, 2);
+        world_submit(&w, any, NULL);
+        if (i == 0)
+            world_report(&w, "a", "one");
+        world_agent_gone(&w, name);
+        w.agent_count = 0;
+    }
+    assert_true(sc_core_remembered(w.core) < 1100);
+    world_said(&w);
+    world_submit(&w, any, NULL);
+    world_pass(&w, 10000);
+    assert_string_equal(strrchr(world_said(&w), ':'), ": 1 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +483,8 @@ int main(void)
         cmocka_unit_test(test_join_below_a_step_that_ran_is_of_the_environment_that_it_left),
         cmocka_unit_test(test_question_from_before_a_change_counts_no_more),
         cmocka_unit_test(test_changed_fields_are_told_once),
+        cmocka_unit_test(test_what_agents_told_is_forgotten_when_no_run_needs_it_any_more),
+        cmocka_unit_test(test_answers_of_agents_that_went_are_forgotten_but_for_the_latest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,19 +121,51 @@ static void test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is(
     assert_int_equal(recorded(&w)->ended_at, 0);
 }
 
-static void test_a_record_that_could_not_be_read_for_now_is_not_replaced(void **state)
+static bool missed(const struct world *w)
 {
-    (void)state;
-    WORLD;
-    w.look_ups_fail = true;
-    begin(&w, one_step);
-    world_report(&w, "a", "one");
-    assert_true(world_says(&w, "record a generation 1 if absent"));
-    // But what a user wants made anew takes the place of what is there.
-    struct sc_run_options refresh = {.refresh_all = true};
-    world_submit(&w, one_step, &refresh);
-    world_report(&w, "a", "two");
-    assert_true(world_says(&w, "record a generation 1 replaces"));
+    return strstr(sc_buf_cstr((struct sc_buf *)&w->transcript), "1: a miss") != NULL;
+}
+
+// Never a miss, also for who wants it made anew: what is there may be an honest record.
+static void test_a_store_that_cannot_be_read_is_asked_again_and_nothing_is_replaced(void **state)
+{
+    struct sc_run_options options[] = {{0}, {.refresh_all = true}};
+    for (size_t i = 0; i < SC_COUNT(options); i++) {
+        WORLD;
+        begin(&w, one_step);
+        world_report(&w, "a", "one");
+        w.look_ups_fail = true;
+        world_submit(&w, one_step, &options[i]);
+        for (int s = 0; s < 5; s++) {
+            assert_true(world_says(&w, "1: note the store cannot be read, trying again for 300 s: read the "
+                                       "record: Input/output error"));
+            assert_false(missed(&w));
+            world_pass(&w, 2000);
+        }
+        w.look_ups_fail = false;
+        world_pass(&w, 2000);
+        assert_true(world_says(&w, i ? "1: a miss refresh" : "1: a hit cached"));
+    }
+}
+
+static void test_a_store_that_can_not_be_read_for_too_long_fails_the_step_with_its_words(void **state)
+{
+    struct sc_run_options dry = {.dry = true};
+    for (int i = 0; i < 3; i++) { // patience is over; not worth it; a plan has none
+        WORLD;
+        begin(&w, one_step);
+        world_report(&w, "a", "one");
+        w.look_ups_fail = true;
+        w.store_is_gone = i == 1;
+        world_submit(&w, one_step, i == 2 ? &dry : NULL);
+        for (int s = 0; i == 0 && s < 299; s++) {
+            assert_false(world_says(&w, "1: a failed store"));
+            world_pass(&w, 1000);
+        }
+        world_pass(&w, 3000);
+        assert_true(world_says(&w, "1: a failed store"));
+        assert_false(missed(&w));
+    }
 }
 
 int main(void)
@@ -144,7 +176,8 @@ int main(void)
         cmocka_unit_test(test_a_report_of_another_extension_than_the_path_has_is_not_believed),
         cmocka_unit_test(test_a_result_that_ends_in_the_future_ended_when_it_was_reported),
         cmocka_unit_test(test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is),
-        cmocka_unit_test(test_a_record_that_could_not_be_read_for_now_is_not_replaced),
+        cmocka_unit_test(test_a_store_that_cannot_be_read_is_asked_again_and_nothing_is_replaced),
+        cmocka_unit_test(test_a_store_that_can_not_be_read_for_too_long_fails_the_step_with_its_words),
     };
     return cmocka_run_group_tests_name("core_reports", tests, NULL, NULL);
 }

@@ -327,6 +327,54 @@ static void test_objects_get_of_a_damaged_one_is_corrupt_and_sets_it_aside(void 
     assert_rc(get_text(w, &digest, NULL), SC_NOT_FOUND);
 }
 
+// Nothing is opened that could hang its reader, and nothing set aside that is somebody's.
+static void test_objects_what_is_no_file_is_corrupt_by_name_and_lost_to_readers(void **state)
+{
+    struct world *w = *state;
+    DIR_ONLY();
+    struct sc_error err = SC_ERROR_INIT;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_tree tree, found;
+    struct sc_digest digest = put_text(w, "precious", false);
+    struct sc_artifact folder = put_folder(w, "input", &tree),
+                       file = {.kind = SC_ARTIFACT_FILE, .digest = digest, .bytes = 8};
+    const struct sc_artifact *artifacts[] = {&file, &folder};
+    enum sc_rc rets[2];
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "input");
+    SC_AUTO_FREE char *tree_name = object_name(&folder.digest, true);
+    SC_AUTO_FREE char *tree_path = sc_scratch_path(sc_store_local_root(w->store), tree_name);
+    SC_AUTO_FREE char *path = object_path(w, &digest);
+    sc_buf_init(&bytes, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(unlink(i ? tree_path : path), 0);
+        assert_int_equal(mkfifo(i ? tree_path : path, 0666), 0);
+    }
+    sc_objects_presence(w->objects, artifacts, 2, false, rets);
+    assert_rc(rets[0], SC_NOT_FOUND);
+    assert_rc(rets[1], SC_NOT_FOUND);
+    assert_rc(sc_objects_get_bytes(w->objects, &digest, 100, &bytes, &err), SC_CORRUPT);
+    assert_contains(err.message, path);
+    assert_contains(err.message, "is a FIFO");
+    assert_rc(sc_objects_get_tree(w->objects, &folder.digest, &w->arena, &found, &err), SC_CORRUPT);
+    assert_contains(err.message, tree_path);
+    for (int force = 0; force < 2; force++) {
+        err = (struct sc_error)SC_ERROR_INIT;
+        assert_rc(sc_objects_put_bytes(w->objects, sc_slice_str("precious"), force, &digest, &err),
+                  SC_CORRUPT);
+        assert_contains(err.message, path);
+        assert_rc(sc_objects_put_tree(w->objects, root, &tree, false, force, &err), SC_CORRUPT);
+        assert_contains(err.message, "is a FIFO");
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(unlink(i ? tree_path : path), 0);
+        assert_int_equal(mkdir(i ? tree_path : path, 0777), 0);
+    }
+    put_text(w, "precious", false);
+    assert_rc(get_text(w, &digest, "precious"), SC_OK);
+    assert_ok(sc_objects_put_tree(w->objects, root, &tree, false, false, &err), err);
+    assert_ok(sc_objects_get_tree(w->objects, &folder.digest, &w->arena, &found, &err), err);
+}
+
 static void test_objects_checked_one_is_not_read_again_in_the_next_life(void **state)
 {
     struct world *w = *state;
@@ -1040,6 +1088,7 @@ int main(int argc, char **argv)
         T(test_objects_damaged_one_is_corrupt_to_its_reader_and_a_forced_put_heals_it),
         T(test_objects_damaged_one_is_not_taken_for_present_by_a_put),
         T(test_objects_get_of_a_damaged_one_is_corrupt_and_sets_it_aside),
+        T(test_objects_what_is_no_file_is_corrupt_by_name_and_lost_to_readers),
         T(test_objects_checked_one_is_not_read_again_in_the_next_life),
         T(test_objects_put_file_moves_or_copies),
         T(test_objects_file_that_changed_since_it_was_hashed_is_busy_and_not_kept),

@@ -194,11 +194,35 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
         shell_write(&s, shell_record(&s, salts[i], "train", &output), SC_RECORD_WON);
     SC_AUTO_FREE char *path = shell_record_path(&s, "2");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkdir(path, 0700), 0); // what cannot be removed
+    SC_AUTO_FREE char *kept = sc_scratch_path(path, "somebodys");
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(mkdir(kept, 0700), 0); // what cannot be removed
     struct sc_job *job = shell_do(&s, shell_void(&s, salts, SC_COUNT(salts), 1750000000001));
     assert_true(job->rc != SC_OK);
     assert_contains(job->err.message, "1 of 3 results were removed");
+    assert_contains(job->err.message, path);
+    assert_contains(job->err.message, "is a folder");
     sc_job_free(job);
+    shell_done(&s);
+}
+
+static void test_storage_a_store_that_is_gone_is_an_error_and_no_miss(void **state)
+{
+    struct shell s;
+    shell_make(&s, *state);
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_artifact output = shell_put(&s, "result", "");
+    shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
+    assert_ok(sc_dir_remove(s.store, &err), err);
+    static const char *const salts[] = {"1", "2"}; // in memory, whose output is looked for; and not
+    for (size_t i = 0; i < SC_COUNT(salts); i++) {
+        struct sc_job *job = shell_look_up(&s, salts[i], "train", false);
+        const struct sc_looked_up *found = &job->u.look_up.found[0];
+        assert_int_equal(found->found, SC_FOUND_ERROR);
+        assert_false(found->may_pass);
+        assert_true(found->message.len > 0);
+        sc_job_free(job);
+    }
     shell_done(&s);
 }
 
@@ -586,6 +610,7 @@ int main(void)
         T(test_storage_a_replacement_comes_after_the_record_that_was_looked_up),
         T(test_storage_a_void_takes_the_record_out_of_store_and_index),
         T(test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done),
+        T(test_storage_a_store_that_is_gone_is_an_error_and_no_miss),
         T(test_storage_a_rotten_record_is_corrupt_and_healed_by_the_next),
         T(test_storage_a_record_larger_than_any_is_corrupt),
         T(test_storage_a_record_under_another_key_than_its_fields_make_is_refused),

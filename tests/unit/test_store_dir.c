@@ -231,6 +231,116 @@ static void test_store_full_disk_is_full_and_leaves_no_half_object(void **state)
     assert_rc(small, SC_OK);
 }
 
+// ---- what stands in an object's place and is none
+
+static void make_fifo(const char *path)
+{
+    assert_int_equal(mkfifo(path, 0666), 0);
+}
+
+static void make_socket(const char *path)
+{
+    assert_int_equal(mknod(path, S_IFSOCK | 0666, 0), 0);
+}
+
+static void make_link(const char *path)
+{
+    assert_int_equal(symlink("good", path), 0);
+}
+
+static void make_full_folder(const char *path)
+{
+    make_dir(path);
+    write_below(path, "somebodys", "work");
+}
+
+static enum sc_rc put_error(struct world *w, const char *name, bool if_absent, struct sc_error *ret_err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_PUT, sc_slice_str(name));
+    op.body = sc_slice_str("new");
+    op.if_absent = if_absent;
+    enum sc_rc rc = sc_store_wait(w->store, &op);
+    *ret_err = op.err;
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static void test_store_what_is_no_file_is_corrupt_by_name_and_stays(void **state)
+{
+    static const struct {
+        void (*make)(const char *path);
+        const char *kind;
+        bool removable;
+    } cases[] = {{make_fifo, "is a FIFO", true},
+                 {make_socket, "is a socket", true},
+                 {make_link, "is a link", true},
+                 {make_full_folder, "is a folder", false}};
+    struct world *w = *state;
+    assert_rc(store_put(w->store, "k/good", sc_slice_str("good"), false), SC_OK);
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        SC_AUTO_FREE char *path = sc_scratch_path(w->root, "k/x");
+        struct sc_store_op op;
+        struct sc_error err;
+        struct stat before, after;
+        cases[i].make(path);
+        assert_int_equal(lstat(path, &before), 0);
+        sc_store_op_init(&op, SC_STORE_GET, sc_slice_str("k/x"));
+        op.max_bytes = 100;
+        assert_rc(sc_store_wait(w->store, &op), SC_CORRUPT);
+        assert_contains(op.err.message, path);
+        assert_contains(op.err.message, cases[i].kind);
+        sc_store_op_done(&op);
+        assert_rc(object_op(w->store, SC_STORE_HEAD, "k/x"), SC_CORRUPT);
+        for (int if_absent = 0; if_absent < 2; if_absent++) {
+            assert_rc(put_error(w, "k/x", if_absent, &err), SC_CORRUPT);
+            assert_contains(err.message, path);
+            assert_contains(err.message, cases[i].kind);
+            assert_contains(err.message, "remove it");
+        }
+        assert_int_equal(lstat(path, &after), 0);
+        assert_true(before.st_ino == after.st_ino && before.st_mode == after.st_mode);
+        assert_object(w->store, "k/good", "good"); // where the link leads
+        assert_rc(object_op(w->store, SC_STORE_REMOVE, "k/x"), cases[i].removable ? SC_OK : SC_CORRUPT);
+        assert_int_equal(count_unfinished(w), 0);
+    }
+    SC_AUTO_FREE char *kept = sc_scratch_path(w->root, "k/x/somebodys");
+    assert_file(kept, "work");
+}
+
+static void test_store_empty_folder_gives_way_to_a_put(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err;
+    assert_rc(store_put(w->store, "k/good", sc_slice_str("good"), false), SC_OK);
+    for (int if_absent = 0; if_absent < 2; if_absent++) {
+        SC_AUTO_FREE char *path = sc_scratch_path(w->root, "k/x");
+        make_dir(path);
+        assert_rc(object_op(w->store, SC_STORE_GET, "k/x"), SC_CORRUPT);
+        assert_rc(put_error(w, "k/x", if_absent, &err), SC_OK);
+        assert_object(w->store, "k/x", "new");
+        assert_rc(object_op(w->store, SC_STORE_REMOVE, "k/x"), SC_OK);
+        make_dir(path);
+        assert_rc(object_op(w->store, SC_STORE_REMOVE, "k/x"), SC_OK);
+        assert_rc(object_op(w->store, SC_STORE_GET, "k/x"), SC_NOT_FOUND);
+    }
+}
+
+static void test_store_that_was_removed_is_gone_and_holds_no_absent_names(void **state)
+{
+    struct world *w = *state;
+    struct sc_store_op op;
+    struct sc_error err = SC_ERROR_INIT;
+    assert_rc(store_put(w->store, "k/x", sc_slice_str("1"), false), SC_OK);
+    assert_ok(sc_dir_remove(w->root, &err), err);
+    sc_store_op_init(&op, SC_STORE_GET, sc_slice_str("k/x"));
+    assert_rc(sc_store_wait(w->store, &op), SC_CLOSED);
+    assert_contains(op.err.message, w->root);
+    sc_store_op_done(&op);
+    assert_rc(object_op(w->store, SC_STORE_HEAD, "k/x"), SC_CLOSED);
+    assert_rc(object_op(w->store, SC_STORE_LIST, "k/"), SC_CLOSED);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -243,6 +353,9 @@ int main(void)
         cmocka_unit_test(test_store_urls_that_are_none_are_refused_by_name),
         T(test_store_open_removes_what_the_dead_left_and_nothing_of_the_living),
         T(test_store_full_disk_is_full_and_leaves_no_half_object),
+        T(test_store_what_is_no_file_is_corrupt_by_name_and_stays),
+        T(test_store_empty_folder_gives_way_to_a_put),
+        T(test_store_that_was_removed_is_gone_and_holds_no_absent_names),
     };
     return cmocka_run_group_tests_name("store_dir", tests, NULL, NULL);
 }

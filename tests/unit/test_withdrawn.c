@@ -170,15 +170,16 @@ static void test_withdrawn_a_replacement_that_could_not_be_written_leaves_a_miss
     end_run(&p, &p.a, "1", p.now_ms);
     SC_AUTO_FREE char *path = shell_record_path(&p.a, "1");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkdir(path, 0700), 0); // what no file can take the place of
+    assert_int_equal(mkfifo(path, 0600), 0); // what no record takes the place of
     struct sc_artifact output = shell_put(&p.b, "new", "");
     struct sc_job *job = shell_record(&p.b, "1", "train", &output);
     job->u.write_record.mode = SC_WRITE_REPLACE;
     job = shell_do(&p.b, job);
     assert_true(job->rc != SC_OK);
     sc_job_free(job);
+    assert_found_anew(&p, &p.a, "1", SC_FOUND_CORRUPT, NULL); // and not the old one of the segment
+    assert_int_equal(unlink(path), 0);
     assert_found_anew(&p, &p.a, "1", SC_FOUND_ABSENT, NULL);
-    assert_int_equal(rmdir(path), 0);
     record(&p.b, "1", "new", SC_WRITE_IF_ABSENT, p.now_ms);
     assert_found_anew(&p, &p.a, "1", SC_FOUND, "new");
     done(&p);
@@ -230,6 +231,33 @@ static void test_withdrawn_a_rotten_result_is_withdrawn_with_all_its_copies(void
     begin_run(&p, &p.a);
     assert_found(&p.a, "1", SC_FOUND, "third");
     done(&p);
+}
+
+static void
+test_withdrawn_what_cannot_be_read_is_withdrawn_beyond_what_others_withdrew_meanwhile(void **state)
+{
+    for (int mode = 0; mode < 3; mode++) { // replaced by who saw it rotten, by who did not, or removed
+        struct pair p;
+        SC_AUTO_FREE char *folder = sc_asprintf("%s/%d", (const char *)*state, mode);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        make(&p, folder);
+        record(&p.a, "1", "first", SC_WRITE_IF_ABSENT, p.now_ms);
+        begin_run(&p, &p.a); // the last that it hears of voids
+        for (int i = 1; i < 4; i++)
+            record(&p.b, "1", "rotten", SC_WRITE_REPLACE, p.now_ms + i);
+        end_run(&p, &p.b, "1", p.now_ms + 4);
+        SC_AUTO_FREE char *path = shell_record_path(&p.b, "1");
+        assert_int_equal(chmod(path, 0600), 0);
+        assert_int_equal(truncate(path, 10), 0);
+        if (mode == 2)
+            remove_result(&p.a, "1", p.now_ms + 5);
+        else
+            record(&p.a, "1", "new", mode ? SC_WRITE_IF_ABSENT : SC_WRITE_REPLACE, p.now_ms + 5);
+        // The second, whose segment holds a copy of what rotted, knows of every void.
+        assert_found_anew(&p, &p.b, "1", mode == 2 ? SC_FOUND_ABSENT : SC_FOUND, mode == 2 ? NULL : "new");
+        assert_found_anew(&p, &p.a, "1", mode == 2 ? SC_FOUND_ABSENT : SC_FOUND, mode == 2 ? NULL : "new");
+        done(&p);
+    }
 }
 
 static void test_withdrawn_a_void_is_heard_of_wherever_the_newest_stands(void **state)
@@ -415,6 +443,7 @@ int main(void)
         T(test_withdrawn_a_replacement_that_could_not_be_written_leaves_a_miss),
         T(test_withdrawn_a_removed_result_stays_removed_and_made_again_it_counts),
         T(test_withdrawn_a_rotten_result_is_withdrawn_with_all_its_copies),
+        T(test_withdrawn_what_cannot_be_read_is_withdrawn_beyond_what_others_withdrew_meanwhile),
         T(test_withdrawn_a_void_is_heard_of_wherever_the_newest_stands),
         T(test_withdrawn_a_void_never_stands_behind_those_that_its_writer_knows),
         T(test_withdrawn_without_the_voids_no_segment_is_believed),
