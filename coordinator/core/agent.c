@@ -109,6 +109,11 @@ static void welcome(struct sc_core *core, struct agent *agent, const struct sc_m
                    SC_SLICE_ARG(agent->name));
     }
     core_send_agent(core, agent, message, core->last_seq);
+    for (uint32_t i = 0; i < body->keep.count; i++) { // asked for while the agent was away
+        struct attempt *attempt = attempt_find(core, body->keep.items[i]);
+        if (attempt->listening)
+            attempt_listen(core, attempt, true);
+    }
 }
 
 void agent_hello(struct sc_core *core, const struct sc_event *event)
@@ -246,17 +251,8 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
 {
     struct step *owner = flight->waiters;
     flight->tries++;
-    struct sc_fact fact = {
-        .kind = SC_FACT_GRANT,
-        .attempt = core->last_seq + 1,
-        .run = owner->run->id,
-        .group = owner->group,
-        .instance = owner->instance,
-        .key = flight->key,
-        .agent = agent->name,
-        .number = flight->tries,
-    };
-    uint64_t seq = core_journal(core, &fact, agent_is_saturated(agent));
+    uint64_t seq =
+        flight_journal_grant(core, flight, core->last_seq + 1, agent->name, agent_is_saturated(agent));
     struct attempt *attempt = attempt_new(core, seq, agent->name, step_plan(owner));
     attempt->number = flight->tries;
     attempt->deadline_ms = core->mono_ms + core->config.lease_ms;

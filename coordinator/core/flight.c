@@ -93,8 +93,10 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step)
         step->number = flight->tries;
     }
     flight_add_waiter(flight, step);
-    if (!step->again)
+    if (!step->again) {
         watch_tell_verdict(core, step, 0);
+        watch_joined(core, flight, step);
+    }
     if (flight->state == FLIGHT_SETTLED && flight->restored && !fits_plan(step_plan(step), flight->result)) {
         flight->state =
             FLIGHT_QUEUED; // a report that came before its step did, and does not fit it: made anew
@@ -130,12 +132,32 @@ void flight_join_or_start(struct sc_core *core, struct step *step)
     flight_queue(core, flight);
 }
 
+uint64_t flight_journal_grant(struct sc_core *core, const struct flight *flight, uint64_t attempt,
+                              struct sc_slice agent, bool lazy)
+{
+    const struct step *owner = flight->waiters;
+    struct sc_fact fact = {
+        .kind = SC_FACT_GRANT,
+        .attempt = attempt,
+        .run = owner->run->id,
+        .group = owner->group,
+        .instance = owner->instance,
+        .key = flight->key,
+        .agent = agent,
+        .number = flight->tries,
+    };
+    return core_journal(core, &fact, lazy);
+}
+
 void flight_detach(struct sc_core *core, struct step *step)
 {
     struct flight *flight = step->flight;
     if (!flight)
         return;
+    bool owned = flight->waiters == step;
     flight_remove_waiter(flight, step);
+    if (owned && flight->waiters && flight->attempt) // a restart asks whether its owner's run is open
+        flight_journal_grant(core, flight, flight->attempt->id, flight->attempt->agent_name, true);
     if (flight->waiters || flight->state == FLIGHT_SETTLED || flight->state == FLIGHT_CHECKING)
         return;
     core_trace(core, "flight %llu: nobody waits for it any more", (unsigned long long)flight->number);
@@ -143,7 +165,7 @@ void flight_detach(struct sc_core *core, struct step *step)
         struct attempt *attempt = flight->attempt;
         flight->attempt = NULL;
         attempt->flight = NULL;
-        attempt_revoke(core, attempt);
+        attempt_revoke(core, attempt, step->run);
     }
     flight_move(core, flight, FLIGHT_ABORTED);
     flight_free(core, flight);

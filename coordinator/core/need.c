@@ -246,7 +246,7 @@ static void tell_when_slow(struct sc_core *core, const struct step *step, const 
     if (step_group(step)->told_slow)
         return;
     if (core->mono_ms < slow_ms)
-        look_again_at(step->run, slow_ms);
+        run_look_again_at(step->run, slow_ms);
     else
         need_tell_slow(core, step, answer->agent);
 }

@@ -173,7 +173,9 @@ struct run {
     uint32_t unrecorded;   // records on their way
     uint32_t hits, misses, joined, failed, skipped, cancelled;
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
+    uint32_t ending; // attempts that were revoked for it and have not ended
     bool cancelling, failing, restored, waited_for_agent;
+    bool killing;               // what is revoked for it gets no grace
     bool told_environment;      // that it changed, once
     bool told_unread;           // that the store could not be read, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
@@ -224,6 +226,14 @@ struct need { // one question: the class for a PATH, or the output of probe comm
 
 // ---- flights, attempts, agents
 
+struct log_told { // to one watcher of one step that waits for the attempt
+    struct log_told *next;
+    uint64_t run; // number
+    uint32_t step;
+    uint64_t client, client_req;
+    uint64_t bytes[2]; // by enum sc_stream
+};
+
 struct attempt {
     uint64_t id; // seq of its grant
     enum attempt_state state;
@@ -235,8 +245,9 @@ struct attempt {
     uint64_t memory_bytes;
     uint32_t number;
     struct sc_slice run, step; // for the log
-    uint64_t log_sent;
+    uint64_t ending_for;       // number of the run that it is revoked for; 0: none waits for its end
     bool listening;
+    struct log_told *logs_told; // to whom, while the agent is listened to
     struct sc_arena arena;
     UT_hash_handle hh;
     struct attempt *prev, *next; // in the agent's list
