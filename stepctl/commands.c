@@ -53,8 +53,10 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
                           SC_OPTION_BIT(PARAM) | SC_OPTION_BIT(SVG), 1, 1},
     [SC_COMMAND_COMPLETION] = {"completion", "bash", "print the completion script of a shell",
                                "In ~/.bashrc:  source <(stepctl completion bash)", 0, 1, 1},
-    [SC_COMMAND_DOCTOR] = {"doctor", "", "check store, clock, sockets, sandbox and environment", NULL, JSON,
-                           0, 0},
+    [SC_COMMAND_DOCTOR] =
+        {"doctor", "", "check store, clock, sockets, sandbox and environment",
+         "--store: that one instead of your own; of a bucket, what its server must be able to do.",
+         JSON | SC_OPTION_BIT(STORE), 0, 0},
     [SC_COMMAND_VERSION] = {"version", "", "print the version", NULL, JSON, 0, 0},
     [SC_COMMAND_HELP] = {"help", "[COMMAND]", "print help", NULL, 0, 0, 1},
 };

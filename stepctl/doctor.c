@@ -3,8 +3,8 @@
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "stepctl/command.h"
+#include "stepctl/doctor.h"
 #include "stepctl/private.h"
-#include "stepctl/say.h"
 #include "stepctl/text.h"
 #include "store/object.h"
 
@@ -18,18 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum state { OK, WARN, FAIL };
-
-struct doctor {
-    struct sc_out out;
-    bool json;
-    uint32_t warnings, failures;
-};
-
-static void say(struct doctor *doctor, enum state state, const char *check, const char *advice,
-                const char *format, ...) __attribute__((format(printf, 5, 6)));
-static void say(struct doctor *doctor, enum state state, const char *check, const char *advice,
-                const char *format, ...)
+void sc_doctor_say(struct sc_doctor *doctor, enum sc_doctor_state state, const char *check,
+                   const char *advice, const char *format, ...)
 {
     static const char *const words[] = {"ok", "warn", "fail"};
     char text[1400];
@@ -37,8 +27,8 @@ static void say(struct doctor *doctor, enum state state, const char *check, cons
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    doctor->warnings += state == WARN;
-    doctor->failures += state == FAIL;
+    doctor->warnings += state == SC_DOCTOR_WARN;
+    doctor->failures += state == SC_DOCTOR_FAIL;
     struct sc_buf *out = &doctor->out.buf;
     if (doctor->json) {
         sc_buf_printf(out, "{\"check\":\"%s\",\"state\":\"%s\",\"message\":", check, words[state]);
@@ -51,7 +41,7 @@ static void say(struct doctor *doctor, enum state state, const char *check, cons
     sc_buf_printf(out, "%-5s %-12s ", words[state], check);
     sc_text_escape(out, sc_slice_str(text));
     sc_buf_add_byte(out, '\n');
-    if (state != OK && advice && *advice) {
+    if (state != SC_DOCTOR_OK && advice && *advice) {
         sc_buf_add_str(out, "                   ");
         sc_text_escape(out, sc_slice_str(advice));
         sc_buf_add_byte(out, '\n');
@@ -72,7 +62,7 @@ static const char *file_system(long type)
     return "another file system";
 }
 
-static void check_space(struct doctor *doctor, const char *path)
+static void check_space(struct sc_doctor *doctor, const char *path)
 {
     struct statvfs fs;
     if (statvfs(path, &fs) != 0)
@@ -82,9 +72,9 @@ static void check_space(struct doctor *doctor, const char *path)
     sc_buf_init(&text, 0);
     sc_text_bytes(&text, free_bytes);
     bool little = free_bytes < (UINT64_C(1) << 30) || (fs.f_files && fs.f_favail < 10000);
-    say(doctor, little ? WARN : OK, "space",
-        "results need room: free some, or set XDG_CACHE_HOME to a larger disk",
-        "%s free in the store's file system", sc_buf_cstr(&text));
+    sc_doctor_say(doctor, little ? SC_DOCTOR_WARN : SC_DOCTOR_OK, "space",
+                  "results need room: free some, or set XDG_CACHE_HOME to a larger disk",
+                  "%s free in the store's file system", sc_buf_cstr(&text));
 }
 
 // Writes an object and reads it back, as a step's output would be.
@@ -115,58 +105,61 @@ static enum sc_rc try_store(const char *url, struct sc_error *err)
     return rc;
 }
 
-static void check_store(struct doctor *doctor, const struct sc_places *places)
+static void check_store(struct sc_doctor *doctor, const struct sc_places *places)
 {
     struct sc_error err = SC_ERROR_INIT;
     int64_t before = sc_clock_mono_ms();
     if (try_store(places->store, &err) != SC_OK) {
-        say(doctor, FAIL, "store",
-            err.hint[0] ? err.hint : "make the folder writable, or set XDG_CACHE_HOME elsewhere", "%s: %s",
-            places->store, err.message);
+        sc_doctor_say(doctor, SC_DOCTOR_FAIL, "store",
+                      err.hint[0] ? err.hint : "make the folder writable, or set XDG_CACHE_HOME elsewhere",
+                      "%s: %s", places->store, err.message);
         return;
     }
     struct statfs fs = {0};
     statfs(places->store, &fs);
-    say(doctor, OK, "store", NULL, "%s on %s: an object was written, made durable and read back in %lld ms",
-        places->store, file_system((long)fs.f_type), (long long)(sc_clock_mono_ms() - before));
+    sc_doctor_say(doctor, SC_DOCTOR_OK, "store", NULL,
+                  "%s on %s: an object was written, made durable and read back in %lld ms", places->store,
+                  file_system((long)fs.f_type), (long long)(sc_clock_mono_ms() - before));
     check_space(doctor, places->store);
 }
 
 // The file system's clock against ours: the memo of unchanged files and expiry both rest on it.
-static void check_clock(struct doctor *doctor, const struct sc_places *places)
+static void check_clock(struct sc_doctor *doctor, const struct sc_places *places)
 {
     const int64_t year_2024 = INT64_C(1704067200000);
     int64_t now = sc_clock_wall_ms();
     char text[32];
     sc_clock_rfc3339(now, text);
     if (now < year_2024) {
-        say(doctor, FAIL, "clock", "set it: results would count as expired, or never expire",
-            "the clock says %s", text);
+        sc_doctor_say(doctor, SC_DOCTOR_FAIL, "clock",
+                      "set it: results would count as expired, or never expire", "the clock says %s", text);
         return;
     }
     SC_AUTO_FREE char *path = sc_asprintf("%s/doctor-XXXXXX", places->cache);
     SC_AUTO_CLOSE int fd = mkostemp(path, O_CLOEXEC);
     struct stat st;
     if (fd < 0 || write(fd, "x", 1) != 1 || fstat(fd, &st) != 0) {
-        say(doctor, FAIL, "clock", "make the folder writable", "%s: a file could not be made there",
-            places->cache);
+        sc_doctor_say(doctor, SC_DOCTOR_FAIL, "clock", "make the folder writable",
+                      "%s: a file could not be made there", places->cache);
         return;
     }
     unlink(path);
     int64_t skew = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000 - now;
     bool far = skew > 2000 || skew < -2000;
-    say(doctor, far ? WARN : OK, "clock",
-        "files' times come from another clock than ours: keep them together (NTP)",
-        "%s, the file system's clock differs by %lld ms", text, (long long)(skew < 0 ? -skew : skew));
+    sc_doctor_say(doctor, far ? SC_DOCTOR_WARN : SC_DOCTOR_OK, "clock",
+                  "files' times come from another clock than ours: keep them together (NTP)",
+                  "%s, the file system's clock differs by %lld ms", text,
+                  (long long)(skew < 0 ? -skew : skew));
 }
 
-static bool check_sockets(struct doctor *doctor, struct sc_arena *arena, struct sc_places *places)
+static bool check_sockets(struct sc_doctor *doctor, struct sc_arena *arena, struct sc_places *places)
 {
     struct sc_error err = SC_ERROR_INIT;
     if (sc_places_find(arena, places, &err) != SC_OK) {
-        say(doctor, FAIL, "sockets",
-            err.hint[0] ? err.hint : "the folder must be yours alone (chmod 700), or set XDG_RUNTIME_DIR",
-            "%s", err.message);
+        sc_doctor_say(doctor, SC_DOCTOR_FAIL, "sockets",
+                      err.hint[0] ? err.hint
+                                  : "the folder must be yours alone (chmod 700), or set XDG_RUNTIME_DIR",
+                      "%s", err.message);
         return false;
     }
     struct sc_peer_id self = {.bytes = "doctor", .len = 6};
@@ -174,25 +167,25 @@ static bool check_sockets(struct doctor *doctor, struct sc_arena *arena, struct 
     bool runs = sc_tether_connect(places->tether, &self, &tether, &err) == SC_OK;
     if (runs)
         sc_fd_close(tether);
-    say(doctor, OK, "sockets", NULL, "%s is yours alone; %s", places->runtime,
-        runs ? "your coordinator runs" : "no coordinator runs, `stepctl run` starts one");
+    sc_doctor_say(doctor, SC_DOCTOR_OK, "sockets", NULL, "%s is yours alone; %s", places->runtime,
+                  runs ? "your coordinator runs" : "no coordinator runs, `stepctl run` starts one");
     return true;
 }
 
-static void check_program(struct doctor *doctor, const char *name, const char *folder, const char *other)
+static void check_program(struct sc_doctor *doctor, const char *name, const char *folder, const char *other)
 {
     SC_AUTO_FREE char *path = sc_private_program(name, folder);
     if (!path && other)
         path = sc_private_program(name, other);
     if (path)
-        say(doctor, OK, "programs", NULL, "%s is %s", name, path);
+        sc_doctor_say(doctor, SC_DOCTOR_OK, "programs", NULL, "%s is %s", name, path);
     else
-        say(doctor, FAIL, "programs", "install it beside stepctl, or put its folder on PATH",
-            "%s was not found", name);
+        sc_doctor_say(doctor, SC_DOCTOR_FAIL, "programs",
+                      "install it beside stepctl, or put its folder on PATH", "%s was not found", name);
 }
 
 // Whether the kernel lets this user make the namespaces that keep steps apart: tried in a child, which ends.
-static void check_sandbox(struct doctor *doctor)
+static void check_sandbox(struct sc_doctor *doctor)
 {
     int wanted = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
     pid_t pid = fork();
@@ -202,12 +195,13 @@ static void check_sandbox(struct doctor *doctor)
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        say(doctor, OK, "sandbox", NULL,
-            "namespaces can be made: inputs are read-only, what a step leaves behind ends with it");
+        sc_doctor_say(doctor, SC_DOCTOR_OK, "sandbox", NULL,
+                      "namespaces can be made: inputs are read-only, what a step leaves behind ends with it");
         return;
     }
     char reason[128];
-    say(doctor, WARN, "sandbox",
+    sc_doctor_say(
+        doctor, SC_DOCTOR_WARN, "sandbox",
         "steps get copies of their inputs, and `sandbox: strict` is refused; allow it: sysctl "
         "user.max_user_namespaces, "
         "kernel.unprivileged_userns_clone=1, or a container with less restrictive seccomp",
@@ -215,13 +209,14 @@ static void check_sandbox(struct doctor *doctor)
         strerror_r(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : EPERM, reason, sizeof reason));
 }
 
-static void check_environment(struct doctor *doctor)
+static void check_environment(struct sc_doctor *doctor)
 {
     struct utsname machine;
     if (uname(&machine) != 0)
         machine = (struct utsname){0};
     bool python = access("/usr/bin/python3", X_OK) == 0 || access("/usr/local/bin/python3", X_OK) == 0;
-    say(doctor, python ? OK : WARN, "environment",
+    sc_doctor_say(
+        doctor, python ? SC_DOCTOR_OK : SC_DOCTOR_WARN, "environment",
         "the key of `environment: host` then has no interpreter and no packages; steps that call python3 "
         "fail",
         "%s %s, %s", machine.sysname, machine.machine,
@@ -230,10 +225,15 @@ static void check_environment(struct doctor *doctor)
 
 int sc_command_doctor(const struct sc_options *options, struct sc_arena *arena)
 {
-    struct doctor doctor = {.json = options->json};
+    struct sc_doctor doctor = {.json = options->json};
     struct sc_places places;
     sc_out_init(&doctor.out, STDOUT_FILENO);
-    if (check_sockets(&doctor, arena, &places)) {
+    bool mine = check_sockets(&doctor, arena, &places);
+    if (options->store && strncmp(options->store, "s3://", 5) == 0) {
+        sc_doctor_bucket(&doctor, options->store);
+    } else if (mine) {
+        if (options->store)
+            places.store = sc_arena_cstr(arena, sc_slice_str(options->store));
         check_store(&doctor, &places);
         check_clock(&doctor, &places);
     }

@@ -29,7 +29,7 @@
     X(COORDINATOR, "coordinator", 0, "ENDPOINT", false,                                                      \
       "talk to this coordinator (default: $STEPCACHE_COORDINATOR, "                                          \
       "else your own on this machine)")                                                                      \
-    X(STORE, "store", 0, "FOLDER", false, "read objects from this store")                                    \
+    X(STORE, "store", 0, "STORE", false, "this store: a folder, or s3://bucket/prefix?…")                    \
     X(HELP, "help", 'h', NULL, false, "print this help")
 
 enum sc_option {

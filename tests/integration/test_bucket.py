@@ -164,6 +164,29 @@ class Shared(Bucket):
         self.assertEqual(spent["DELETE"] + spent["POST"], 0, spent)
 
 
+class Doctor(Bucket):
+    def doctor(self, store, user="main"):
+        self.home.env.update(self.server.env(user, bucket="team"))
+        said = self.home.stepctl("doctor", "--json", "--store", store)
+        return {row["check"]: row for row in map(json.loads, said.out.splitlines())}
+
+    def test_doctor_tries_what_a_server_must_do(self):
+        said = self.doctor(self.store)
+        self.assertEqual({said[check]["state"] for check in ("store", "conditions", "checksums", "clock", "list", "remove")}, {"ok"}, said)
+        self.assertNotIn("versions", said)
+        self.assertNotIn(f"{self.prefix}/v1/doctor", self.server.client().call("GET", "/team", {"list-type": "2", "prefix": self.prefix}).body.decode())
+        self.server.bucket("kept", versioned=True)
+        self.assertEqual(self.doctor(self.server.store("kept"))["versions"]["state"], "warn")
+
+    def test_doctor_names_the_right_that_is_missing(self):
+        self.doctor(self.store)
+        denied = self.doctor(self.store, "reader")["store"]
+        self.assertEqual(denied["state"], "fail")
+        self.assertIn("PutObject", denied["advice"] + denied["message"])
+        self.assertEqual(self.doctor(self.store, "nolist")["list"]["state"], "warn")
+        self.assertEqual(self.doctor(self.server.store("nowhere"))["store"]["state"], "fail")
+
+
 class Broken(Bucket):
     def remove(self, pattern):
         found = [key for key in self.keys() if re.match(pattern, key)]
