@@ -1,9 +1,10 @@
 // stepctl doctor: looks at what a run would need, and says what is wrong and what to do. Starts nothing.
+#include "stepctl/doctor.h"
+
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "stepctl/command.h"
-#include "stepctl/doctor.h"
 #include "stepctl/private.h"
 #include "stepctl/text.h"
 #include "store/object.h"
