@@ -383,7 +383,11 @@ static void tend_tasks(struct sc_agent_core *core)
         DL_FOREACH (core->lists[slow[i]], task) {
             if (task->deadline_ms > core->now_ms)
                 continue;
-            task->deadline_ms = core->now_ms + SC_TASK_NEXT_WORD_MS;
+            task->deadline_ms = core->now_ms + (task->unwanted ? SC_TASK_WORD_MS : SC_TASK_NEXT_WORD_MS);
+            if (task->unwanted) {
+                sc_task_give_up(core, task, 0);
+                continue;
+            }
             sc_agent_effect(core, SC_AGENT_SAY_PROGRESS, task->attempt)->phase =
                 task->state == TASK_FETCHING ? SC_PHASE_FETCHING : SC_PHASE_STORING;
             if (task->state == TASK_TAKING && core->leaving >= LEAVING_FINISHING)

@@ -81,12 +81,20 @@ void sc_task_take(struct sc_agent_core *core, struct task *task, enum sc_outcome
                    sc_outcome_name(outcome));
 }
 
-// Of one that has run. What nobody wants waits for no process; for an agent that leaves it is a last word, if it does
-// not come soon.
+// It may not have come to its look yet: said again with each word.
+static void drop_look(struct sc_agent_core *core, struct task *task)
+{
+    task->unwanted = true;
+    sc_task_give_up(core, task, 0);
+    if (task->deadline_ms > core->now_ms + SC_TASK_WORD_MS)
+        task->deadline_ms = core->now_ms + SC_TASK_WORD_MS;
+}
+
+// Of one that has run. What nobody wants waits for no process; an agent that leaves waits a little.
 static void end_look(struct sc_agent_core *core, struct task *task, enum task_cause cause)
 {
     if (cause != CAUSE_STOPPED || core->leaving >= LEAVING_STOPPED) {
-        sc_task_give_up(core, task, 0);
+        drop_look(core, task);
         return;
     }
     sc_task_give_up(core, task, SC_TASK_PATIENCE_MS);
@@ -104,7 +112,7 @@ void sc_task_end(struct sc_agent_core *core, struct task *task, enum task_cause 
         return;
     case TASK_FETCHING: // PREPARED comes
         task->cause = cause;
-        sc_task_give_up(core, task, 0);
+        drop_look(core, task);
         return;
     case TASK_READY:
         task->cause = cause;

@@ -111,7 +111,7 @@ void sc_task_move(struct sc_agent_core *core, struct task *task, enum task_state
 {
     SC_ASSERT(sc_task_moves[task->state][state]);
     core->looking -= task->looking;
-    task->looking = false;
+    task->looking = task->unwanted = false;
     bool had = sc_task_list(task->state) == LIST_RUNNING, has = sc_task_list(state) == LIST_RUNNING;
     if (sc_task_list(task->state) != sc_task_list(state)) {
         delist(core, task);

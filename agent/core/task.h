@@ -48,6 +48,7 @@ struct task {
     int64_t
         deadline_ms; // running: of the timeout; ending, and waiting when it is to end: of KILL; taking, fetching: of the
                      // word to the coordinator
+    bool unwanted;   // fetching, taking: no process that it waits for is worth a wait
     bool looking;    // fetching: waits for a process that tells of the environment; does not count as ahead
     int64_t said_ms; // reported: when it was said last
     uint32_t overtaken; // how often a later one started before it

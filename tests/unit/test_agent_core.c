@@ -775,6 +775,8 @@ static void test_agent_that_leaves_gives_up_a_look_that_takes_long(void **state)
     assert_said(f, "phase 1:3 give-up 1:3000 phase 2:3 give-up 2:3000 renew[1 2] ");
     event(f, SC_AGENT_STOP, 0);
     assert_said(f, "give-up 1:0 give-up 2:0 ");
+    pass(f, SC_TASK_WORD_MS); // they may not have come to it before
+    assert_said(f, "give-up 1:0 give-up 2:0 ");
 }
 
 static void test_drain_now_ends_what_runs(void **state)
@@ -797,6 +799,8 @@ static void test_deserted_agent_ends_all_and_leaves(void **state)
     sc_buf_clear(&f->said);
     event(f, SC_AGENT_DESERTED, 0);
     assert_said(f, "give-up 2:0 term 1 kill 1 ");
+    pass(f, SC_TASK_WORD_MS);
+    assert_said(f, "give-up 2:0 ");
     prepared(f, 2);
     event(f, SC_AGENT_CLEANED, 2);
     assert_said(f, "clean 2 release 2 ");

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/os/file.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -609,6 +610,44 @@ static void test_file_probe_tells_and_stores_a_source(void **state)
     assert_contains(sc_arena_cstr(&f->arena, p->message), "data.csv");
 }
 
+static struct sc_msg_probe commands(struct agent_fixture *f, uint64_t number, const char *command)
+{
+    struct sc_slice *text = SC_NEW(&f->arena, struct sc_slice);
+    *text = sc_arena_copy(&f->arena, sc_slice_str(command));
+    return (struct sc_msg_probe){.probe = number, .kind = SC_PROBE_COMMANDS, .commands = {text, 1}};
+}
+
+static void test_probes_that_hang_keep_nothing_waiting_and_end_with_the_agent(void **state)
+{
+    enum { HANGING = 20 }; // more than there are workers
+    FIXTURE(f);
+    SC_AUTO_FREE char *path = sc_asprintf("%s/held", f->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    SC_AUTO_CLOSE int fd =
+        open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // its end: nobody holds the other one
+    for (uint64_t i = 1; i <= HANGING; i++) {
+        SC_AUTO_FREE char *command = sc_asprintf("exec 3>%s; exec sleep %d", path, (int)(1000 + i));
+        struct sc_message message = {.type = SC_MESSAGE_PROBE, .body.probe = commands(f, i, command)};
+        agent_fixture_send(f, &message);
+    }
+    struct sc_assignment *a = agent_fixture_script(f, "true", NULL);
+    a->probe = commands(f, 0, "exec sleep 2000");
+    a->environment = sc_digest_of(sc_slice_str("any"));
+    agent_fixture_assign(f, a);
+    const struct sc_msg_probed *p = probe(f, commands(f, 100, "echo 1"));
+    assert_false(p->failed);
+    assert_outcome(agent_fixture_run(f, agent_fixture_script(f, "true", NULL)), "ok");
+    struct sc_message revoke = {.type = SC_MESSAGE_REVOKE, .body.revoke = {.attempts = {&a->attempt, 1}}};
+    agent_fixture_send(f, &revoke);
+    assert_int_equal(agent_fixture_await(f, SC_MESSAGE_ENDED)->body.ended.attempt, a->attempt);
+    agent_fixture_signal(f);
+    agent_fixture_await(f, SC_MESSAGE_GOODBYE);
+    agent_fixture_join(f);
+    char byte;
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    assert_int_equal(read(fd, &byte, 1), 0);
+}
+
 static void test_class_probe_tells_the_machine(void **state)
 {
     FIXTURE(f);
@@ -657,6 +696,7 @@ int main(void)
         TEST(test_second_agent_is_refused_by_the_lock),
         TEST(test_coordinator_that_forgot_the_agent_hears_its_report_again),
         TEST(test_file_probe_tells_and_stores_a_source),
+        TEST(test_probes_that_hang_keep_nothing_waiting_and_end_with_the_agent),
         TEST(test_class_probe_tells_the_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,10 @@ static void test_view_shows_progress_as_a_bar(void **state)
     sc_model_apply(&model, &e);
     assert_contains(picture(100, 24), "fetching 60s");
     assert_contains(picture(100, 24), "50%");
+    e = event(SC_EV_STEP_PROGRESS, "a");
+    e.phase = SC_PHASE_CHECKING;
+    sc_model_apply(&model, &e);
+    assert_contains(picture(100, 24), "checking the environment 60s");
 }
 
 static void test_model_keeps_the_order_that_was_expected(void **state)
