@@ -71,9 +71,10 @@ static struct sc_slice why_unmade(struct sc_core *core, const struct step *step,
     struct sc_arena *arena = &core->effects.arena;
     if (input->code)
         return sc_slice_str("its code is gone from the store; start the run again, which stores it anew");
-    return sc_arena_printf(
-        arena, "the source " SC_SLICE_FMT " is gone from the store; start the run again, which stores it anew",
-        SC_SLICE_ARG(step->run->plan->plan->sources.items[input->source].name));
+    return sc_arena_printf(arena,
+                           "the source " SC_SLICE_FMT
+                           " is gone from the store; start the run again, which stores it anew",
+                           SC_SLICE_ARG(step->run->plan->plan->sources.items[input->source].name));
 }
 
 // The makers of a waiter's inputs that are gone run again. False when something is gone that no step can make.

@@ -159,8 +159,8 @@ uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct
     for (uint32_t i = 0; i < plan_step->inputs.count; i++) {
         const struct sc_plan_input *input = &plan_step->inputs.items[i];
         if (input->from == SC_FROM_SOURCE) {
-            items[count++] = (struct input_artifact){.artifact = &run->pins[input->node].artifact,
-                                                     .source = input->node};
+            items[count++] =
+                (struct input_artifact){.artifact = &run->pins[input->node].artifact, .source = input->node};
             continue;
         }
         const struct group *group = producer(step, input);
