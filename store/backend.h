@@ -1,5 +1,5 @@
 // What a back end of the store gives: a table of functions, and a handle that starts with struct sc_store. Only
-// store.c, open.c and the back ends include this.
+// store.c, open.c, the back ends and tests include this.
 #pragma once
 
 #include "store/store.h"

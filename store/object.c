@@ -118,6 +118,12 @@ static void forget(struct sc_objects *objects, enum sc_object_area area, const s
     free(sc_digest_map_remove(&objects->checked[area], digest));
 }
 
+void sc_objects_distrust(struct sc_objects *objects)
+{
+    for (int i = 0; i < SC_AREA_COUNT; i++)
+        forget_all(&objects->checked[i]);
+}
+
 static void set_checked(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
                         const struct sc_file_id *id)
 {

@@ -33,6 +33,8 @@ SC_MUST_USE enum sc_rc sc_objects_put_file(struct sc_objects *objects, const cha
 SC_MUST_USE enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root,
                                            const struct sc_tree *tree, bool move, bool force,
                                            struct sc_error *err);
+// Something that was put is gone: what this handle saw in a store elsewhere counts no more, so that a put looks again.
+void sc_objects_distrust(struct sc_objects *objects);
 SC_MUST_USE enum sc_rc sc_objects_sync(struct sc_objects *objects, struct sc_error *err);
 
 // Gets, checked. SC_NOT_FOUND and SC_CORRUPT name the digest; `*ret_lost` (optional) is the digest that could not be had.

@@ -54,36 +54,6 @@ enum sc_rc sc_fd_write_all(int fd, struct sc_slice bytes, struct sc_error *err)
     return SC_OK;
 }
 
-static enum sc_rc sync_parent(const char *path, struct sc_error *err)
-{
-    SC_AUTO_FREE char *parent = sc_strdup(path);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = 0;
-    SC_AUTO_CLOSE int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
-        return sc_error_errno(err, errno, "sync folder of %s", path);
-    return SC_OK;
-}
-
-enum sc_rc sc_file_write_durable(const char *path, struct sc_slice bytes, mode_t mode, struct sc_error *err)
-{
-    SC_AUTO_FREE char *temporary = sc_asprintf("%s.tmp-%d", path, (int)getpid());
-    SC_AUTO_CLOSE int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    if (fd < 0)
-        return sc_error_errno(err, errno, "create %s", temporary);
-    enum sc_rc rc = sc_fd_write_all(fd, bytes, err);
-    if (rc == SC_OK && fsync(fd))
-        rc = sc_error_errno(err, errno, "sync %s", temporary);
-    if (rc == SC_OK && rename(temporary, path))
-        rc = sc_error_errno(err, errno, "rename %s to %s", temporary, path);
-    if (rc != SC_OK) {
-        unlink(temporary);
-        return rc;
-    }
-    return sync_parent(path, err);
-}
-
 enum sc_rc sc_dir_make(const char *path, mode_t mode, struct sc_error *err)
 {
     if (mkdir(path, mode) == 0 || errno == EEXIST)

@@ -1,4 +1,4 @@
-// Files: whole reads with a bound, writes that are durable before they are visible, folders made and removed.
+// Files: whole reads with a bound, whole writes, folders made and removed.
 // All paths are C strings; every descriptor is close-on-exec.
 #pragma once
 
@@ -16,9 +16,6 @@ SC_MUST_USE enum sc_rc sc_file_read(const char *path, size_t max_bytes, struct s
                                     struct sc_error *err);
 // Writes all of it, going on after short writes and EINTR.
 SC_MUST_USE enum sc_rc sc_fd_write_all(int fd, struct sc_slice bytes, struct sc_error *err);
-// Replaces path by temporary name, fsync, rename, fsync of the folder: after a crash the old or the new is there, whole.
-SC_MUST_USE enum sc_rc sc_file_write_durable(const char *path, struct sc_slice bytes, mode_t mode,
-                                             struct sc_error *err);
 // Makes the folder and its parents.
 SC_MUST_USE enum sc_rc sc_dir_make(const char *path, mode_t mode, struct sc_error *err);
 // Removes a folder and all below it without following links; absent is good. Makes folders writable on the way, since

@@ -69,11 +69,23 @@ static void make_again(struct sc_core *core, struct step *maker)
     maker->lost = true;
 }
 
+// What no step makes comes from the client, which sends what the store does not have.
+static struct sc_slice why_unmade(struct sc_core *core, const struct step *step,
+                                  const struct input_artifact *input)
+{
+    struct sc_arena *arena = &core->effects.arena;
+    if (input->code)
+        return sc_slice_str("its code is gone from the store; start the run again, which stores it anew");
+    return sc_arena_printf(arena,
+                           "the source " SC_SLICE_FMT
+                           " is gone from the store; start the run again, which stores it anew",
+                           SC_SLICE_ARG(step->run->plan->plan->sources.items[input->source].name));
+}
+
 // The makers of a waiter's inputs that are gone run again. False when something is gone that no step can make.
 static bool heal_inputs(struct sc_core *core, struct step *step, const struct gone *gone,
                         uint32_t *ret_healed, struct sc_slice *ret_why)
 {
-    const struct sc_plan *plan = step->run->plan->plan;
     struct sc_arena *arena = &core->effects.arena;
     struct input_artifact *inputs;
     uint32_t count = input_artifacts(step, arena, &inputs);
@@ -82,10 +94,7 @@ static bool heal_inputs(struct sc_core *core, struct step *step, const struct go
         if (!is_gone(gone, step, &inputs[i].artifact->digest))
             continue;
         if (!maker) {
-            *ret_why = sc_arena_printf(arena,
-                                       "the source " SC_SLICE_FMT
-                                       " is gone from the store; start the run again, which stores it anew",
-                                       SC_SLICE_ARG(plan->sources.items[inputs[i].source].name));
+            *ret_why = why_unmade(core, step, &inputs[i]);
             return false;
         }
         if (maker->state == STEP_DONE && maker->heals >= SC_LIMIT_HEALS) {

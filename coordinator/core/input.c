@@ -136,26 +136,38 @@ static const struct sc_artifact *single_artifact(const struct step *step, const 
     return &instance(step, producer(step, input), 0)->result->outputs[input->port];
 }
 
+static struct sc_artifact code_artifact(const struct sc_plan_step *plan_step)
+{
+    return (struct sc_artifact){.kind = SC_ARTIFACT_DIR, .digest = plan_step->code};
+}
+
 uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct input_artifact **ret_items)
 {
     const struct run *run = step->run;
     const struct sc_plan_step *plan_step = step_plan(step);
-    uint32_t most = 0, count = 0;
+    uint32_t most = 1, count = 0;
     for (uint32_t i = 0; i < plan_step->inputs.count; i++)
         most += plan_step->inputs.items[i].from == SC_FROM_SOURCE
                     ? 1
                     : producer(step, &plan_step->inputs.items[i])->count;
     struct input_artifact *items = SC_NEW_ARRAY(arena, most, struct input_artifact);
+    if (!sc_digest_is_zero(&plan_step->code)) {
+        struct sc_artifact *code = SC_NEW(arena, struct sc_artifact);
+        *code = code_artifact(plan_step);
+        items[count++] = (struct input_artifact){.artifact = code, .code = true};
+    }
     for (uint32_t i = 0; i < plan_step->inputs.count; i++) {
         const struct sc_plan_input *input = &plan_step->inputs.items[i];
         if (input->from == SC_FROM_SOURCE) {
-            items[count++] = (struct input_artifact){&run->pins[input->node].artifact, NULL, input->node};
+            items[count++] =
+                (struct input_artifact){.artifact = &run->pins[input->node].artifact, .source = input->node};
             continue;
         }
         const struct group *group = producer(step, input);
         for (uint32_t k = 0; input->from != SC_FROM_VALUE && k < group->count; k++) {
             struct step *maker = instance(step, group, k);
-            items[count++] = (struct input_artifact){&maker->result->outputs[input->port], maker, 0};
+            items[count++] =
+                (struct input_artifact){.artifact = &maker->result->outputs[input->port], .maker = maker};
         }
     }
     *ret_items = items;
@@ -288,7 +300,7 @@ void input_assign(struct sc_core *core, const struct step *step, struct sc_arena
         .timeout_ms = (uint64_t)plan_step->timeout_ms,
     };
     if (!sc_digest_is_zero(&plan_step->code))
-        a.code = (struct sc_artifact){.kind = SC_ARTIFACT_DIR, .digest = plan_step->code};
+        a.code = code_artifact(plan_step);
     a.command.items = SC_NEW_ARRAY(arena, plan_step->command.count, struct sc_pieces);
     a.command.count = plan_step->command.count;
     for (uint32_t i = 0; i < plan_step->command.count; i++)

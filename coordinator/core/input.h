@@ -11,10 +11,12 @@ void input_records_from(const struct step *step, struct sc_arena *arena, struct 
                         uint32_t *ret_count);
 struct input_artifact {
     const struct sc_artifact *artifact;
-    struct step *maker; // NULL: a source
-    uint32_t source;    // which, in the plan
+    struct step *maker; // NULL: a source, or the code
+    bool code;
+    uint32_t source; // which, in the plan
 };
-// The artifacts of all inputs, one by one, those of a fan-in by instance. The array lies in the arena.
+// The step's code, where it has any, and the artifacts of all inputs, one by one, those of a fan-in by instance. The array
+// lies in the arena.
 uint32_t input_artifacts(const struct step *step, struct sc_arena *arena, struct input_artifact **ret_items);
 struct sc_digest input_command_digest(const struct step *step);
 // Builds the key of a step for an environment into core->key.

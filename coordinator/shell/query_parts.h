@@ -33,8 +33,18 @@ void query_send(struct sc_queries *queries, const struct sc_job *job, const stru
 // Rows in pages of bounded size; JSON objects. The list is the caller's.
 void query_send_rows(struct sc_queries *queries, const struct sc_job *job, const json_t *rows);
 void query_send_done(struct sc_queries *queries, const struct sc_job *job, const struct query_run *run);
+enum { QUERY_ROWS_MOST = 10000 }; // of one answer
 json_t *query_text(struct sc_slice text);
 json_t *query_hex(const struct sc_digest *digest);
+
+// ---- query_names.c
+
+// Calls visit for every object under a prefix, until it fails.
+typedef enum sc_rc (*query_name_fn)(void *context, struct sc_slice name, struct sc_error *err);
+enum sc_rc query_each_name(struct sc_queries *queries, struct sc_slice prefix, query_name_fn visit,
+                           void *context, struct sc_error *err);
+// What an object or a record is named by; false for a name of another kind.
+bool query_name_digest(struct sc_slice name, struct sc_digest *ret_digest);
 
 // ---- query_run.c: naming runs, listing them, reading their events
 
@@ -74,6 +84,10 @@ struct sc_slice query_log_tail(struct sc_queries *queries, struct sc_job *job, c
 
 enum sc_rc query_explain(struct sc_queries *queries, struct sc_job *job, const struct query_run *run,
                          struct sc_error *err);
+
+// ---- query_verify.c
+
+enum sc_rc query_verify(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
 
 // ---- query_cache.c
 

@@ -73,6 +73,23 @@ enum sc_rc storage_hear_voids(struct sc_storage *storage, struct sc_store *store
     return SC_OK;
 }
 
+void storage_tell_loss(struct sc_storage *storage)
+{
+    pthread_mutex_lock(&storage->lock);
+    storage->shared_losses++;
+    pthread_mutex_unlock(&storage->lock);
+}
+
+void storage_hear_losses(struct storage_writer *writer)
+{
+    pthread_mutex_lock(&writer->storage->lock);
+    uint64_t losses = writer->storage->shared_losses;
+    pthread_mutex_unlock(&writer->storage->lock);
+    if (losses != writer->losses)
+        sc_objects_distrust(writer->objects);
+    writer->losses = losses;
+}
+
 const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena)
 {
     return (const char *)sc_arena_printf(arena, "%s/%llu", writer->storage->config.scratch,

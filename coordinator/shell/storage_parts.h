@@ -38,6 +38,7 @@ struct storage_writer {
     int64_t batch_ms; // when the last batch began
     bool trouble;     // the store refuses, and that was told
     bool voids_heard; // in this try: see withdraw
+    uint64_t losses;  // of storage->shared_losses that are known
     struct sc_mailbox *box;
     pthread_t thread;
 };
@@ -52,6 +53,7 @@ struct sc_storage {
     pthread_mutex_t lock;
     struct storage_template shared_templates[STORAGE_TEMPLATES];
     uint64_t shared_uses;
+    uint64_t shared_losses;       // how often something was found gone
     int64_t shared_voids_from_ms; // where the next listing of the voids begins
 };
 
@@ -93,5 +95,8 @@ bool storage_knows_template(struct sc_storage *storage, const struct sc_digest *
                             uint32_t *ret_count, uint64_t *ret_marks);
 // Lists the voids that are new since the last listing, of whichever thread, into the index.
 enum sc_rc storage_hear_voids(struct sc_storage *storage, struct sc_store *store, struct sc_error *err);
+// The reader found something gone; the writer, before it puts, believes nothing that it saw before that.
+void storage_tell_loss(struct sc_storage *storage);
+void storage_hear_losses(struct storage_writer *writer);
 // A path in the scratch folder that is free; in the arena.
 const char *storage_scratch(struct storage_writer *writer, struct sc_arena *arena);

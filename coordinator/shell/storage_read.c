@@ -286,17 +286,18 @@ static uint32_t count_objects(const struct sc_job *job)
     return count;
 }
 
-static void judge_objects(struct sc_job *job, struct sc_looked_up *out, struct seen *seen,
-                          const enum sc_rc *rets)
+static void judge_objects(struct storage_reader *reader, struct sc_job *job, struct sc_looked_up *out,
+                          struct seen *seen, const enum sc_rc *rets)
 {
     for (uint32_t j = 0; j < out->record->outputs.count; j++) {
         const struct sc_artifact *artifact = &out->record->outputs.items[j].artifact;
         if (!needs_object(artifact))
             continue;
         enum sc_rc rc = rets[seen_at(seen, artifact)];
-        if (rc == SC_NOT_FOUND)
+        if (rc == SC_NOT_FOUND) {
             out->objects_lost = true;
-        else if (rc != SC_OK && out->found == SC_FOUND) {
+            storage_tell_loss(reader->storage);
+        } else if (rc != SC_OK && out->found == SC_FOUND) {
             out->found = SC_FOUND_ERROR;
             out->may_pass = storage_may_pass(rc);
             char hex[SC_DIGEST_HEX_BYTES];
@@ -326,7 +327,7 @@ static void check_objects(struct storage_reader *reader, struct sc_job *job)
     sc_objects_presence(reader->objects, seen.items, seen.count, false, rets);
     for (uint32_t i = 0; i < job->u.look_up.count; i++)
         if (job->u.look_up.found[i].found == SC_FOUND)
-            judge_objects(job, &job->u.look_up.found[i], &seen, rets);
+            judge_objects(reader, job, &job->u.look_up.found[i], &seen, rets);
 }
 
 static void look_up(struct storage_reader *reader, struct sc_job *job)
@@ -346,6 +347,9 @@ static void presence(struct storage_reader *reader, struct sc_job *job)
     for (uint32_t i = 0; i < count; i++)
         items[i] = &job->u.presence.items[i];
     sc_objects_presence(reader->objects, items, count, true, job->u.presence.rets);
+    for (uint32_t i = 0; i < count; i++)
+        if (job->u.presence.rets[i] == SC_NOT_FOUND)
+            storage_tell_loss(reader->storage);
 }
 
 void storage_read_job(struct storage_reader *reader, struct sc_job *job)

@@ -172,6 +172,7 @@ static enum sc_rc try_batch(struct storage_writer *writer, struct batch *batch, 
 {
     enum sc_rc later = SC_OK;
     writer->voids_heard = false;
+    storage_hear_losses(writer);
     bool *good = SC_NEW_ARRAY(&batch->arena, batch->count, bool);
     uint32_t good_count = 0;
     for (uint32_t i = 0; i < batch->count; i++) {

@@ -208,6 +208,32 @@ class Healing(lib.Case):
                 self.assertEqual(self.project_.run().run["state"], "done")
                 self.home.witness()
 
+    def run_without_code(self, what):
+        """A run whose code is taken from the store while the step before it waits; `what` names the object's path."""
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        self.project_.write("tool.sh", f"echo {X}\n")
+        self.project_.doc(self.home.doc({
+            "wait": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+            "coded": {"run": 'cat "${inputs.i}" > "${outputs.o}"; sh tool.sh >> "${outputs.o}"', "code": ["tool.sh"], "inputs": {"i": "wait.o"}, "outputs": {"o": "o"}}}))
+        live = self.project_.start()
+        bell.wait("the step at its gate")
+        os.unlink(what())
+        gate.let()
+        result = live.wait()
+        self.assertEqual(result.finished["coded"]["outcome"], "input-lost", str(result))
+        self.assertEqual(result.finished["coded"]["message"], "its code is gone from the store; start the run again, which stores it anew")
+        again = self.project_.run()  # whatever the client's memo, the coordinator and the agent remember of it
+        self.assertEqual(again.says, {"wait": "hit", "coded": "miss never-seen"}, str(again))
+        self.assertIn(X.encode(), self.project_.get("coded.o"))
+        self.assertEqual(self.home.rotten(), [])
+
+    def test_a_file_of_code_that_is_gone_is_said_and_the_next_run_uploads_it(self):
+        self.run_without_code(lambda: self.of(f"echo {X}\n".encode()))
+
+    def test_a_tree_of_code_that_is_gone_is_said_and_the_next_run_uploads_it(self):
+        before = set(self.trees())
+        self.run_without_code(lambda: (set(self.trees()) - before).pop())
+
     def test_a_store_that_is_removed_under_a_run_is_said_and_is_no_miss(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
         self.project_.doc(self.home.doc({

@@ -1,6 +1,7 @@
 #include "tests/lib/runner_fixture.h"
 
 #include "base/os/file.h"
+#include "tests/lib/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ const char *fixture_program(void)
     sc_buf_init(&bytes, 0);
     assert_int_equal(sc_file_read(path, SIZE_MAX, &bytes, NULL), SC_OK);
     snprintf(copied, sizeof copied, "/tmp/stepcache-runner-%d", (int)getpid());
-    assert_int_equal(sc_file_write_durable(copied, sc_buf_slice(&bytes), 0755, NULL), SC_OK);
+    sc_scratch_write(copied, sc_buf_slice(&bytes), 0755);
     assert_int_equal(chmod(copied, 0755), 0);
     sc_buf_done(&bytes);
     atexit(remove_copy);

@@ -1,6 +1,8 @@
 #include "tests/lib/scratch.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/os/file.h"
@@ -23,6 +25,13 @@ void sc_scratch_remove(char *path)
 char *sc_scratch_path(const char *folder, const char *name)
 {
     return sc_asprintf("%s/%s", folder, name);
+}
+
+void sc_scratch_write(const char *path, struct sc_slice bytes, mode_t mode)
+{
+    (void)unlink(path); // it may be read-only, or run just now
+    SC_AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    SC_ASSERT(fd >= 0 && sc_fd_write_all(fd, bytes, NULL) == SC_OK);
 }
 
 int sc_scratch_setup(void **state)

@@ -48,8 +48,7 @@ static UNUSED_OK void clear_environment(void)
 static UNUSED_OK void write_file(const struct world *w, const char *name, const char *text)
 {
     SC_AUTO_FREE char *path = sc_scratch_path(w->home, name);
-    struct sc_error err = SC_ERROR_INIT;
-    assert_ok(sc_file_write_durable(path, sc_slice_str(text), 0600, &err), err);
+    sc_scratch_write(path, sc_slice_str(text), 0600);
 }
 
 static UNUSED_OK int setup(void **state)

@@ -1,5 +1,6 @@
 // The agent's program: killed, started again, on a full disk. With a coordinator in miniature.
 #include "tests/lib/agent_fixture.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
 #include "base/os/file.h"
@@ -30,7 +31,6 @@ static int setup(void **state)
     l->bell_fd = -1;
     if (!agent_fixture_make(&l->f))
         return 0;
-    struct sc_error err = SC_ERROR_INIT;
     l->config = sc_asprintf("%s/agent.conf", l->f.folder);
     // Not in a hidden folder: the socket's, the test's own, is one.
     l->bell = sc_asprintf("/tmp/stepcache-bell-%d", (int)getpid());
@@ -41,7 +41,7 @@ static int setup(void **state)
     SC_AUTO_FREE char *text =
         sc_asprintf("coordinator: %s\nstore: %s\nwork: %s\nrunner: %s\nname: a1\ncpus: 2\n", l->f.endpoint,
                     l->f.store, l->f.work, l->f.config.runner);
-    assert_ok(sc_file_write_durable(l->config, sc_slice_str(text), 0600, &err), err);
+    sc_scratch_write(l->config, sc_slice_str(text), 0600);
     return 0;
 }
 

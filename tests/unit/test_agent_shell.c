@@ -1,4 +1,5 @@
 #include "tests/lib/agent_fixture.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/test.h"
 
 #include "base/limits.h"
@@ -430,7 +431,7 @@ static void test_code_is_there_as_the_steps_own(void **state)
     SC_AUTO_FREE char *script = sc_asprintf("%s/lib/go.sh", code);
     struct sc_error err = SC_ERROR_INIT;
     assert_ok(sc_dir_make(file, 0755, &err), err);
-    assert_ok(sc_file_write_durable(script, sc_slice_str("echo from code > out/o\n"), 0644, &err), err);
+    sc_scratch_write(script, sc_slice_str("echo from code > out/o\n"), 0644);
     struct sc_tree tree;
     struct sc_hash_options options = {0};
     assert_ok(sc_hash_dir(code, &options, &f->arena, &tree, &err), err);
@@ -592,8 +593,7 @@ static void test_file_probe_tells_and_stores_a_source(void **state)
 {
     FIXTURE(f);
     SC_AUTO_FREE char *path = sc_asprintf("%s/data.csv", f->folder);
-    struct sc_error err = SC_ERROR_INIT;
-    assert_ok(sc_file_write_durable(path, sc_slice_str("a,b\n"), 0644, &err), err);
+    sc_scratch_write(path, sc_slice_str("a,b\n"), 0644);
     const struct sc_msg_probed *p = probe(
         f,
         (struct sc_msg_probe){.probe = 1, .kind = SC_PROBE_FILE, .path = sc_slice_str(path), .store = true});

@@ -125,10 +125,9 @@ static void test_child_find_takes_the_first_that_may_be_run(void **state)
     const char *folder = *state;
     SC_AUTO_FREE char *file = sc_scratch_path(folder, "thing"), *more = sc_scratch_path(folder, "more");
     SC_AUTO_FREE char *inner = sc_scratch_path(more, "thing");
-    struct sc_error err = SC_ERROR_INIT;
     assert_int_equal(mkdir(more, 0700), 0);
-    assert_ok(sc_file_write_durable(file, sc_slice_str("x"), 0600, &err), err);
-    assert_ok(sc_file_write_durable(inner, sc_slice_str("x"), 0700, &err), err);
+    sc_scratch_write(file, sc_slice_str("x"), 0600);
+    sc_scratch_write(inner, sc_slice_str("x"), 0700);
     SC_AUTO_FREE char *path = sc_asprintf("/nowhere::%s:%s", folder, more);
     SC_AUTO_FREE char *found = sc_child_find("thing", path);
     assert_string_equal(found, inner);

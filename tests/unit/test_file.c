@@ -45,51 +45,6 @@ static void test_file_read_keeps_its_bound_and_names_the_file(void **state)
     assert_contains(err.message, "/nowhere/f");
 }
 
-static void test_file_write_durable_replaces_whole_and_leaves_no_temporary(void **state)
-{
-    SC_AUTO_ARENA struct sc_arena arena;
-    SC_AUTO_FREE char *path = sc_scratch_path(*state, "f");
-    struct sc_error err = SC_ERROR_INIT;
-    struct sc_slice *names;
-    size_t count;
-    struct stat st;
-    sc_arena_init(&arena);
-    assert_ok(sc_file_write_durable(path, sc_slice_str("a long first text"), 0600, &err), err);
-    assert_text(path, "a long first text");
-    assert_ok(sc_file_write_durable(path, sc_slice_str("short"), 0600, &err), err);
-    assert_text(path, "short");
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0600);
-    SC_AUTO_CLOSE int fd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_ok(sc_dir_names(fd, &arena, &names, &count, &err), err);
-    assert_int_equal(count, 1);
-}
-
-static void test_file_write_durable_into_a_missing_folder_fails_and_leaves_nothing(void **state)
-{
-    SC_AUTO_FREE char *path = sc_scratch_path(*state, "none/f");
-    struct sc_error err = SC_ERROR_INIT;
-    assert_rc(sc_file_write_durable(path, sc_slice_str("x"), 0600, &err), SC_NOT_FOUND);
-    assert_contains(err.message, path);
-}
-
-static void test_file_write_durable_that_cannot_replace_removes_its_temporary(void **state)
-{
-    SC_AUTO_ARENA struct sc_arena arena;
-    SC_AUTO_FREE char *path = sc_scratch_path(*state, "folder");
-    SC_AUTO_FREE char *inside = sc_scratch_path(path, "x");
-    struct sc_error err = SC_ERROR_INIT;
-    struct sc_slice *names;
-    size_t count;
-    sc_arena_init(&arena);
-    assert_ok(sc_dir_make(inside, 0700, &err), err);
-    assert_rc(sc_file_write_durable(path, sc_slice_str("x"), 0600, &err), SC_IO);
-    SC_AUTO_CLOSE int fd = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_ok(sc_dir_names(fd, &arena, &names, &count, &err), err);
-    assert_int_equal(count, 1);
-    assert_slice(names[0], "folder");
-}
-
 static void test_file_write_all_goes_on_after_short_writes(void **state)
 {
     (void)state;
@@ -319,9 +274,6 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_file_read_keeps_its_bound_and_names_the_file),
-        TEST(test_file_write_durable_replaces_whole_and_leaves_no_temporary),
-        TEST(test_file_write_durable_into_a_missing_folder_fails_and_leaves_nothing),
-        TEST(test_file_write_durable_that_cannot_replace_removes_its_temporary),
         TEST(test_file_write_all_goes_on_after_short_writes),
         TEST(test_dir_make_makes_parents_and_is_content_with_what_is_there),
         TEST(test_dir_names_are_sorted_by_bytes),

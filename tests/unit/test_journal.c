@@ -185,7 +185,7 @@ static void test_journal_names_a_damaged_file_and_what_to_do(void **state)
     struct sc_error err = SC_ERROR_INIT;
     char rubbish[8192];
     memset(rubbish, 'x', sizeof rubbish);
-    assert_ok(sc_file_write_durable(path, sc_slice(rubbish, sizeof rubbish), 0600, &err), err);
+    sc_scratch_write(path, sc_slice(rubbish, sizeof rubbish), 0600);
     struct sc_journal *journal;
     assert_rc(sc_journal_open(path, &journal, &err), SC_CORRUPT);
     assert_contains(err.message, path);

@@ -4,6 +4,7 @@
 #include "tests/lib/runner_fixture.h"
 
 #include "base/os/file.h"
+#include "tests/lib/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -376,7 +377,7 @@ static char *copy_self(const struct runner_fixture *f)
     char *path = sc_asprintf("%s/attack", f->base);
     SC_AUTO_BUF struct sc_buf bytes = {0};
     assert_int_equal(sc_file_read("/proc/self/exe", 1u << 30, &bytes, NULL), SC_OK);
-    assert_int_equal(sc_file_write_durable(path, sc_buf_slice(&bytes), 0755, NULL), SC_OK);
+    sc_scratch_write(path, sc_buf_slice(&bytes), 0755);
     return path;
 }
 
@@ -521,7 +522,7 @@ static void test_plain_steps_do_not_write_below_hidden_folders(void **state)
     }
     snprintf(made, sizeof made, "%s/made", hidden);
     snprintf(kept, sizeof kept, "%s/kept", hidden);
-    assert_int_equal(sc_file_write_durable(kept, sc_slice_str("kept"), 0644, NULL), SC_OK);
+    sc_scratch_write(kept, sc_slice_str("kept"), 0644);
     struct runner_fixture f;
     fixture_make(&f);
     free(f.hidden);

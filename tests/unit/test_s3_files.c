@@ -126,8 +126,8 @@ static void test_files_lie_where_home_or_their_variable_says(void **state)
     struct sc_s3_file file;
     struct sc_error err = SC_ERROR_INIT;
     assert_int_equal(mkdir(folder, 0700), 0);
-    assert_ok(sc_file_write_durable(path, sc_slice_str("[t]\na = 1\n"), 0600, &err), err);
-    assert_ok(sc_file_write_durable(other, sc_slice_str("[t]\na = 2\n"), 0600, &err), err);
+    sc_scratch_write(path, sc_slice_str("[t]\na = 1\n"), 0600);
+    sc_scratch_write(other, sc_slice_str("[t]\na = 2\n"), 0600);
     assert_int_equal(symlink(link, link), 0);
     static const struct {
         const char *named, *value, *shown;
@@ -150,17 +150,17 @@ static void test_files_lie_where_home_or_their_variable_says(void **state)
     assert_rc(load(&file, *state, "~/loop", &err), SC_IO);
     assert_contains(err.message, "~/loop");
     sc_s3_file_done(&file);
-    assert_ok(sc_file_write_durable(other, sc_slice_str("[t]\nb\n"), 0600, &err), err);
+    sc_scratch_write(other, sc_slice_str("[t]\nb\n"), 0600);
     assert_rc(load(&file, *state, "~/other", &err), SC_MALFORMED);
     assert_contains(err.message, "~/other: line 2");
     sc_s3_file_done(&file);
     SC_AUTO_FREE char *large = sc_calloc((1 << 20) + 1, 1);
     memset(large, '#', 1 << 20);
-    assert_ok(sc_file_write_durable(other, sc_slice(large, 1 << 20), 0600, &err), err);
+    sc_scratch_write(other, sc_slice(large, 1 << 20), 0600);
     assert_ok(load(&file, *state, "~/other", &err), err);
     sc_s3_file_done(&file);
     large[1 << 20] = '#';
-    assert_ok(sc_file_write_durable(other, sc_slice(large, (1 << 20) + 1), 0600, &err), err);
+    sc_scratch_write(other, sc_slice(large, (1 << 20) + 1), 0600);
     assert_rc(load(&file, *state, "~/other", &err), SC_LIMIT);
     sc_s3_file_done(&file);
 }

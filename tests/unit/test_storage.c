@@ -3,6 +3,8 @@
 
 #include "base/os/clock.h"
 #include "base/os/file.h"
+#include "coordinator/shell/storage_parts.h"
+#include "store/backend.h"
 #include "store/compress.h"
 
 #include <fcntl.h>
@@ -203,6 +205,64 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
     assert_contains(job->err.message, path);
     assert_contains(job->err.message, "is a folder");
     sc_job_free(job);
+    shell_done(&s);
+}
+
+static bool no_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path)
+{
+    (void)store, (void)name, (void)ret_path;
+    return false;
+}
+
+static const char *no_root(const struct sc_store *store)
+{
+    (void)store;
+    return NULL;
+}
+
+// A folder that is spoken to as if it lay elsewhere, where each look costs a request.
+static void move_elsewhere(struct sc_store *store, struct sc_store_backend *backend)
+{
+    *backend = *store->backend;
+    backend->local_path = no_path;
+    backend->local_root = no_root;
+    store->backend = backend;
+}
+
+static void test_storage_what_was_found_gone_elsewhere_is_put_again(void **state)
+{
+    struct shell s;
+    struct sc_store_backend backend;
+    static const char text[] = "a file of code";
+    struct sc_digest digest = digest_of_text(text);
+    struct sc_artifact artifact = {
+        .kind = SC_ARTIFACT_FILE, .digest = digest, .bytes = strlen(text), .files = 1};
+    SC_AUTO_BUF struct sc_buf name;
+    SC_AUTO_BUF struct sc_buf bytes;
+    struct sc_error err = SC_ERROR_INIT;
+    sc_buf_init(&name, 0);
+    sc_buf_init(&bytes, 0);
+    shell_make(&s, *state);
+    move_elsewhere(s.storage->writer.store, &backend); // no job was given to it yet
+    sc_name_cas(&name, sc_slice_str("main"), &digest);
+    for (int i = 0; i < 2; i++) { // uploaded; gone, and found so; uploaded again
+        struct sc_job *job = sc_job_new(SC_JOB_PUT);
+        job->client = 1;
+        job->u.put = (struct sc_msg_put){
+            .digest = digest, .total_bytes = strlen(text), .bytes = SC_SLICE_LIT("a file of code")};
+        job = shell_do(&s, job);
+        assert_ok(job->rc, job->err);
+        sc_job_free(job);
+        assert_ok(sc_objects_get_bytes(s.objects, &digest, 100, &bytes, &err), err);
+        SC_AUTO_FREE char *path = sc_scratch_path(s.store, sc_buf_cstr(&name));
+        assert_int_equal(unlink(path), 0);
+        job = sc_job_new(SC_JOB_PRESENCE);
+        job->u.presence.items = &artifact;
+        job->u.presence.count = 1;
+        job = shell_do(&s, job);
+        assert_rc(job->u.presence.rets[0], SC_NOT_FOUND);
+        sc_job_free(job);
+    }
     shell_done(&s);
 }
 
@@ -610,6 +670,7 @@ int main(void)
         T(test_storage_a_replacement_comes_after_the_record_that_was_looked_up),
         T(test_storage_a_void_takes_the_record_out_of_store_and_index),
         T(test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done),
+        T(test_storage_what_was_found_gone_elsewhere_is_put_again),
         T(test_storage_a_store_that_is_gone_is_an_error_and_no_miss),
         T(test_storage_a_rotten_record_is_corrupt_and_healed_by_the_next),
         T(test_storage_a_record_larger_than_any_is_corrupt),
