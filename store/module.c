@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 // From the program's folder: in the build's folders, then where modules are installed.
-static const char *const places[] = {"../store/s3", "../../store/s3", "../" SC_MODULES};
+#define INSTALLED "../" SC_MODULES
+static const char *const places[] = {"../store/s3", "../../store/s3", INSTALLED};
 
 static void *open_beside(const char *name, char *why, size_t why_size)
 {
