@@ -30,7 +30,8 @@
 #define SC_LIMIT_INLINE_BYTES       2048 // of an artifact
 #define SC_LIMIT_LOG_INLINE_BYTES   (16u << 10) // of a stored log
 #define SC_LIMIT_LOG_BYTES          (1024u << 20) // of one stream of one attempt; what is beyond is cut, and said
-#define SC_LIMIT_LOG_TAIL_BYTES     4096          // the last lines, shown with a failure
+#define SC_LIMIT_LOG_AGAIN_BYTES    (8u << 20) // of a stream that goes on, told to whoever comes late
+#define SC_LIMIT_LOG_TAIL_BYTES     4096       // the last lines, shown with a failure
 
 // S3 (its own limits, and ours on what a server answers).
 #define SC_LIMIT_KEY_BYTES        1024 // of a whole key; UTF-8

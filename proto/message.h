@@ -134,6 +134,7 @@ struct sc_msg_log { // only while somebody listens
     uint64_t attempt;
     enum sc_stream stream;
     uint64_t offset;
+    bool begins;          // what comes before was left out: who was told less goes on from here
     struct sc_slice text; // bytes as they came
 };
 
@@ -250,7 +251,8 @@ struct sc_msg_revoke { // TERM, the grace, KILL; answered by reported (it was do
     SC_LIST(uint64_t, attempts);
     uint64_t grace_ms;
 };
-struct sc_msg_listen { // send the log of this attempt from the offsets on, or stop
+struct
+    sc_msg_listen { // tell the log of this attempt from its beginning, or as much of its end as is told again; or stop
     uint64_t attempt;
     bool stop;
 };

@@ -70,6 +70,7 @@ SC_SCHEMA(sc_schema_msg_progress, "progress", struct sc_msg_progress, progress_f
 
 static const struct sc_field log_fields[] = {
     SC_WIRE("attempt", struct sc_msg_log, attempt, SC_F_U64),
+    SC_WIRE("begins", struct sc_msg_log, begins, SC_F_BOOL),
     SC_WIRE("offset", struct sc_msg_log, offset, SC_F_U64),
     SC_WIRE_MAX("stream", struct sc_msg_log, stream, SC_F_ENUM, SC_STREAM_STDERR),
     SC_WIRE_MAX("text", struct sc_msg_log, text, SC_F_BIN, SC_LIMIT_CHUNK_BYTES),

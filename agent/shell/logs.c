@@ -223,28 +223,43 @@ void sc_attempt_logs_finish(struct sc_attempt_logs *logs, const char *folder, st
 
 // ---- telling
 
-struct sc_slice sc_attempt_logs_next(struct sc_attempt_logs *logs, enum sc_stream stream, size_t max_bytes,
-                                     struct sc_arena *arena, uint64_t *ret_offset)
+void sc_attempt_logs_tell_again(struct sc_attempt_logs *logs)
 {
-    struct sc_log_stream *s = &logs->streams[stream];
+    for (int i = 0; i < 2; i++) {
+        struct sc_log_stream *s = &logs->streams[i];
+        uint64_t from = s->bytes > SC_LIMIT_LOG_AGAIN_BYTES ? s->bytes - SC_LIMIT_LOG_AGAIN_BYTES : 0;
+        if (!logs->listened || s->told > from)
+            s->told = from;
+        s->left_out = s->told;
+    }
+}
+
+void sc_attempt_logs_next(struct sc_attempt_logs *logs, size_t max_bytes, struct sc_arena *arena,
+                          struct sc_msg_log *log)
+{
+    struct sc_log_stream *s = &logs->streams[log->stream];
     uint64_t left = s->bytes - s->told;
     size_t len = left < max_bytes ? (size_t)left : max_bytes;
-    *ret_offset = s->told;
+    log->attempt = logs->attempt;
+    log->offset = s->told;
+    log->begins = s->told && s->told == s->left_out;
+    log->text = sc_slice(NULL, 0);
     if (len == 0)
-        return sc_slice(NULL, 0);
+        return;
     if (s->spool_fd < 0) {
         struct sc_slice all = sc_buf_slice(&s->head);
+        log->text = sc_arena_copy(arena, sc_slice(all.ptr + s->told, len));
         s->told += len;
-        return sc_arena_copy(arena, sc_slice(all.ptr + *ret_offset, len));
+        return;
     }
     uint8_t *bytes = sc_arena_alloc(arena, len);
     ssize_t n = pread(s->spool_fd, bytes, len, (off_t)s->told);
     if (n <= 0) { // it cannot be read back: the listener goes without
         s->told = s->bytes;
-        return sc_slice(NULL, 0);
+        return;
     }
     s->told += (uint64_t)n;
-    return sc_slice(bytes, (size_t)n);
+    log->text = sc_slice(bytes, (size_t)n);
 }
 
 // The length of a well-formed UTF-8 sequence at the start, or 0.

@@ -16,6 +16,7 @@ struct sc_log_stream {
     uint64_t bytes;     // kept
     uint64_t dropped;   // beyond the limit, or for want of space
     uint64_t told;      // to the listener, so far
+    uint64_t left_out;  // of what was told last: where it began
 };
 
 struct sc_attempt_logs {
@@ -38,9 +39,12 @@ bool sc_attempt_logs_pump(struct sc_attempt_logs *logs, enum sc_stream stream, c
                           struct sc_slice label, size_t max_bytes);
 // After the step and all it started are gone: reads the rest, closes the pipes, notes what was dropped.
 void sc_attempt_logs_finish(struct sc_attempt_logs *logs, const char *folder, struct sc_slice label);
-// The next bytes for a listener, at most max_bytes; empty when it has all. In the arena.
-struct sc_slice sc_attempt_logs_next(struct sc_attempt_logs *logs, enum sc_stream stream, size_t max_bytes,
-                                     struct sc_arena *arena, uint64_t *ret_offset);
+// Both streams are told anew: from the beginning, or the last bytes of a long one, but never less than what is untold.
+void sc_attempt_logs_tell_again(struct sc_attempt_logs *logs);
+// The next bytes for a listener, at most max_bytes: attempt, offset and text of the message, whose stream is set. No text when
+// all is told. In the arena.
+void sc_attempt_logs_next(struct sc_attempt_logs *logs, size_t max_bytes, struct sc_arena *arena,
+                          struct sc_msg_log *log);
 // The last lines, at most SC_LIMIT_LOG_TAIL_BYTES, well-formed UTF-8 (what is not is shown as U+FFFD). In the arena.
 struct sc_slice sc_attempt_logs_tail(const struct sc_attempt_logs *logs, struct sc_arena *arena);
 // Bytes kept in memory.

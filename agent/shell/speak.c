@@ -90,10 +90,9 @@ static void tell(struct sc_agent *agent, struct sc_agent_task *task)
         while (agent->tokens > 0 && task->logs.streams[i].told < task->logs.streams[i].bytes) {
             SC_AUTO_ARENA struct sc_arena arena;
             sc_arena_init(&arena);
-            struct sc_message message = {.type = SC_MESSAGE_LOG,
-                                         .body.log = {.attempt = task->attempt, .stream = (enum sc_stream)i}};
+            struct sc_message message = {.type = SC_MESSAGE_LOG, .body.log.stream = (enum sc_stream)i};
             struct sc_msg_log *log = &message.body.log;
-            log->text = sc_attempt_logs_next(&task->logs, log->stream, LOG_CHUNK_BYTES, &arena, &log->offset);
+            sc_attempt_logs_next(&task->logs, LOG_CHUNK_BYTES, &arena, log);
             agent->tokens -= (int64_t)log->text.len;
             if (log->text.len)
                 send(agent, &message);
@@ -112,7 +111,7 @@ void sc_agent_listen(struct sc_agent *agent, const struct sc_msg_listen *listen)
         sc_agent_forget_listener(agent, task);
         return;
     }
-    task->logs.streams[0].told = task->logs.streams[1].told = 0;
+    sc_attempt_logs_tell_again(&task->logs);
     if (task->logs.listened)
         return;
     task->logs.listened = true;

@@ -108,6 +108,11 @@ static void welcome(struct sc_core *core, struct agent *agent, const struct sc_m
                    SC_SLICE_ARG(agent->name));
     }
     core_send_agent(core, agent, message, core->last_seq);
+    for (uint32_t i = 0; i < body->keep.count; i++) { // asked for while the agent was away
+        struct attempt *attempt = attempt_find(core, body->keep.items[i]);
+        if (attempt->listening)
+            attempt_listen(core, attempt, true);
+    }
 }
 
 void agent_hello(struct sc_core *core, const struct sc_event *event)

@@ -52,6 +52,18 @@ void attempt_charge(struct agent *agent, struct attempt *attempt)
     agent->attempt_count++;
 }
 
+void attempt_forget_logs(struct attempt *attempt, uint64_t run, uint64_t client)
+{
+    for (struct log_told **at = &attempt->logs_told, *told; (told = *at);) {
+        if (run && (told->run != run || told->client != client)) {
+            at = &told->next;
+            continue;
+        }
+        *at = told->next;
+        free(told);
+    }
+}
+
 void attempt_release(struct sc_core *core, struct attempt *attempt)
 {
     SC_ASSERT(!attempt->flight);
@@ -65,6 +77,7 @@ void attempt_release(struct sc_core *core, struct attempt *attempt)
         agent->attempt_count--;
     }
     HASH_DEL(core->attempts, attempt);
+    attempt_forget_logs(attempt, 0, 0);
     sc_arena_done(&attempt->arena);
     free(attempt);
 }

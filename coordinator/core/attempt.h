@@ -13,6 +13,8 @@ void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_st
 void attempt_release(struct sc_core *core, struct attempt *attempt);
 void attempt_revoke(struct sc_core *core, struct attempt *attempt);
 void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
+// What was told to the client as a watcher of the run (by number; 0: to all) is forgotten.
+void attempt_forget_logs(struct attempt *attempt, uint64_t run, uint64_t client);
 bool agent_is_saturated(const struct agent *agent);
 bool agent_has_labels(const struct agent *agent, const struct sc_plan_step *step);
 // Whether it is alive and could run the step when it is empty, whatever its environment.

@@ -45,7 +45,7 @@ static void watch_event(struct sc_core *core, const struct sc_event *event)
 // A client that does not watch any more; an attached run does not outlive the one that it is attached to.
 static void leave(struct sc_core *core, struct run *run, uint64_t client)
 {
-    if (watch_unwatch(run, client) && run->options.attached &&
+    if (watch_unwatch(core, run, client) && run->options.attached &&
         (run->state == RUN_OPEN || run->state == RUN_LOADING))
         run_cancel(core, run, "its client is gone");
 }
@@ -116,20 +116,7 @@ static void log_event(struct sc_core *core, const struct sc_event *event)
     struct attempt *attempt = own_attempt(core, event, event->u.log->attempt);
     if (!attempt || !attempt->flight)
         return;
-    struct step *step;
-    struct sc_slice text = sc_arena_copy(&core->effects.arena, event->u.log->text);
-    DL_FOREACH2 (attempt->flight->waiters, step, wait_next) {
-        struct sc_event_body body = {
-            .type = SC_EV_STEP_LOG,
-            .at = core->wall_ms,
-            .run = step->run->id,
-            .step = run_step_name(core, step, &core->effects.arena),
-            .attempt = attempt->number,
-            .stream = event->u.log->stream,
-            .text = text,
-        };
-        watch_tell(core, step->run, step, &body, 0);
-    }
+    watch_tell_log(core, attempt, event->u.log);
 }
 
 static void accepted_event(struct sc_core *core, const struct sc_event *event)

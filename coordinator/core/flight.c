@@ -93,8 +93,10 @@ static void join(struct sc_core *core, struct flight *flight, struct step *step)
         step->number = flight->tries;
     }
     flight_add_waiter(flight, step);
-    if (!step->again)
+    if (!step->again) {
         watch_tell_verdict(core, step, 0);
+        watch_joined(core, flight, step);
+    }
     if (flight->state == FLIGHT_SETTLED && flight->restored && !fits_plan(step_plan(step), flight->result)) {
         flight->state =
             FLIGHT_QUEUED; // a report that came before its step did, and does not fit it: made anew

@@ -121,7 +121,7 @@ struct group {                                 // one step of the plan, in a run
     uint32_t fate_by;        // the group that sealed it
     uint32_t visit_next;     // index + 1
     uint32_t nobody_since_s; // mono, rounded up: since when no agent could run it; 0: some can
-    struct need *need;   // the environment, once known what it is
+    struct need *need;       // the environment, once known what it is
     // In sc_core.epoch. What ran may have changed a machine: below it, what was made before serves only under answers to
     // questions asked after it ended.
     uint64_t ran;         // when the last of its steps that ran had ended; 0: none ran
@@ -215,6 +215,14 @@ struct need { // one question: the class for a PATH, or the output of probe comm
 
 // ---- flights, attempts, agents
 
+struct log_told { // to one watcher of one step that waits for the attempt
+    struct log_told *next;
+    uint64_t run; // number
+    uint32_t step;
+    uint64_t client, client_req;
+    uint64_t bytes[2]; // by enum sc_stream
+};
+
 struct attempt {
     uint64_t id; // seq of its grant
     enum attempt_state state;
@@ -226,8 +234,8 @@ struct attempt {
     uint64_t memory_bytes;
     uint32_t number;
     struct sc_slice run, step; // for the log
-    uint64_t log_sent;
     bool listening;
+    struct log_told *logs_told; // to whom, while the agent is listened to
     struct sc_arena arena;
     UT_hash_handle hh;
     struct attempt *prev, *next; // in the agent's list

@@ -153,6 +153,13 @@ static void tell_to(struct sc_core *core, const struct sc_watching *to, uint32_t
     effect->u.notify.event = copy;
 }
 
+static void tell_one(struct sc_core *core, const struct watcher *w, const struct sc_event_body *event)
+{
+    struct sc_watching *to = SC_NEW(&core->effects.arena, struct sc_watching);
+    *to = (struct sc_watching){w->client, w->client_req};
+    tell_to(core, to, 1, event, core->last_seq);
+}
+
 void watch_tell(struct sc_core *core, struct run *run, const struct step *step, struct sc_event_body *event,
                 uint64_t after_seq)
 {
@@ -165,7 +172,7 @@ void watch_tell(struct sc_core *core, struct run *run, const struct step *step, 
     struct sc_watching *to = SC_NEW_ARRAY(&core->effects.arena, count, struct sc_watching);
     count = 0;
     DL_FOREACH (run->watchers, w)
-        if ((!step || w->caught_up || index < w->cursor) && (event->type != SC_EV_STEP_LOG || w->logs))
+        if (!step || w->caught_up || index < w->cursor)
             to[count++] = (struct sc_watching){w->client, w->client_req};
     if (count)
         tell_to(core, to, count, event, after_seq);
@@ -202,16 +209,110 @@ void watch_tell_note(struct sc_core *core, struct run *run, const char *format, 
     watch_tell(core, run, NULL, &event, 0);
 }
 
+static bool has_log_watcher(const struct run *run)
+{
+    const struct watcher *w;
+    DL_FOREACH (run->watchers, w)
+        if (w->logs)
+            return true;
+    return false;
+}
+
 bool watch_wants_log(const struct flight *flight)
 {
     struct step *step;
-    DL_FOREACH2 (flight->waiters, step, wait_next) {
-        struct watcher *w;
-        DL_FOREACH (step->run->watchers, w)
-            if (w->logs)
-                return true;
-    }
+    DL_FOREACH2 (flight->waiters, step, wait_next)
+        if (has_log_watcher(step->run))
+            return true;
     return false;
+}
+
+// ---- logs
+
+// Each watcher of each step that waits has a place of its own in the log. When one comes late the agent tells the log from its
+// beginning again, and whoever was told that part already does not get it twice.
+
+static uint64_t *told_so_far(struct attempt *attempt, const struct step *step, const struct watcher *w,
+                             enum sc_stream stream)
+{
+    uint32_t index = (uint32_t)(step - step->run->steps);
+    struct log_told *told = attempt->logs_told;
+    while (told && (told->run != step->run->number || told->step != index || told->client != w->client ||
+                    told->client_req != w->client_req))
+        told = told->next;
+    if (!told) {
+        told = sc_calloc(1, sizeof *told);
+        *told = (struct log_told){.next = attempt->logs_told,
+                                  .run = step->run->number,
+                                  .step = index,
+                                  .client = w->client,
+                                  .client_req = w->client_req};
+        attempt->logs_told = told;
+    }
+    return &told->bytes[stream];
+}
+
+static void tell_left_out(struct sc_core *core, const struct watcher *w, struct sc_event_body event,
+                          uint64_t bytes)
+{
+    event.text = sc_arena_printf(&core->effects.arena,
+                                 "[stepcache: %llu bytes of this log are left out here; all of it is there "
+                                 "when the step has ended]\n",
+                                 (unsigned long long)bytes);
+    tell_one(core, w, &event);
+}
+
+static void tell_log_to(struct sc_core *core, struct attempt *attempt, const struct step *step,
+                        const struct watcher *w, const struct sc_msg_log *log, struct sc_event_body event)
+{
+    uint64_t *told = told_so_far(attempt, step, w, log->stream), end = log->offset + log->text.len;
+    if (end <= *told || (*told < log->offset && !log->begins))
+        return; // said again for another; or it comes later, after what is before it
+    if (*told < log->offset)
+        tell_left_out(core, w, event, log->offset - *told);
+    else
+        event.text = sc_slice_from(event.text, (size_t)(*told - log->offset));
+    *told = end;
+    tell_one(core, w, &event);
+}
+
+void watch_tell_log(struct sc_core *core, struct attempt *attempt, const struct sc_msg_log *log)
+{
+    struct sc_slice text = sc_arena_copy(&core->effects.arena, log->text);
+    struct step *step;
+    DL_FOREACH2 (attempt->flight->waiters, step, wait_next) {
+        if (!has_log_watcher(step->run))
+            continue;
+        struct sc_event_body event;
+        base_event(step->run, SC_EV_STEP_LOG, core->wall_ms, &event);
+        event.step = run_step_name(core, step, &core->effects.arena);
+        event.attempt = attempt->number;
+        event.stream = log->stream;
+        event.text = text;
+        const struct watcher *w;
+        DL_FOREACH (step->run->watchers, w)
+            if (w->logs && w->caught_up)
+                tell_log_to(core, attempt, step, w, log, event);
+    }
+}
+
+void watch_joined(struct sc_core *core, struct flight *flight, const struct step *step)
+{
+    if (flight->attempt && has_log_watcher(step->run))
+        attempt_listen(core, flight->attempt, true);
+}
+
+// A watcher of the run's logs has heard of all steps: it gets the log of what runs.
+static void listen_for(struct sc_core *core, const struct run *run)
+{
+    struct flight *f;
+    DL_FOREACH (core->flights, f) {
+        const struct step *step = f->attempt ? f->waiters : NULL;
+        while (step && step->run != run)
+            step = step->wait_next;
+        if (step)
+            attempt_listen(core, f->attempt, true);
+    }
 }
 
 void watch_add(struct sc_core *core, struct run *run, uint64_t client, uint64_t client_req, bool logs,
@@ -225,19 +326,6 @@ void watch_add(struct sc_core *core, struct run *run, uint64_t client, uint64_t 
         run->orphan_deadline_ms = 0;
     if (!caught_up)
         core->more = true;
-    if (!logs)
-        return;
-    struct flight *f;
-    DL_FOREACH (core->flights, f)
-        if (f->attempt && !f->attempt->listening && watch_wants_log(f))
-            attempt_listen(core, f->attempt, true);
-}
-
-static void tell_one(struct sc_core *core, const struct watcher *w, const struct sc_event_body *event)
-{
-    struct sc_watching *to = SC_NEW(&core->effects.arena, struct sc_watching);
-    *to = (struct sc_watching){w->client, w->client_req};
-    tell_to(core, to, 1, event, core->last_seq);
 }
 
 void watch_go_on(struct sc_core *core, struct run *run)
@@ -272,20 +360,39 @@ void watch_go_on(struct sc_core *core, struct run *run)
         w->caught_up = w->cursor == run->step_count;
         if (!w->caught_up)
             core->more = true;
+        else if (w->logs)
+            listen_for(core, run);
     }
 }
 
-bool watch_unwatch(struct run *run, uint64_t client)
+// Nobody is listened to for nothing.
+static void forget_logs(struct sc_core *core, const struct run *run, uint64_t client)
 {
+    struct flight *f;
+    DL_FOREACH (core->flights, f) {
+        if (!f->attempt || !f->attempt->listening)
+            continue;
+        attempt_forget_logs(f->attempt, run->number, client);
+        if (!watch_wants_log(f))
+            attempt_listen(core, f->attempt, false);
+    }
+}
+
+bool watch_unwatch(struct sc_core *core, struct run *run, uint64_t client)
+{
+    bool logs = false;
     struct watcher *w, *next;
     bool owner = false;
     DL_FOREACH_SAFE (run->watchers, w, next) {
         if (w->client != client)
             continue;
         owner |= w->owner;
+        logs |= w->logs;
         DL_DELETE(run->watchers, w);
         free(w);
     }
+    if (logs)
+        forget_logs(core, run, client);
     return owner;
 }
 

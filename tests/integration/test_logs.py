@@ -129,6 +129,40 @@ class Logs(lib.Case):
         gate.let()
         self.assertEqual(run.wait().code, 0)
 
+    def test_each_follower_gets_the_log_from_its_beginning_and_nothing_twice(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.one('echo early; echo here > "$W/bell"; read go < "$W/gate"; echo late')
+        run = project.start("--logs")
+        bell.wait()
+        self.assertEqual(run.event("step.log", step="a")["text"], "early\n")
+        followers = []
+        for i in range(3):
+            followers.append(self.home.start("logs", "-f", "latest", "a", cwd=project.root))
+            self.assertEqual(followers[i].lines.get(timeout=lib.DEADLINE), b"early\n")
+            self.assertEqual(self.logs(project).out, "early\n")
+        watcher = self.home.start("watch", "--json", "--logs", "latest", cwd=project.root)
+        self.assertEqual(watcher.event("step.log", step="a")["text"], "early\n")
+        joiner = project.start("--logs")
+        self.assertEqual(joiner.event("step.log", step="a")["text"], "early\n")
+        gate.let()
+        for follower in followers:
+            self.assertEqual(follower.wait().out, "early\nlate\n")
+        for watched in run, watcher, joiner:
+            self.assertEqual("".join(event["text"] for event in watched.wait().of("step.log")), "early\nlate\n")
+
+    def test_a_late_follower_of_a_large_log_gets_its_end_and_is_told_what_is_left_out(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.one('echo first; head -c 20000000 /dev/zero | tr "\\0" x; echo; echo here > "$W/bell"; read go < "$W/gate"; echo late')
+        run = project.start("--logs")
+        bell.wait()
+        said = self.logs(project, seconds=3 * lib.DEADLINE).out
+        self.assertRegex(said, r"^\[stepcache: \d+ bytes of this log are left out here; [^\n]*\]\nxxx")
+        left_out = int(re.search(r"\d+", said)[0])
+        self.assertEqual(left_out + len(said.split("\n", 1)[1]), len("first\n") + 20000001)
+        gate.let()
+        text = "".join(event["text"] for event in run.wait().of("step.log"))
+        self.assertEqual(text, "first\n" + 20000000 * "x" + "\nlate\n")
+
     def test_a_log_of_a_matrix_instance_by_its_name(self):
         project = self.project(self.home.doc({"a": {"run": 'echo "x is ${matrix.x}"', "matrix": {"x": [1, 2]}}}))
         project.run()
