@@ -56,9 +56,10 @@
 
 // Runs.
 #define SC_LIMIT_RUNS_OPEN           1000
-#define SC_LIMIT_HEALS               2   // of one key in one run
-#define SC_LIMIT_ENVIRONMENT_CHANGES 3   // under one step of a run
-#define SC_LIMIT_ATTEMPTS            100 // retry.max_attempts at most
+#define SC_LIMIT_HEALS               2    // of one key in one run
+#define SC_LIMIT_ENVIRONMENT_CHANGES 3    // under one step of a run
+#define SC_LIMIT_ATTEMPTS            100  // retry.max_attempts at most
+#define SC_LIMIT_GRACE_MS            5000 // of a step that is told to end: between TERM and KILL
 
 _Static_assert(SC_LIMIT_CHUNK_BYTES < SC_LIMIT_MESSAGE_USER_BYTES, "a chunk fits a user's message");
 _Static_assert(SC_LIMIT_LOG_INLINE_BYTES < SC_LIMIT_RECORD_BYTES, "inline logs fit a record");

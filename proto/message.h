@@ -308,6 +308,7 @@ struct sc_msg_logs { // one step's log, in event messages of kind step.log, then
 };
 struct sc_msg_cancel {
     struct sc_slice run;
+    bool now; // its steps get KILL, also those that have their grace
 };
 struct sc_msg_explain { // answered by a page of JSON rows
     struct sc_slice run, step;

@@ -69,6 +69,7 @@ static const struct sc_field logs_fields[] = {
 SC_SCHEMA(sc_schema_msg_logs, "logs", struct sc_msg_logs, logs_fields);
 
 static const struct sc_field cancel_fields[] = {
+    SC_WIRE("now", struct sc_msg_cancel, now, SC_F_BOOL),
     SC_WIRE_MAX("run", struct sc_msg_cancel, run, SC_F_TEXT, SC_MESSAGE_ID_BYTES),
 };
 SC_SCHEMA(sc_schema_msg_cancel, "cancel", struct sc_msg_cancel, cancel_fields);

@@ -1,6 +1,6 @@
 // A tether: a plain local stream socket that is open as long as its client lives, and says nothing. The server learns the
 // instant a client is gone, however it went, which a message socket cannot tell. The client's first 32 bytes are its
-// routing id, padded with zeros.
+// routing id, padded with zeros. A client may shut its end down and read: a byte when the server stays, else the end.
 #pragma once
 
 #include "proto/bus.h"

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SILENCE_MS = 60000, AWAIT_MS = 10000, ASK_AGAIN = 5 };
+enum { SILENCE_MS = 60000, AWAIT_MS = 10000, ASK_AGAIN = 5, SEE_OFF_MS = 15000, SEE_OFF_POLL_MS = 2 };
 
 static void identify(struct sc_peer_id *self)
 {
@@ -138,6 +138,33 @@ void sc_client_let_go(struct sc_client *client)
         sc_private_await(&client->private, &client->self, AWAIT_MS, &client->tether, &ignored) != SC_OK)
         client->tether = -1;
     sc_private_dismiss_agent(&client->private);
+}
+
+// Whether the coordinator goes with its last client: the stream's end; a byte says that others need it.
+static bool goes_too(int tether, int signals)
+{
+    uint8_t byte;
+    for (;;) {
+        struct pollfd fds[] = {{.fd = tether, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+        int n = poll(fds, SC_COUNT(fds), SEE_OFF_MS);
+        if (n < 0 && errno == EINTR)
+            continue;
+        return n > 0 && fds[0].revents && recv(tether, &byte, 1, MSG_DONTWAIT) == 0;
+    }
+}
+
+void sc_client_see_off(struct sc_client *client, int signals)
+{
+    if (client->endpoint || client->tether < 0)
+        return;
+    shutdown(client->tether, SHUT_WR);
+    if (!goes_too(client->tether, signals))
+        return;
+    int64_t until = sc_clock_mono_ms() + SEE_OFF_MS;
+    struct pollfd fd = {.fd = signals, .events = POLLIN};
+    while (!sc_private_is_gone(&client->private) && sc_clock_mono_ms() < until)
+        if (poll(&fd, 1, SEE_OFF_POLL_MS) > 0)
+            return;
 }
 
 void sc_client_done(struct sc_client *client)

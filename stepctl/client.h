@@ -29,6 +29,9 @@ SC_MUST_USE enum sc_rc sc_client_open(struct sc_client *client, const struct sc_
 SC_MUST_USE enum sc_rc sc_client_again(struct sc_client *client, struct sc_error *err);
 // When nothing will be asked after all: a coordinator that was started sees its client come and go, and leaves at once.
 void sc_client_let_go(struct sc_client *client);
+// Lets go of the user's own coordinator and waits until it and its agent have left; not when others need them, and no longer
+// than 15 s or until a signal comes.
+void sc_client_see_off(struct sc_client *client, int signals);
 void sc_client_done(struct sc_client *client);
 
 // Sends a request and gives it an id, which its answers carry.

@@ -1,5 +1,6 @@
 #include "stepctl/follow.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 enum { RESTARTS = 5, AWAY_MS = 60000 };
+
+enum urge { URGE_NONE, URGE_CANCEL, URGE_KILL };
 
 struct state {
     const struct sc_follow *follow;
@@ -34,7 +37,7 @@ struct state {
     bool again; // after a reconnection: only news is shown
     bool submitted, over;
     int stop_signal; // the first that asked to stop
-    bool cancel_sent;
+    enum urge wanted, sent;
 };
 
 static int open_signals(void)
@@ -125,11 +128,13 @@ static enum sc_rc drain(struct state *s)
 
 static void send_cancel(struct state *s)
 {
-    if (!s->run[0] || s->cancel_sent)
+    if (!s->run[0] || s->sent == s->wanted)
         return;
-    struct sc_message cancel = {.type = SC_MESSAGE_CANCEL, .body.cancel.run = sc_slice_str(s->run)};
+    struct sc_message cancel = {.type = SC_MESSAGE_CANCEL,
+                                .body.cancel = {.run = sc_slice_str(s->run), .now = s->wanted == URGE_KILL}};
     struct sc_error ignored = SC_ERROR_INIT;
-    s->cancel_sent = sc_client_send(s->client, &cancel, &ignored) == SC_OK;
+    if (sc_client_send(s->client, &cancel, &ignored) == SC_OK)
+        s->sent = s->wanted;
 }
 
 static void leave(struct state *s, enum sc_rc rc)
@@ -153,17 +158,24 @@ static void stop(struct state *s, int signal)
         leave(s, SC_INTERRUPTED);
         return;
     }
-    if (s->stop_signal) {
-        if (signal == SIGINT || signal == SIGTERM) {
-            note(s, "leaving at once; what still runs is being ended");
-            leave(s, SC_INTERRUPTED);
-        }
+    if (s->stop_signal && signal == SIGHUP)
+        return; // the terminal went on top of it
+    if (s->wanted == URGE_KILL) {
+        note(s, "leaving at once; what still runs is being ended");
+        leave(s, SC_INTERRUPTED);
         return;
     }
-    s->stop_signal = signal;
-    snprintf(text, sizeof text, "cancelling run %s: waiting for its steps to end%s", s->run,
-             signal == SIGINT ? " (Ctrl-C again leaves at once)" : "");
-    note(s, text);
+    if (s->wanted == URGE_CANCEL) {
+        s->wanted = URGE_KILL;
+        note(s, "killing what still runs (once more leaves without waiting for its end)");
+    } else {
+        s->wanted = URGE_CANCEL;
+        s->stop_signal = signal;
+        snprintf(text, sizeof text,
+                 "cancelling run %s: its steps are told to end, and killed after %d s; waiting for them%s",
+                 s->run, SC_LIMIT_GRACE_MS / 1000, signal == SIGINT ? " (Ctrl-C again kills at once)" : "");
+        note(s, text);
+    }
     send_cancel(s);
 }
 
@@ -245,7 +257,7 @@ static enum sc_rc recover(struct state *s)
         s->again = true;
         note(s, "the coordinator was lost and is back; the run goes on");
     }
-    s->cancel_sent = false;
+    s->sent = URGE_NONE;
     rc = sc_client_send(s->client, &s->request, &s->err);
     if (rc == SC_OK && s->stop_signal)
         send_cancel(s);
@@ -321,6 +333,17 @@ static int finish(struct state *s)
     return s->follow->dry || s->follow->once ? 0 : sc_model_exit_code(&s->model);
 }
 
+// The run is over, and the terminal's size is nobody's business any more: only who asks to stop is heard.
+static void see_off(struct state *s)
+{
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    if (signalfd(s->signals, &stops, 0) >= 0)
+        sc_client_see_off(s->client, s->signals);
+}
+
 int sc_follow(struct sc_follow *follow)
 {
     struct state s = {
@@ -337,6 +360,8 @@ int sc_follow(struct sc_follow *follow)
         expect_steps(&s.model, follow->plan);
     loop(&s);
     int exit_code = finish(&s);
+    if (s.stop_signal && s.rc == SC_OK)
+        see_off(&s);
     sc_view_close(s.view);
     if (s.signals >= 0)
         sc_fd_close(s.signals);

@@ -10,7 +10,7 @@ struct sc_follow {
     const struct sc_options *options;
     struct sc_message request;  // submit or watch
     const struct sc_plan *plan; // names the steps before they are heard of; may be NULL
-    bool owns;                  // `run`: Ctrl-C cancels the run; else it detaches
+    bool owns;                  // `run`: Ctrl-C cancels the run and waits for its steps; else it detaches
     bool dry;                   // `plan`
     bool once;                  // `status`: what is known, then the end
 };

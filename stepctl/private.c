@@ -219,6 +219,14 @@ void sc_private_tick(struct sc_private *private, int64_t mono_ms)
     private->wants_agent = false; // said once, when it was started first; it cannot be now
 }
 
+bool sc_private_is_gone(struct sc_private *private)
+{
+    SC_AUTO_FREE char *agent = sc_asprintf("%s/agent.lock", private->places->agent_state);
+    SC_AUTO_FREE char *coordinator = sc_asprintf("%s/coordinator.lock", private->places->state);
+    bool children = ended(&private->coordinator) && ended(&private->agent);
+    return children && !sc_file_is_locked(agent) && !sc_file_is_locked(coordinator);
+}
+
 void sc_private_dismiss_agent(struct sc_private *private)
 {
     if (!ended(&private->agent))

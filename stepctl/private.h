@@ -27,6 +27,8 @@ SC_MUST_USE enum sc_rc sc_private_await(struct sc_private *private, const struct
                                         int patience_ms, int *ret_tether, struct sc_error *err);
 // Starts the agent again when it is gone; cheap, called now and then while a run is open.
 void sc_private_tick(struct sc_private *private, int64_t mono_ms);
+// Whether no coordinator and no agent is there any more; cheap.
+bool sc_private_is_gone(struct sc_private *private);
 // Asks an agent that we started for nothing to leave (TERM drains it). One that had work of another client by now is started
 // again by that one.
 void sc_private_dismiss_agent(struct sc_private *private);

@@ -22,7 +22,6 @@ enum {
     WORKERS = 3, // one of them takes the probes, too
     EVENTS = 64,
     PUMP_BYTES = 256 << 10, // of one stream in one turn
-    GRACE_MS = 5000,
     RENEW_MS = 3000,
     BACKLOG = 4096,
     PROBES_MOST = 1000,
@@ -503,7 +502,7 @@ static enum sc_rc open_agent(struct sc_agent *agent)
                                         .memory_bytes = c->memory_bytes,
                                         .backlog = BACKLOG,
                                         .prepare_ahead = 4 + c->cpus_milli / 500,
-                                        .grace_ms = GRACE_MS,
+                                        .grace_ms = SC_LIMIT_GRACE_MS,
                                         .renew_ms = RENEW_MS,
                                         .trace = c->trace};
     agent->core = sc_agent_core_new(&core);

@@ -1,8 +1,11 @@
 #include "coordinator/core/attempt.h"
 
 #include "coordinator/core/effects.h"
+#include "coordinator/core/tables.h"
 
 #include "base/memory.h"
+
+enum { KILL_MS = 1 }; // of grace: none
 
 static const uint16_t moves[ATTEMPT_STATES] = {
     [ATTEMPT_OFFERED] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_REJECTED | 1 << ATTEMPT_LOST |
@@ -12,13 +15,25 @@ static const uint16_t moves[ATTEMPT_STATES] = {
     [ATTEMPT_LOST] = 1 << ATTEMPT_LIVE | 1 << ATTEMPT_ENDED | 1 << ATTEMPT_REVOKING,
 };
 
+// Its run waits no longer for it.
+static void ended(struct sc_core *core, struct attempt *attempt)
+{
+    struct run *run = run_by_number(core, attempt->ending_for);
+    if (run) {
+        SC_ASSERT(run->ending > 0);
+        run->ending--;
+    }
+    attempt->ending_for = 0;
+}
+
 void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to)
 {
-    (void)core;
     if (attempt->state == to)
         return;
     SC_ASSERT(moves[attempt->state] & 1 << to);
     attempt->state = to;
+    if (attempt->ending_for && to != ATTEMPT_REVOKING)
+        ended(core, attempt);
 }
 
 struct attempt *attempt_find(struct sc_core *core, uint64_t id)
@@ -78,24 +93,42 @@ void attempt_release(struct sc_core *core, struct attempt *attempt)
     }
     HASH_DEL(core->attempts, attempt);
     attempt_forget_logs(attempt, 0, 0);
+    if (attempt->ending_for)
+        ended(core, attempt);
     sc_arena_done(&attempt->arena);
     free(attempt);
 }
 
-void attempt_revoke(struct sc_core *core, struct attempt *attempt)
+static void send_revoke(struct sc_core *core, struct attempt *attempt, int64_t grace_ms)
 {
-    if (attempt->state == ATTEMPT_REVOKING)
-        return;
-    attempt_move(core, attempt, ATTEMPT_REVOKING);
-    if (!attempt->agent)
-        return;
     struct sc_message *message = core_message(core, SC_MESSAGE_REVOKE);
     uint64_t *ids = SC_NEW(&core->effects.arena, uint64_t);
     *ids = attempt->id;
     message->body.revoke.attempts.items = ids;
     message->body.revoke.attempts.count = 1;
-    message->body.revoke.grace_ms = (uint64_t)core->config.grace_ms;
+    message->body.revoke.grace_ms = (uint64_t)grace_ms;
     core_send_agent(core, attempt->agent, message, core->last_seq);
+}
+
+void attempt_revoke(struct sc_core *core, struct attempt *attempt, struct run *run)
+{
+    if (attempt->state == ATTEMPT_REVOKING)
+        return;
+    attempt_move(core, attempt, ATTEMPT_REVOKING);
+    if (!attempt->agent)
+        return; // it is told when it comes
+    attempt->ending_for = run->number;
+    run->ending++;
+    send_revoke(core, attempt, run->killing ? KILL_MS : core->config.grace_ms);
+}
+
+void attempt_kill_for(struct sc_core *core, struct run *run)
+{
+    run->killing = true;
+    struct attempt *attempt, *next;
+    HASH_ITER (hh, core->attempts, attempt, next)
+        if (attempt->ending_for == run->number && attempt->agent)
+            send_revoke(core, attempt, KILL_MS);
 }
 
 void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on)

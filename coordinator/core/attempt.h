@@ -11,7 +11,10 @@ void attempt_charge(struct agent *agent, struct attempt *attempt); // takes it
 void attempt_move(struct sc_core *core, struct attempt *attempt, enum attempt_state to);
 // Its slot is free; the attempt is forgotten.
 void attempt_release(struct sc_core *core, struct attempt *attempt);
-void attempt_revoke(struct sc_core *core, struct attempt *attempt);
+// Its agent ends it, TERM, the grace, KILL; the run does not close before that.
+void attempt_revoke(struct sc_core *core, struct attempt *attempt, struct run *run);
+void attempt_kill_for(struct sc_core *core,
+                      struct run *run); // what is, or will be, revoked for the run gets no grace
 void attempt_listen(struct sc_core *core, struct attempt *attempt, bool on);
 // What was told to the client as a watcher of the run (by number; 0: to all) is forgotten.
 void attempt_forget_logs(struct attempt *attempt, uint64_t run, uint64_t client);

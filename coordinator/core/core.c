@@ -66,13 +66,16 @@ static void client_gone_event(struct sc_core *core, const struct sc_event *event
 
 static void cancel_event(struct sc_core *core, const struct sc_event *event)
 {
-    struct run *run = run_find(core, event->u.run);
+    struct run *run = run_find(core, event->u.cancel.run);
     if (!run) {
-        core_reply_error(core, event, SC_NOT_FOUND, "no open run " SC_SLICE_FMT, SC_SLICE_ARG(event->u.run));
+        core_reply_error(core, event, SC_NOT_FOUND, "no open run " SC_SLICE_FMT,
+                         SC_SLICE_ARG(event->u.cancel.run));
         return;
     }
+    if (event->u.cancel.now)
+        attempt_kill_for(core, run);
     run_cancel(core, run, "asked by a client");
-    struct sc_msg_done done = {.run = sc_arena_copy(&core->effects.arena, event->u.run)};
+    struct sc_msg_done done = {.run = sc_arena_copy(&core->effects.arena, event->u.cancel.run)};
     core_reply(core, event->client, event->client_req, SC_MESSAGE_DONE, core->last_seq, &done, sizeof done);
 }
 

@@ -98,7 +98,11 @@ struct sc_event {
     union {
         const struct sc_msg_submit *submit;
         struct sc_loaded_plan *plan_loaded; // NULL when rc is not SC_OK
-        struct sc_slice run;                // CANCEL, WATCH: the run's id, whole
+        struct sc_slice run;                // UNWATCH: the run's id, whole, as in CANCEL
+        struct {
+            struct sc_slice run;
+            bool now; // no grace
+        } cancel;
         const struct sc_msg_watch *watch;
         const struct sc_msg_hello *hello;
         const struct sc_msg_renew *renew;

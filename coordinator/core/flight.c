@@ -145,7 +145,7 @@ void flight_detach(struct sc_core *core, struct step *step)
         struct attempt *attempt = flight->attempt;
         flight->attempt = NULL;
         attempt->flight = NULL;
-        attempt_revoke(core, attempt);
+        attempt_revoke(core, attempt, step->run);
     }
     flight_move(core, flight, FLIGHT_ABORTED);
     flight_free(core, flight);

@@ -282,7 +282,7 @@ static void finish_dry(struct sc_core *core, struct run *run);
 // A cancelled run does not wait for a store that refuses: what was not written is made again when it is wanted.
 static bool abandon(struct sc_core *core, struct run *run)
 {
-    if (!core->store_trouble || !run->cancelling || run->unfinished > 0 ||
+    if (!core->store_trouble || !run->cancelling || run->unfinished > 0 || run->ending > 0 ||
         (run->state != RUN_OPEN && run->state != RUN_CLOSING))
         return false;
     struct sc_event nothing = {.kind = SC_EVENT_CLOSED_OUT};
@@ -293,7 +293,8 @@ static bool abandon(struct sc_core *core, struct run *run)
 // A pipeline may hold no step that runs.
 static void maybe_close(struct sc_core *core, struct run *run)
 {
-    if (abandon(core, run) || run->state != RUN_OPEN || run->unfinished > 0 || run->unrecorded > 0)
+    if (abandon(core, run) || run->state != RUN_OPEN || run->unfinished > 0 || run->unrecorded > 0 ||
+        run->ending > 0)
         return;
     run->state = RUN_CLOSING;
     if (run->options.dry) {

@@ -171,7 +171,9 @@ struct run {
     uint32_t unrecorded;   // records on their way
     uint32_t hits, misses, joined, failed, skipped, cancelled;
     uint64_t ran_ms, saved_ms, bytes_up, bytes_down;
+    uint32_t ending; // attempts that were revoked for it and have not ended
     bool cancelling, failing, restored, waited_for_agent;
+    bool killing;               // what is revoked for it gets no grace
     bool told_environment;      // that it changed, once
     int64_t orphan_deadline_ms; // an attached run without its client is cancelled then; 0: none
     uint64_t store_error;       // a record could not be written: the run ends with exit code 3
@@ -234,6 +236,7 @@ struct attempt {
     uint64_t memory_bytes;
     uint32_t number;
     struct sc_slice run, step; // for the log
+    uint64_t ending_for;       // number of the run that it is revoked for; 0: none waits for its end
     bool listening;
     struct log_told *logs_told; // to whom, while the agent is listened to
     struct sc_arena arena;

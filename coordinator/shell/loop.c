@@ -56,8 +56,7 @@ void sc_loop_done(struct sc_loop *loop)
         free(loop->spare_batch->events);
     free(loop->spare_batch);
     for (uint32_t i = 0; i < loop->tether_count; i++)
-        if (loop->tethers[i].fd >= 0)
-            close(loop->tethers[i].fd);
+        close(loop->tethers[i].fd);
     free(loop->tethers);
     if (loop->tether_fd >= 0)
         close(loop->tether_fd);
@@ -157,7 +156,8 @@ static void sleep_until_ready(struct sc_loop *loop, struct pollfd *fds, bool at_
     fds[FD_AGENTS] = (struct pollfd){.fd = full ? -1 : sc_bus_fd(loop->agents_bus), .events = POLLIN};
     fds[FD_TETHER] = (struct pollfd){.fd = loop->tether_fd, .events = POLLIN};
     for (uint32_t i = 0; i < loop->tether_count; i++)
-        fds[FD_FIXED + i] = (struct pollfd){.fd = loop->tethers[i].fd, .events = POLLIN};
+        fds[FD_FIXED + i] =
+            (struct pollfd){.fd = loop->tethers[i].cut ? -1 : loop->tethers[i].fd, .events = POLLIN};
     struct timespec timeout = {.tv_sec = wait_ns / 1000000000, .tv_nsec = wait_ns % 1000000000};
     if (ppoll(fds, FD_FIXED + loop->tether_count, &timeout, NULL) < 0)
         for (uint32_t i = 0; i < FD_FIXED + loop->tether_count; i++)
@@ -246,7 +246,7 @@ static void trim_memory(struct sc_loop *loop)
 
 static bool nobody_needs_us(struct sc_loop *loop)
 {
-    if (!loop->config.private_ || loop->tether_count > 0)
+    if (!loop->config.private_ || loop->tether_count > loop->cut_count)
         return false;
     // A store that refuses may do so for long; what could not be written stays in the journal.
     if (loop->store_trouble && loop->had_client && sc_core_live_attempts(loop->core) == 0)

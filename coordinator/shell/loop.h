@@ -12,6 +12,7 @@
 
 struct sc_loop_tether {
     int fd;
+    bool cut;    // its client is gone, or has shut its end down and waits to hear whether we go too
     uint8_t got; // bytes of the routing id so far
     uint8_t id[32];
     uint64_t client; // 0: not known yet
@@ -48,7 +49,7 @@ struct sc_loop {
     struct sc_loop_batch *batches, *spare_batch;
     struct sc_loop_follow *follows;
     struct sc_loop_tether *tethers;
-    uint32_t tether_count, tether_room;
+    uint32_t tether_count, tether_room, cut_count;
     // time as the core sees it: the mono clock less what the program missed
     int64_t mono_ms, wall_ms, real_ms, missed_ms;
     int64_t deadline_ms; // the core's next; known until it is fed again

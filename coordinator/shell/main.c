@@ -1,6 +1,7 @@
 // step-coordinator: holds the pipeline DAG and the cache index, gives verdicts, assigns steps, keeps the journal.
 #include "coordinator/shell/loop.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
@@ -13,7 +14,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { LEASE_MS = 15000, RENEW_MS = 3000, AGENT_WAIT_MS = 10000, GRACE_MS = 5000 };
+enum { LEASE_MS = 15000, RENEW_MS = 3000, AGENT_WAIT_MS = 10000 };
 
 struct program {
     struct sc_config config;
@@ -122,7 +123,7 @@ static enum sc_rc make_core(struct program *program, struct sc_error *err)
         .lease_ms = LEASE_MS,
         .renew_ms = RENEW_MS,
         .agent_wait_ms = AGENT_WAIT_MS,
-        .grace_ms = GRACE_MS,
+        .grace_ms = SC_LIMIT_GRACE_MS,
     };
     if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)
         return sc_error_set(err, SC_IO, "no random bytes");

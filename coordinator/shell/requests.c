@@ -20,7 +20,8 @@ static bool watch_run(struct sc_loop *loop, const struct sc_job *job, const stru
 static void cancel_run(struct sc_loop *loop, const struct sc_job *job)
 {
     struct sc_event event = {.kind = SC_EVENT_CANCEL, .client = job->client, .client_req = job->client_req};
-    event.u.run = job->u.query.run;
+    event.u.cancel.run = job->u.query.run;
+    event.u.cancel.now = job->u.query.message.body.cancel.now;
     sc_loop_feed(loop, &event);
 }
 

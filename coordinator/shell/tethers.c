@@ -45,8 +45,8 @@ static void known(struct sc_loop *loop, struct sc_loop_tether *tether)
 
 static void cut(struct sc_loop *loop, struct sc_loop_tether *tether)
 {
-    close(tether->fd);
-    tether->fd = -1;
+    tether->cut = true;
+    loop->cut_count++;
     struct sc_peer *client = sc_peers_by_number(&loop->clients, tether->client);
     if (client && --client->tethers == 0)
         sc_peers_mark_gone(&loop->clients, client);
@@ -76,11 +76,23 @@ void sc_loop_tether_ready(struct sc_loop *loop, uint32_t index)
     }
 }
 
+// A client that shut its end down hears at once when we stay, by a byte; when we go, by the end of the stream.
 void sc_loop_sweep_tethers(struct sc_loop *loop)
 {
+    bool stays =
+        !loop->config.private_ || loop->tether_count > loop->cut_count || sc_core_open_runs(loop->core) > 0;
+    if (!stays || !loop->cut_count)
+        return;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < loop->tether_count; i++)
-        if (loop->tethers[i].fd >= 0)
-            loop->tethers[kept++] = loop->tethers[i];
+    for (uint32_t i = 0; i < loop->tether_count; i++) {
+        struct sc_loop_tether *tether = &loop->tethers[i];
+        if (!tether->cut) {
+            loop->tethers[kept++] = *tether;
+            continue;
+        }
+        (void)send(tether->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT); // most are gone
+        close(tether->fd);
+    }
     loop->tether_count = kept;
+    loop->cut_count = 0;
 }

@@ -104,23 +104,53 @@ class Crash(lib.Case):
     def test_ctrl_c_once_lets_a_step_clean_up(self):
         self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
         project = self.project(self.home.doc({"a": {"run": 'trap \'echo cleaned >> "$W/log"; exit 9\' TERM; echo here > "$W/bell"; read go < "$W/gate" & wait'}}))
-        live = project.start()
+        live = self.home.start("run", "pipeline.yaml", cwd=project.root)  # not --json: it speaks to people
         self.bell.wait()
         live.signal(signal.SIGINT)
-        live.wait()
-        self.assertEqual(self.home.wait_gone(), {})  # the run has ended; its step may still be at it
+        live.says("its steps are told to end, and killed after 5 s; waiting for them")
+        result = live.wait()
+        self.assertEqual(self.home.processes(), {})
         self.assertEqual(self.home.witness(), ["a", "cleaned"])
+        self.assertEqual(result.code, 130, str(result))
 
-    def test_ctrl_c_twice_leaves_at_once_though_a_step_ignores_term(self):
-        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
-        project = self.project(self.home.doc({"a": {"run": 'trap "" TERM; echo here > "$W/bell"; while :; do read go < "$W/gate"; done'}}))
+    def test_ctrl_c_once_waits_for_a_step_that_ignores_term(self):
+        self.bell = self.home.pipe("bell")
+        self.home.pipe("never")
+        project = self.project(self.home.doc({"a": {"run": 'trap "echo told >> \\"$W/log\\"" TERM; echo here > "$W/bell"; while :; do read go < "$W/never" || :; done'}}))
         live = project.start()
         self.bell.wait()
-        live.signal(signal.SIGINT)
         live.signal(signal.SIGINT)
         result = live.wait()
+        self.assertEqual(self.home.processes(), {})
+        self.assertEqual(self.home.witness(), ["a", "told"])
+        self.assertEqual((result.code, result.run["state"]), (130, "cancelled"), str(result))
+
+    def test_ctrl_c_ends_only_what_the_other_run_does_not_need(self):
+        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
+        one = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        other = lib.Project(self.home, "other", self.home.doc({"b": {"run": 'echo here > "$W/bell"; sleep infinity', "resources": {"cpus": 0.1}}}))
+        first = one.start()
+        self.bell.wait()
+        second = other.start()
+        self.bell.wait()
+        second.signal(signal.SIGINT)
+        self.assertEqual(second.wait().code, 130)
+        self.assertFalse([pid for pid in self.home.processes("sleep")])
+        self.gate.let()
+        self.assertEqual(first.wait().code, 0)
+        self.assertEqual(self.home.witness(), ["a", "b"])
+
+    def test_ctrl_c_twice_kills_a_step_that_ignores_term(self):
+        self.gate, self.bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'trap "" TERM; echo here > "$W/bell"; while :; do read go < "$W/gate"; done'}}))
+        live = self.home.start("run", "pipeline.yaml", cwd=project.root)
+        self.bell.wait()
+        live.signal(signal.SIGINT)
+        live.says("Ctrl-C again kills at once")
+        live.signal(signal.SIGINT)
+        result = live.wait()
+        self.assertEqual(self.home.processes(), {})
         self.assertEqual(result.code, 130, str(result))
-        self.assertEqual(self.home.wait_gone(), {})
 
     def test_term_and_hangup_cancel_as_an_interrupt_does(self):
         for number in (signal.SIGTERM, signal.SIGHUP):

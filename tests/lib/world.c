@@ -243,6 +243,9 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
     } else if (message->type == SC_MESSAGE_WELCOME) {
         say(world, "welcome %s: keep %u, drop %u", agent, message->body.welcome.keep.count,
             message->body.welcome.drop.count);
+    } else if (message->type == SC_MESSAGE_REVOKE) {
+        bool grace = message->body.revoke.grace_ms >= (uint64_t)world->config.grace_ms;
+        say(world, "revoke %s%s", agent, grace ? "" : " without grace");
     } else {
         say(world, "%s %s", sc_message_type_name(message->type), agent);
     }
@@ -539,11 +542,22 @@ void world_ended(struct world *world, const char *step)
     feed(world, &event);
 }
 
-void world_cancel(struct world *world, uint32_t run)
+static void cancel(struct world *world, uint32_t run, bool now)
 {
     struct sc_event event = {.kind = SC_EVENT_CANCEL, .client = 99, .client_req = 1};
-    event.u.run = world->runs[run];
+    event.u.cancel.run = world->runs[run];
+    event.u.cancel.now = now;
     feed(world, &event);
+}
+
+void world_cancel(struct world *world, uint32_t run)
+{
+    cancel(world, run, false);
+}
+
+void world_cancel_now(struct world *world, uint32_t run)
+{
+    cancel(world, run, true);
 }
 
 void world_client_gone(struct world *world, uint64_t client)

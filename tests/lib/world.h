@@ -81,6 +81,7 @@ void world_report(struct world *world, const char *step, const char *text);
 void world_fail(struct world *world, const char *step, enum sc_outcome outcome);
 void world_ended(struct world *world, const char *step);
 void world_cancel(struct world *world, uint32_t run);
+void world_cancel_now(struct world *world, uint32_t run);
 void world_client_gone(struct world *world, uint64_t client);
 void world_pass(struct world *world, int64_t ms); // time goes by; deadlines are judged
 void world_store_refuses(struct world *world, const char *why);

@@ -139,15 +139,48 @@ static void test_cancel_revokes_what_nobody_waits_for(void **state)
     world_submit(&w, chain, NULL);
     world_said(&w);
     world_cancel(&w, 0);
-    assert_string_equal(world_said(&w),
-                        "revoke a1\n"
-                        "0: a cancelled cancelled\n"
-                        "0: b cancelled cancelled\n"
-                        "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
+    assert_string_equal(world_said(&w), "revoke a1\n"
+                                        "0: a cancelled cancelled\n"
+                                        "0: b cancelled cancelled\n");
     assert_int_equal(sc_core_live_attempts(w.core),
                      1); // its slot is charged until the agent says that it ended
     world_ended(&w, "a");
+    assert_string_equal(world_said(&w),
+                        "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped\n");
     assert_int_equal(sc_core_live_attempts(w.core), 0);
+}
+
+static void test_cancel_again_leaves_no_grace(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_cancel(&w, 0);
+    world_said(&w);
+    world_cancel_now(&w, 0);
+    assert_string_equal(world_said(&w), "revoke a1 without grace\n");
+    world_ended(&w, "a");
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+    world_submit(&w, chain, NULL);
+    world_said(&w);
+    world_cancel_now(&w, 1); // at once
+    assert_true(world_says(&w, "revoke a1 without grace"));
+}
+
+static void test_a_cancelled_run_does_not_wait_for_an_agent_that_is_lost(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_cancel(&w, 0);
+    assert_int_equal(sc_core_open_runs(w.core), 1);
+    world_pass(&w, 16000);
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+    world_agent(&w, "a2", 2);
+    world_submit(&w, chain, NULL);
+    world_cancel(&w, 1);
+    world_agent_gone(&w, "a2");
+    assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
 static void test_an_attached_run_is_cancelled_with_its_client(void **state)
@@ -158,6 +191,7 @@ static void test_an_attached_run_is_cancelled_with_its_client(void **state)
     world_submit(&w, chain, &attached);
     world_client_gone(&w, 1);
     assert_true(world_says(&w, "revoke a1"));
+    world_ended(&w, "a");
     assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
@@ -377,6 +411,7 @@ static void test_fail_fast_stops_the_others(void **state)
     world_fail(&w, "a", SC_OUTCOME_EXIT);
     assert_true(world_says(&w, "revoke a1"));
     assert_true(world_says(&w, "0: c cancelled cancelled"));
+    world_ended(&w, "c");
     assert_int_equal(w.last_state, SC_END_FAILED);
 }
 
@@ -462,8 +497,9 @@ static void test_an_assignment_is_out_before_it_is_revoked(void **state)
                                         "assign a #1 to a2\n"
                                         "0: b failed start\n"
                                         "revoke a2\n"
-                                        "0: a cancelled cancelled\n"
-                                        "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 0 skipped\n");
+                                        "0: a cancelled cancelled\n");
+    world_ended(&w, "a");
+    assert_string_equal(world_said(&w), "0: run failed: 0 hits, 0 misses, 0 joined, 1 failed, 0 skipped\n");
 }
 
 // A chain of 30,000 steps: what a failure at its head does ripples in pieces, not on the stack.
@@ -497,6 +533,7 @@ static void test_cancel_ends_every_step_of_a_wide_run(void **state)
     sc_buf_done(&document);
     world_cancel(&w, 0);
     assert_true(world_says(&w, "0: s2999 cancelled cancelled"));
+    world_agent_gone(&w, "a1");
     assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
@@ -512,6 +549,8 @@ int main(void)
         cmocka_unit_test(test_a_joiner_does_not_inherit_a_failure),
         cmocka_unit_test(test_cancelling_the_owner_leaves_the_flight_to_the_joiner),
         cmocka_unit_test(test_cancel_revokes_what_nobody_waits_for),
+        cmocka_unit_test(test_cancel_again_leaves_no_grace),
+        cmocka_unit_test(test_a_cancelled_run_does_not_wait_for_an_agent_that_is_lost),
         cmocka_unit_test(test_an_attached_run_is_cancelled_with_its_client),
         cmocka_unit_test(test_retry_waits_and_runs_again),
         cmocka_unit_test(test_outcome_outside_retry_on_is_final),
