@@ -2,6 +2,7 @@
 
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
+#include "coordinator/core/flight.h"
 #include "coordinator/core/input.h"
 #include "coordinator/core/need.h"
 #include "coordinator/core/retry.h"
@@ -250,17 +251,8 @@ static void grant(struct sc_core *core, struct flight *flight, struct agent *age
 {
     struct step *owner = flight->waiters;
     flight->tries++;
-    struct sc_fact fact = {
-        .kind = SC_FACT_GRANT,
-        .attempt = core->last_seq + 1,
-        .run = owner->run->id,
-        .group = owner->group,
-        .instance = owner->instance,
-        .key = flight->key,
-        .agent = agent->name,
-        .number = flight->tries,
-    };
-    uint64_t seq = core_journal(core, &fact, agent_is_saturated(agent));
+    uint64_t seq =
+        flight_journal_grant(core, flight, core->last_seq + 1, agent->name, agent_is_saturated(agent));
     struct attempt *attempt = attempt_new(core, seq, agent->name, step_plan(owner));
     attempt->number = flight->tries;
     attempt->deadline_ms = core->mono_ms + core->config.lease_ms;

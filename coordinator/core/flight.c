@@ -132,12 +132,32 @@ void flight_join_or_start(struct sc_core *core, struct step *step)
     flight_queue(core, flight);
 }
 
+uint64_t flight_journal_grant(struct sc_core *core, const struct flight *flight, uint64_t attempt,
+                              struct sc_slice agent, bool lazy)
+{
+    const struct step *owner = flight->waiters;
+    struct sc_fact fact = {
+        .kind = SC_FACT_GRANT,
+        .attempt = attempt,
+        .run = owner->run->id,
+        .group = owner->group,
+        .instance = owner->instance,
+        .key = flight->key,
+        .agent = agent,
+        .number = flight->tries,
+    };
+    return core_journal(core, &fact, lazy);
+}
+
 void flight_detach(struct sc_core *core, struct step *step)
 {
     struct flight *flight = step->flight;
     if (!flight)
         return;
+    bool owned = flight->waiters == step;
     flight_remove_waiter(flight, step);
+    if (owned && flight->waiters && flight->attempt) // a restart asks whether its owner's run is open
+        flight_journal_grant(core, flight, flight->attempt->id, flight->attempt->agent_name, true);
     if (flight->waiters || flight->state == FLIGHT_SETTLED || flight->state == FLIGHT_CHECKING)
         return;
     core_trace(core, "flight %llu: nobody waits for it any more", (unsigned long long)flight->number);

@@ -5,6 +5,9 @@
 #include "coordinator/core/state.h"
 
 void flight_join_or_start(struct sc_core *core, struct step *step);
+// That the attempt is the flight's, and so its owner's; said again when another becomes the owner. Returns the fact's seq.
+uint64_t flight_journal_grant(struct sc_core *core, const struct flight *flight, uint64_t attempt,
+                              struct sc_slice agent, bool lazy);
 void flight_detach(struct sc_core *core, struct step *step);
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result);
 void flight_recorded(struct sc_core *core, struct flight *flight, struct request *request,

@@ -27,6 +27,8 @@ static void restore_grant(struct sc_core *core, const struct sc_fact *fact)
     if (!run || fact->group >= run->plan->plan->steps.count)
         return;
     struct flight *flight = restored_flight(core, fact);
+    if (flight->attempt && flight->attempt->id == fact->attempt)
+        return; // another has become its owner
     struct attempt *attempt =
         attempt_new(core, fact->attempt, fact->agent, &run->plan->plan->steps.items[fact->group]);
     attempt->state = ATTEMPT_LIVE;
@@ -170,8 +172,10 @@ void restore_end(struct sc_core *core, const struct sc_event *event)
     struct attempt *attempt, *anext;
     HASH_ITER (hh, core->attempts, attempt, anext) {
         attempt->deadline_ms = core->mono_ms + core->config.lease_ms;
-        if (!run_find(core, attempt->flight ? attempt->flight->made_by_run : sc_slice(NULL, 0)))
-            drop_attempt(core, attempt->id); // of a run that is closed: its agent is told to end it
+        const struct run *run =
+            run_find(core, attempt->flight ? attempt->flight->made_by_run : sc_slice(NULL, 0));
+        if (!run || run->cancelling)
+            drop_attempt(core, attempt->id); // its agent is told to end it
     }
     struct flight *flight, *fnext;
     DL_FOREACH_SAFE (core->flights, flight, fnext)

@@ -246,6 +246,21 @@ class Together(lib.Case):
         result = two.wait()
         self.assertEqual(result.code, 0, str(result))
 
+    def test_a_joiner_keeps_what_runs_when_the_first_run_is_cancelled_and_the_coordinator_is_killed(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        one = project.start()
+        bell.wait()
+        two = project.start()
+        two.event("step.verdict", step="a", verdict="join")
+        one.signal(signal.SIGINT)
+        self.assertEqual(one.wait().code, 130)
+        self.home.kill("step-coordinator")
+        gate.let(2)
+        result = two.wait()
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(self.home.witness(), ["a"])
+
     def test_a_killed_client_does_not_take_the_other_run_along(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
         project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))

@@ -287,6 +287,61 @@ static void test_an_attached_run_whose_client_never_returns_is_cancelled(void **
     assert_int_equal(sc_core_open_runs(w.core), 0);
 }
 
+static void test_what_runs_for_a_joiner_is_kept_over_a_restart(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_submit(&w, chain, NULL);
+    uint64_t held = world_attempt(&w, "a")->id;
+    world_cancel(&w, 0);
+    assert_true(world_says(&w, "0: run cancelled: 0 hits, 0 misses, 0 joined, 0 failed, 0 skipped"));
+    for (int i = 0; i < 2; i++) { // a second time, too
+        world_restart(&w);
+        world_said(&w);
+        world_agent_holding(&w, "a1", 2, &held, 1);
+        assert_string_equal(world_said(&w), "welcome a1: keep 1, drop 0\n"
+                                            "1: a miss never-seen\n");
+        assert_int_equal(sc_core_live_attempts(w.core), 1);
+    }
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "1: a done"));
+    assert_true(world_says(&w, "record a generation 1 if absent"));
+}
+
+static void test_a_joiner_runs_the_step_when_the_attempt_is_lost_over_a_restart(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    world_submit(&w, chain, NULL);
+    world_cancel(&w, 0);
+    world_restart(&w);
+    world_said(&w);
+    world_agent(&w, "a1", 2); // it does not hold it any more
+    world_pass(&w, 16000);
+    world_agent(&w, "a1", 2);
+    world_pass(&w, 5000);
+    assert_true(world_says(&w, "assign a #2 to a1"));
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "1: a done"));
+}
+
+static void test_a_held_attempt_of_a_run_that_was_being_cancelled_is_dropped(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, chain, NULL);
+    uint64_t held = world_attempt(&w, "a")->id;
+    world_cancel(&w, 0); // and its step has its grace
+    assert_int_equal(sc_core_open_runs(w.core), 1);
+    world_restart(&w);
+    world_said(&w);
+    world_agent_holding(&w, "a1", 2, &held, 1);
+    assert_true(world_says(&w, "welcome a1: keep 0, drop 1"));
+    assert_int_equal(sc_core_open_runs(w.core), 0);
+}
+
 static void test_a_held_attempt_of_a_closed_run_is_dropped(void **state)
 {
     WORLD;
@@ -294,6 +349,7 @@ static void test_a_held_attempt_of_a_closed_run_is_dropped(void **state)
     world_submit(&w, chain, NULL);
     uint64_t held = world_attempt(&w, "a")->id;
     world_cancel(&w, 0);
+    world_ended(&w, "a");
     w.run_count = 0;
     world_restart(&w);
     world_said(&w);
@@ -601,6 +657,9 @@ int main(void)
         cmocka_unit_test(test_a_restart_repeats_nothing_that_was_reported),
         cmocka_unit_test(test_a_failure_stays_a_failure_after_a_restart),
         cmocka_unit_test(test_an_attached_run_whose_client_never_returns_is_cancelled),
+        cmocka_unit_test(test_what_runs_for_a_joiner_is_kept_over_a_restart),
+        cmocka_unit_test(test_a_joiner_runs_the_step_when_the_attempt_is_lost_over_a_restart),
+        cmocka_unit_test(test_a_held_attempt_of_a_run_that_was_being_cancelled_is_dropped),
         cmocka_unit_test(test_a_held_attempt_of_a_closed_run_is_dropped),
         cmocka_unit_test(test_lost_objects_of_a_hit_make_it_a_miss_with_that_reason),
         cmocka_unit_test(test_an_input_lost_in_mid_run_has_its_producer_run_again),
