@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -33,8 +32,8 @@ static _Noreturn void give_up(const struct sc_task *task, const struct sc_failur
 
 static bool runner_is_gone(const struct sc_init *init)
 {
-    struct pollfd p = {.fd = init->runner_pidfd, .events = POLLIN};
-    return poll(&p, 1, 0) == 1;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(init->life_fd, F_GETLK, &lock) || lock.l_type == F_UNLCK;
 }
 
 static void limit(const struct sc_init *init, const struct sc_task *task)

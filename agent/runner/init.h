@@ -18,7 +18,7 @@ struct sc_init {
     const struct sc_runner_config *config;
     int report_fd; // a pipe that all inits share; a report is less than PIPE_BUF, so it stays whole
     int null_fd;
-    int runner_pidfd;
+    int life_fd;              // a file that the runner holds locked while it lives
     struct rlimit open_files; // the agent's own, before the runner raised it
     bool joined_cgroup;       // cloned into it
 };

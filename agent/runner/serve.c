@@ -12,8 +12,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -28,7 +28,7 @@ struct queued {
 };
 
 struct server {
-    int socket, report_read, report_write, null_fd, signal_fd, pidfd;
+    int socket, report_read, report_write, null_fd, signal_fd, life_fd;
     const struct sc_runner_config *config;
     const struct sc_sandbox *sandbox;
     struct sc_cgroups *cgroups;
@@ -119,7 +119,7 @@ static bool start(struct server *s, struct sc_task *task)
                            .config = s->config,
                            .report_fd = s->report_write,
                            .null_fd = s->null_fd,
-                           .runner_pidfd = s->pidfd,
+                           .life_fd = s->life_fd,
                            .open_files = s->open_files};
     uint64_t flags = s->sandbox ? SC_SANDBOX_CLONE_FLAGS : 0;
     pid_t pid = -1;
@@ -496,6 +496,19 @@ static void raise_open_files(struct server *s)
     setrlimit(RLIMIT_NOFILE, &most);
 }
 
+// A lock of our own process, which no child inherits (fcntl(2), F_SETLK), and which falls when it exits, before its children
+// are told (in the kernel's do_exit, exit_files before exit_notify). -1 with errno.
+static int open_life(void)
+{
+    int fd = memfd_create("stepcache-runner", MFD_CLOEXEC);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd >= 0 && fcntl(fd, F_SETLK, &whole)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 static enum sc_rc open_all(struct server *s, struct sc_error *err)
 {
     sigset_t heard;
@@ -509,8 +522,8 @@ static enum sc_rc open_all(struct server *s, struct sc_error *err)
     s->report_write = report[1];
     s->signal_fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
     s->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    s->pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (s->signal_fd < 0 || s->null_fd < 0 || s->pidfd < 0 || fcntl(s->report_read, F_SETFL, O_NONBLOCK) ||
+    s->life_fd = open_life();
+    if (s->signal_fd < 0 || s->null_fd < 0 || s->life_fd < 0 || fcntl(s->report_read, F_SETFL, O_NONBLOCK) ||
         fcntl(s->socket, F_SETFL, O_NONBLOCK))
         return sc_error_errno(err, errno, "open what the runner works with");
     return SC_OK;
@@ -525,7 +538,7 @@ enum sc_rc sc_serve(int socket, const struct sc_runner_config *config, const str
                        .report_write = -1,
                        .null_fd = -1,
                        .signal_fd = -1,
-                       .pidfd = -1,
+                       .life_fd = -1,
                        .config = config,
                        .sandbox = sandbox,
                        .cgroups = cgroups,
@@ -541,7 +554,7 @@ enum sc_rc sc_serve(int socket, const struct sc_runner_config *config, const str
         end_all(&s);
         rc = s.rc;
     }
-    int fds[] = {s.report_read, s.report_write, s.null_fd, s.signal_fd, s.pidfd};
+    int fds[] = {s.report_read, s.report_write, s.null_fd, s.signal_fd, s.life_fd};
     for (size_t i = 0; i < SC_COUNT(fds); i++)
         if (fds[i] >= 0)
             sc_fd_close(fds[i]);

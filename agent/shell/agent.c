@@ -3,6 +3,7 @@
 #include "agent/shell/agent_state.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/child.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
@@ -483,6 +484,9 @@ static enum sc_rc open_agent(struct sc_agent *agent)
     enum sc_rc rc = open_workplace(agent);
     if (rc != SC_OK)
         return rc;
+    if (!sc_child_end_is_told())
+        sc_log(SC_LOG_WARN, "pidfd_open is refused (%s): the end of a probe is noticed up to 10 ms late",
+               strerror(errno));
     agent->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (agent->epoll_fd < 0)
         return sc_error_errno(agent->err, errno, "make an epoll descriptor");

@@ -14,7 +14,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 16 << 10, SIGNALS = 64 };
+enum {
+    READ_BYTES = 16 << 10,
+    SIGNALS = 64,
+    LOOK_MS = 10, // between two looks at a process whose end nobody tells
+};
+
+static int open_pidfd(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+bool sc_child_end_is_told(void)
+{
+    SC_AUTO_CLOSE int fd = open_pidfd(getpid());
+    return fd >= 0;
+}
+
+// It stays a zombie, so that its number is nobody else's until it is reaped.
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
 
 // Between fork and exec: async-signal-safe calls only. The errno of what failed goes through the report pipe.
 static _Noreturn void become(const struct sc_child *child, int out, int err, int report, pid_t parent)
@@ -55,9 +77,12 @@ static bool pull(int fd, size_t max_bytes, struct sc_buf *buf, bool *ret_large)
 }
 
 // Until it ends; what holds its pipes open after that is not waited for.
-static enum sc_rc attend(const struct sc_child *child, int pidfd, const int fds[2], struct sc_buf *bufs[2],
+static enum sc_rc attend(const struct sc_child *child, pid_t pid, const int fds[2], struct sc_buf *bufs[2],
                          struct sc_error *err)
 {
+    SC_AUTO_CLOSE int pidfd =
+        open_pidfd(pid); // -1: the kernel or a filter has none, and we look now and then
+    int64_t most = pidfd < 0 ? LOOK_MS : INT32_MAX;
     int64_t until = sc_clock_mono_ms() + child->timeout_ms;
     bool open[2] = {true, true}, large = false;
     for (;;) {
@@ -67,14 +92,14 @@ static enum sc_rc attend(const struct sc_child *child, int pidfd, const int fds[
         if (left <= 0)
             return sc_error_set(err, SC_TIMEOUT, "it did not end within %g s",
                                 (double)child->timeout_ms / 1000);
-        if (poll(polls, 3, left > INT32_MAX ? INT32_MAX : (int)left) < 0 && errno != EINTR)
+        if (poll(polls, 3, (int)(left < most ? left : most)) < 0 && errno != EINTR)
             return sc_error_errno(err, errno, "poll");
         for (int i = 0; i < 2; i++)
             if (open[i] && polls[i + 1].revents)
                 open[i] = pull(fds[i], child->max_bytes, bufs[i], &large);
         if (large)
             return sc_error_set(err, SC_LIMIT, "it printed more than %zu bytes", child->max_bytes);
-        if (!(polls[0].revents & POLLIN))
+        if (!has_ended(pid))
             continue;
         for (int i = 0; i < 2; i++)
             if (open[i])
@@ -84,7 +109,7 @@ static enum sc_rc attend(const struct sc_child *child, int pidfd, const int fds[
     }
 }
 
-static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t *ret_pid, int *ret_pidfd,
+static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t *ret_pid,
                         struct sc_error *err)
 {
     int report[2], failed = 0;
@@ -104,19 +129,13 @@ static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t
         return sc_error_errno(err, failed, "start %s", child->argv[0]);
     }
     *ret_pid = pid;
-    *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (*ret_pidfd >= 0)
-        return SC_OK;
-    saved = errno;
-    kill(-pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return sc_error_errno(err, saved, "watch a process");
+    return SC_OK;
 }
 
 enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, struct sc_buf *ret_err,
                         int *ret_status, struct sc_error *err)
 {
-    int out[2], errs[2], pidfd = -1;
+    int out[2], errs[2];
     pid_t pid = -1;
     if (pipe2(out, O_CLOEXEC))
         return sc_error_errno(err, errno, "make a pipe");
@@ -126,7 +145,7 @@ enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, st
         close(out[1]);
         return sc_error_errno(err, saved, "make a pipe");
     }
-    enum sc_rc rc = start(child, out[1], errs[1], &pid, &pidfd, err);
+    enum sc_rc rc = start(child, out[1], errs[1], &pid, err);
     close(out[1]);
     close(errs[1]);
     if (rc == SC_OK) {
@@ -134,11 +153,10 @@ enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, st
         struct sc_buf *bufs[2] = {ret_out, ret_err};
         fcntl(fds[0], F_SETFL, O_NONBLOCK);
         fcntl(fds[1], F_SETFL, O_NONBLOCK);
-        rc = attend(child, pidfd, fds, bufs, err);
+        rc = attend(child, pid, fds, bufs, err);
         kill(-pid, SIGKILL); // and what it left behind
         while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
             ;
-        close(pidfd);
     }
     close(out[0]);
     close(errs[0]);

@@ -18,6 +18,9 @@ struct sc_child {
 // started. Standard input is empty.
 SC_MUST_USE enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out,
                                     struct sc_buf *ret_err, int *ret_status, struct sc_error *err);
+// Whether the kernel tells of a process's end (pidfd_open, Linux 5.3; a container's filter may refuse it). Where it does not,
+// the end of a child is noticed up to 10 ms later, and nothing else changes.
+bool sc_child_end_is_told(void);
 // Where the program of that name lies: the name itself when it has a slash, else the first that may be run on `path` (a
 // PATH; NULL: /usr/bin:/bin; empty entries, which would mean the working folder, are passed over). NULL: nowhere. The
 // caller frees.

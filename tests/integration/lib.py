@@ -602,7 +602,7 @@ def unpack(data, at):
 def refuse_syscalls(*names):
     """What a new process calls (preexec) so that the kernel does not know these system calls any more, as an older one or a
     container engine's filter does: seccomp(2), ENOSYS."""
-    numbers = {"open_tree": 428, "move_mount": 429, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
+    numbers = {"open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr": 442,
                "landlock_create_ruleset": 444}  # the same on every architecture
     PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
     LOAD, JUMP_IF_EQUAL, RETURN, ALLOW, REFUSE = 0x20, 0x15, 0x06, 0x7fff0000, 0x00050000 | errno.ENOSYS

@@ -273,6 +273,20 @@ class Kernels(lib.Case):
     def test_without_the_system_calls_of_mounts_and_landlock(self):
         self.assertEqual(self.run_all("clone3", "close_range", "openat2", "open_tree", "move_mount", "mount_setattr", "landlock_create_ruleset"), "none")
 
+    def test_without_pidfd_open_nothing_is_less_safe_and_it_is_said(self):
+        preexec = lib.refuse_syscalls("pidfd_open")
+        usual = self.project(self.home.doc({"a": {"run": ":"}}), "usual").run()
+        self.assert_witness("a")
+        usual = self.home.record(usual.verdicts["a"]["key"])["assurance"]["sandbox"]
+        self.assertEqual(self.home.wait_gone(), {})
+        self.assertEqual(self.run_all("pidfd_open"), usual)
+        probed = self.project(self.home.doc({"b": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}, environment={"probe": ["echo seen"]}), "probed")
+        self.assertEqual(probed.run(preexec=preexec).says, {"b": "miss never-seen"})
+        with open(self.home.path("state/stepcache/agent.log"), encoding="utf-8") as log:
+            self.assertIn("pidfd_open is refused", log.read())
+        said = self.home.stepctl("doctor", code=0, preexec=preexec)
+        self.assertIn("does not tell of a process's end", said.out)
+
     def test_an_output_that_is_a_link_is_refused_without_openat2(self):
         project = self.project(self.home.doc({"a": {"run": 'echo 1 > out/real; ln -s real "${outputs.o}"', "outputs": {"o": "o"}}}))
         result = project.run(code=1, preexec=lib.refuse_syscalls("openat2"))
