@@ -333,6 +333,17 @@ static int finish(struct state *s)
     return s->follow->dry || s->follow->once ? 0 : sc_model_exit_code(&s->model);
 }
 
+// The run is over, and the terminal's size is nobody's business any more: only who asks to stop is heard.
+static void see_off(struct state *s)
+{
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    if (signalfd(s->signals, &stops, 0) >= 0)
+        sc_client_see_off(s->client, s->signals);
+}
+
 int sc_follow(struct sc_follow *follow)
 {
     struct state s = {
@@ -350,7 +361,7 @@ int sc_follow(struct sc_follow *follow)
     loop(&s);
     int exit_code = finish(&s);
     if (s.stop_signal && s.rc == SC_OK)
-        sc_client_see_off(s.client, s.signals);
+        see_off(&s);
     sc_view_close(s.view);
     if (s.signals >= 0)
         sc_fd_close(s.signals);
