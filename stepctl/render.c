@@ -198,7 +198,7 @@ void sc_render_outcome(struct sc_buf *out, enum sc_outcome outcome, uint32_t exi
         sc_buf_add_str(out, "cancelled");
         return;
     case SC_OUTCOME_NOT_CACHED:
-        sc_buf_add_str(out, "not cached, and --cached-only was asked for");
+        sc_buf_add_str(out, "no result to serve, and it may not run here");
         return;
     case SC_OUTCOME_UPSTREAM:
         sc_buf_add_str(out, "what it needs failed");

@@ -258,9 +258,11 @@ int64_t flight_next_deadline(const struct sc_core *core)
         DL_FOREACH (core->flights, flight)
             if (flight->state == FLIGHT_BACKOFF && flight->backoff_ms < at)
                 at = flight->backoff_ms;
+    // Without an agent nothing is decided about what fits nowhere; a hello is an event of its own.
+    bool anybody = agent_any_alive(core);
     uint32_t looked = 0;
     DL_FOREACH2 (core->queue, flight, qnext) {
-        if (looked++ >= QUEUE_SCAN_MOST || flight->unplaceable_since_ms == 0)
+        if (!anybody || looked++ >= QUEUE_SCAN_MOST || flight->unplaceable_since_ms == 0)
             break;
         if (flight->unplaceable_since_ms + core->config.agent_wait_ms < at)
             at = flight->unplaceable_since_ms + core->config.agent_wait_ms;

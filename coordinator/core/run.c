@@ -260,6 +260,8 @@ static void collect_published(struct sc_core *core, struct run *run, struct sc_c
     for (uint32_t i = 0; i < plan->outputs.count; i++)
         most += run->groups[plan->outputs.items[i].step].count;
     out->publish.items = SC_NEW_ARRAY(&core->effects.arena, most, struct sc_publish_item);
+    if (run_end_state(run) != SC_END_DONE)
+        return; // what a failed check lets through must not become the newest
     for (uint32_t i = 0; i < plan->outputs.count; i++) {
         const struct sc_plan_publish *publish = &plan->outputs.items[i];
         const struct group *group = &run->groups[publish->step];

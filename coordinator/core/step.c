@@ -94,6 +94,44 @@ static bool cache_is_off(const struct step *step)
     return step_plan(step)->cache_disabled || step->run->options.no_cache;
 }
 
+static struct sc_slice why_not_run(const struct run *run, enum sc_reason reason)
+{
+    if (reason == SC_REASON_DISABLED)
+        return sc_slice_str(
+            run->options.cached_only
+                ? "its cache is off, and --cached-only forbids to run it"
+                : "its cache is off, and --only forbids to run what it needs; run the whole pipeline");
+    return sc_slice_str(
+        run->options.cached_only
+            ? "not in the cache, and --cached-only forbids to run it"
+            : "not in the cache, and --only forbids to run what it needs; run the whole pipeline first");
+}
+
+// A dry run stops at the verdict: what would run has no outputs, and what needs them can not be told.
+static void would_run(struct sc_core *core, struct step *step)
+{
+    watch_tell_verdict(core, step, 0);
+    step_end_quietly(core, step, STEP_SKIPPED, SC_OUTCOME_OK);
+}
+
+void step_miss(struct sc_core *core, struct step *step, enum sc_reason reason)
+{
+    struct run *run = step->run;
+    step->verdict = SC_VERDICT_MISS;
+    step->reason = (uint8_t)reason;
+    if (run->options.dry) {
+        would_run(core, step);
+        return;
+    }
+    bool only_cached = run->options.cached_only || step_group(step)->mode == GROUP_CACHED_ONLY;
+    if (only_cached && !flight_find(core, &step->key)) {
+        watch_tell_verdict(core, step, 0);
+        step_fail(core, step, SC_OUTCOME_NOT_CACHED, why_not_run(run, reason));
+        return;
+    }
+    step_wait(core, step);
+}
+
 void step_evaluate(struct sc_core *core, struct step *step)
 {
     struct group *group = step_group(step);
@@ -119,13 +157,11 @@ void step_evaluate(struct sc_core *core, struct step *step)
     }
     if (step->state == STEP_PROBING || step->state == STEP_WAITING)
         step_move(core, step, STEP_LOOKING);
-    if (cache_is_off(step)) {
-        step->verdict = SC_VERDICT_MISS;
-        step->reason = SC_REASON_DISABLED;
-        step_wait(core, step);
-        return;
-    }
-    queue_look_up(core, step);
+    // What is to come from an earlier run is looked for there, and is never run.
+    if (cache_is_off(step) && group->mode != GROUP_FROM_RUN)
+        step_miss(core, step, SC_REASON_DISABLED);
+    else
+        queue_look_up(core, step);
 }
 
 void step_wake(struct sc_core *core)

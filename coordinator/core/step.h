@@ -7,6 +7,8 @@ void step_release(struct sc_core *core, struct step *step);  // its needs are do
 void step_evaluate(struct sc_core *core, struct step *step); // probing or looking
 void step_wake(struct sc_core *core);                        // steps in PROBING look again, if there is news
 void step_begin_again(struct sc_core *core, struct step *step); // what it waited or looked for does not serve
+void step_miss(struct sc_core *core, struct step *step,
+               enum sc_reason reason);                   // runs, unless the run forbids it
 void step_wait(struct sc_core *core, struct step *step); // for the flight of its key, another's or its own
 void step_follow_decisions(struct sc_core *core);        // does what flights decided for their steps
 void step_unfinished(struct step *step);                 // healing: what was done is not any more

@@ -219,36 +219,10 @@ static void from_run(struct sc_core *core, struct step *step, const struct sc_lo
     }
     step_fail(
         core, step, SC_OUTCOME_NOT_CACHED,
-        sc_slice_str("no earlier run has a result of this step to start from; run it without --from first"));
-}
-
-// A dry run stops at the verdict: what would run has no outputs, and what needs them can not be told.
-static void would_run(struct sc_core *core, struct step *step)
-{
-    watch_tell_verdict(core, step, 0);
-    step_end_quietly(core, step, STEP_SKIPPED, SC_OUTCOME_OK);
-}
-
-static void miss(struct sc_core *core, struct step *step, enum sc_reason reason)
-{
-    struct run *run = step->run;
-    step->verdict = SC_VERDICT_MISS;
-    step->reason = (uint8_t)reason;
-    if (run->options.dry) {
-        would_run(core, step);
-        return;
-    }
-    bool only_cached = run->options.cached_only || step_group(step)->mode == GROUP_CACHED_ONLY;
-    if (only_cached && !flight_find(core, &step->key)) {
-        watch_tell_verdict(core, step, 0);
-        step_fail(core, step, SC_OUTCOME_NOT_CACHED,
-                  sc_slice_str(run->options.cached_only
-                                   ? "not in the cache, and --cached-only forbids to run it"
-                                   : "not in the cache, and --only forbids to run what it needs; run the "
-                                     "whole pipeline first"));
-        return;
-    }
-    step_wait(core, step);
+        sc_slice_str(
+            step_plan(step)->cache_disabled
+                ? "its cache is off, so no earlier run has kept a result of this step; run it without --from"
+                : "no earlier run has a result of this step to start from; run it without --from first"));
 }
 
 // What is there is to be replaced though it is not known.
@@ -392,5 +366,5 @@ void verdict_looked_up(struct sc_core *core, struct step *step, const struct sc_
         reason = over; // a forced step says so, known or not
     if (reason == SC_REASON_CHANGED)
         compare_fields(core, step, found->previous);
-    miss(core, step, reason);
+    step_miss(core, step, reason);
 }

@@ -329,6 +329,8 @@ static void obey(struct world *world, const struct sc_effect *effect)
         write_void(world, effect);
         return;
     case SC_EFFECT_CLOSE_OUT:
+        if (effect->u.close_out->publish.count)
+            say(world, "publish %u", effect->u.close_out->publish.count);
         event.kind = SC_EVENT_CLOSED_OUT;
         feed(world, &event);
         return;

@@ -362,6 +362,71 @@ static void test_from_takes_what_is_above_from_the_newest_run(void **state)
     assert_true(world_says(&w, "1: b hit cached"));
 }
 
+static const char uncached[] =
+    "stepcache: 1\n"
+    "name: demo\n"
+    "steps:\n"
+    "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}, cache: {enabled: false}}\n"
+    "  b: {command: [make-b, \"${inputs.x}\"], inputs: {x: a.x}, outputs: {y: y.txt}}\n"
+    "outputs: {y: b.y}\n";
+
+static void test_a_step_whose_cache_is_off_runs_only_where_it_may(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    struct sc_slice names[] = {sc_slice_str("b")};
+    const struct sc_run_options nothing_runs[] = {{.dry = true},
+                                                  {.dry = true, .no_cache = true},
+                                                  {.cached_only = true},
+                                                  {.no_cache = true, .cached_only = true},
+                                                  {.only = {names, 1}},
+                                                  {.from = sc_slice_str("b")},
+                                                  {.no_cache = true, .from = sc_slice_str("b")}};
+    for (size_t i = 0; i < SC_COUNT(nothing_runs); i++) {
+        world_submit(&w, uncached, &nothing_runs[i]);
+        assert_int_equal(world_open_attempts(&w), 0);
+        assert_int_equal(sc_core_open_runs(w.core), 0);
+    }
+    assert_true(world_says(&w, "0: a miss disabled"));
+    assert_true(world_says(&w, "2: a failed not-cached"));
+    world_submit(&w, uncached, NULL);
+    assert_true(world_says(&w, "assign a #1 to a1"));
+}
+
+static void test_only_a_run_that_is_done_publishes(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    static const char checked[] = "stepcache: 1\n"
+                                  "name: demo\n"
+                                  "steps:\n"
+                                  "  a: {command: [make-a, \"${outputs.x}\"], outputs: {x: x.txt}}\n"
+                                  "  check: {command: [\"true\"], outputs: {y: y.txt}}\n"
+                                  "outputs: {x: a.x}\n";
+    world_submit(&w, checked, NULL);
+    world_report(&w, "a", "one");
+    world_fail(&w, "check", SC_OUTCOME_EXIT);
+    assert_false(world_says(&w, "publish 1"));
+    world_said(&w);
+    world_submit(&w, checked, NULL);
+    world_report(&w, "check", "good");
+    assert_true(world_says(&w, "publish 1"));
+}
+
+static void test_without_an_agent_nothing_is_due_again_and_again(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 1);
+    world_submit(&w, uncached, NULL);
+    world_report(&w, "a", "one");
+    world_submit(&w, chain, NULL);
+    world_agent_gone(&w, "a1");
+    for (int i = 0; i < 10; i++) {
+        world_pass(&w, 60000);
+        assert_true(sc_core_next_deadline(w.core) > w.mono_ms);
+    }
+}
+
 static void test_dry_run_gives_verdicts_and_runs_nothing(void **state)
 {
     WORLD;
@@ -560,6 +625,9 @@ int main(void)
         cmocka_unit_test(test_force_runs_the_step_and_all_below),
         cmocka_unit_test(test_a_refresh_does_not_join_a_flight_begun_before),
         cmocka_unit_test(test_cached_only_fails_a_miss_and_runs_nothing),
+        cmocka_unit_test(test_a_step_whose_cache_is_off_runs_only_where_it_may),
+        cmocka_unit_test(test_only_a_run_that_is_done_publishes),
+        cmocka_unit_test(test_without_an_agent_nothing_is_due_again_and_again),
         cmocka_unit_test(test_no_cache_neither_looks_up_nor_records),
         cmocka_unit_test(test_only_runs_one_step_on_cached_needs),
         cmocka_unit_test(test_from_takes_what_is_above_from_the_newest_run),
