@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "store/layout_cache.h"
 #include "store/names.h"
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 // Identities kept in memory; beyond it all are forgotten, which costs checking again.
-enum { MAX_CHECKED = 1 << 20 };
+enum { MAX_CHECKED = 1 << 20, PRESENT_MS = 10 * 60 * 1000 };
 
 struct sc_volume sc_object_volume_at(const char *path)
 {
@@ -48,6 +49,7 @@ enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_obje
         objects->store_volume = sc_object_volume_at(root);
     objects->layout_folder = config->layout_folder ? sc_strdup(config->layout_folder) : NULL;
     objects->layout_max_bytes = config->layout_max_bytes;
+    objects->present_ms = config->present_ms ? config->present_ms : PRESENT_MS;
     sc_reader_init(&objects->reader);
     sc_buf_init(&objects->name, SC_LIMIT_PATH_BYTES);
     sc_buf_init(&objects->path, 2 * SC_LIMIT_PATH_BYTES);
@@ -135,12 +137,14 @@ static void set_checked(struct sc_objects *objects, enum sc_object_area area, co
         sc_digest_map_put(&objects->checked[area], digest, checked);
     }
     checked->id = *id;
+    checked->seen_ms = sc_clock_mono_ms();
 }
 
 bool sc_object_is_present(const struct sc_objects *objects, enum sc_object_area area,
                           const struct sc_digest *digest)
 {
-    return sc_digest_map_get(&objects->checked[area], digest) != NULL;
+    const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
+    return checked && sc_clock_mono_ms() - checked->seen_ms < objects->present_ms;
 }
 
 void sc_object_set_present(struct sc_objects *objects, enum sc_object_area area,

@@ -14,6 +14,7 @@ struct sc_objects_config {
     struct sc_memo *memo; // of checked local objects; may be NULL
     const char *
         layout_folder; // local folder for laid-out trees and exec copies ("…/layout"), or NULL when never needed
+    uint32_t present_ms; // how long what was seen in a store elsewhere is taken to be there; 0: 10 minutes
     uint64_t layout_max_bytes; // least recently used layouts leave beyond it; 0: no bound
 };
 SC_MUST_USE enum sc_rc sc_objects_new(const struct sc_objects_config *config, struct sc_objects **ret_objects,

@@ -9,6 +9,7 @@
 // An object whose content was checked in this life, and how its file was then. Any other identity is checked again.
 struct sc_checked {
     struct sc_file_id id;
+    int64_t seen_ms; // mono; of a store elsewhere, where there is no id
 };
 
 enum sc_object_area { SC_AREA_CAS, SC_AREA_TREE, SC_AREA_PACK, SC_AREA_COUNT };
@@ -29,6 +30,7 @@ struct sc_objects {
     struct sc_volume store_volume, layout_volume; // for the memo; both are kept open, so that they stay
     char *layout_folder;
     uint64_t layout_max_bytes;
+    int64_t present_ms;
     struct sc_digest_map checked[SC_AREA_COUNT]; // -> struct sc_checked
     struct sc_unsynced *unsynced;
     size_t unsynced_count, unsynced_room;

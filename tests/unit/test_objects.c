@@ -1,5 +1,6 @@
 #include "tests/unit/store_test.h"
 
+#include "base/os/clock.h"
 #include "store/names.h"
 #include "store/object.h"
 
@@ -1034,6 +1035,29 @@ static void test_objects_small_files_elsewhere_go_in_packs(void **state)
     sc_objects_unpin(w->objects, &second);
 }
 
+static void test_objects_what_was_seen_elsewhere_is_believed_for_a_while_only(void **state)
+{
+    struct world *w = *state;
+    S3_ONLY();
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_digest digest = put_text(w, "there", false);
+    SC_AUTO_FREE char *name = object_name(&digest, false);
+    assert_rc(object_op(w->store, SC_STORE_REMOVE, name), SC_OK);
+    put_text(w, "there", false);
+    assert_rc(object_op(w->store, SC_STORE_HEAD, name), SC_NOT_FOUND); // it was believed
+    struct sc_objects *forgetful;
+    const struct sc_objects_config config = {.store = w->store, .domain = MAIN, .present_ms = 1};
+    assert_ok(sc_objects_new(&config, &forgetful, &err), err);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(sc_objects_put_bytes(forgetful, sc_slice_str("there"), false, &digest, &err), err);
+        assert_rc(object_op(w->store, SC_STORE_HEAD, name), SC_OK);
+        assert_rc(object_op(w->store, SC_STORE_REMOVE, name), SC_OK);
+        for (int64_t from = sc_clock_mono_ms(); sc_clock_mono_ms() - from < 2;)
+            ;
+    }
+    sc_objects_free(forgetful);
+}
+
 static void test_objects_damaged_pack_is_corrupt_and_a_forced_put_heals_it(void **state)
 {
     struct world *w = *state;
@@ -1111,6 +1135,7 @@ int main(int argc, char **argv)
         T(test_objects_flipped_byte_of_a_tree_object_is_corrupt_and_a_put_heals_it),
         T(test_objects_large_sparse_file_goes_in_and_out_sparse),
         T(test_objects_small_files_elsewhere_go_in_packs),
+        T(test_objects_what_was_seen_elsewhere_is_believed_for_a_while_only),
         T(test_objects_damaged_pack_is_corrupt_and_a_forced_put_heals_it),
         T(test_objects_file_that_changed_is_busy_and_never_packed),
     };
