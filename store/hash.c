@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
+#include "store/lease.h"
 #include "store/reader.h"
 
 #include <errno.h>
@@ -44,6 +45,7 @@ enum sc_rc sc_hash_file(const char *path, const struct sc_hash_options *options,
 {
     if (!options)
         options = &no_options;
+    SC_ASSERT(!options->memo || !options->ret_settled);
     SC_AUTO_CLOSE int fd = -1;
     enum sc_rc rc = open_root(path, options->follow_root, &fd, err);
     if (rc != SC_OK)
@@ -56,11 +58,14 @@ enum sc_rc sc_hash_file(const char *path, const struct sc_hash_options *options,
         return sc_error_set(err, SC_LIMIT, "%s: %llu bytes are more than %llu", path,
                             (unsigned long long)st.st_size, (unsigned long long)options->max_bytes);
     struct sc_memo *memo = options->memo;
-    struct sc_volume volume = memo ? sc_volume_of(fd) : (struct sc_volume){0};
+    struct sc_volume volume = memo || options->ret_settled ? sc_volume_of(fd) : (struct sc_volume){0};
+    bool settled = options->ret_settled && sc_lease_is_free(fd, &volume);
     if (!S_ISREG(st.st_mode) || !memo || !sc_memo_find(memo, &volume, &st, &digest))
         rc = digest_file(fd, path, memo, &volume, &st, &digest, err);
     if (rc != SC_OK)
         return rc;
+    if (options->ret_settled)
+        *options->ret_settled = settled;
     *ret_artifact = (struct sc_artifact){
         .kind = SC_ARTIFACT_FILE,
         .exec = (st.st_mode & S_IXUSR) != 0,

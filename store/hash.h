@@ -16,7 +16,10 @@ struct sc_hash_options {
     uint64_t max_bytes, max_files; // of what is wanted; 0: the tree limits
     void (*progress)(void *context, uint64_t bytes_done,
                      uint64_t files_done); // on the caller's thread; or NULL
-    bool follow_root;                      // a root that is a link is followed (sources)
+    // Or NULL: whether no file had a writer when it began to be read, so that what was hashed stays as it is but for who
+    // opens it anew. The memo remembers no such thing: without one, please.
+    bool *ret_settled;
+    bool follow_root; // a root that is a link is followed (sources)
     bool
         keep_empty_dirs; // folders of which nothing was wanted stay out unless set; always set without `wants`
 };

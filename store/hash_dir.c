@@ -7,6 +7,7 @@
 #include "base/os/file.h"
 #include "store/beneath.h"
 #include "store/hash_build.h"
+#include "store/lease.h"
 #include "store/reader.h"
 
 #include <dirent.h>
@@ -64,7 +65,8 @@ struct walk {
     uint32_t shared_active;
     struct sc_error shared_err;
     enum sc_rc shared_rc;
-    bool stop; // atomic
+    bool stop;      // atomic
+    bool unsettled; // atomic: some file may have a writer
     // Reading: files are taken in batches. next_batch and the counts are atomic.
     struct sc_hash_item **files;
     uint32_t file_count;
@@ -425,9 +427,12 @@ static enum sc_rc read_item(struct worker *self, int folder_fd, struct sc_hash_i
     struct stat st;
     const struct sc_volume *volume = item->parent->volume;
     int64_t taken_ns = w->options->memo ? sc_memo_moment(fd, volume) : SC_MEMO_NEVER;
+    bool settled = !w->options->ret_settled || sc_lease_is_free(fd, volume);
     enum sc_rc rc = sc_reader_digest(&self->reader, fd, shown, false, &st, &item->digest, err);
     if (rc != SC_OK)
         return rc;
+    if (!settled || (uint64_t)st.st_dev != volume->dev)
+        __atomic_store_n(&w->unsettled, true, __ATOMIC_RELAXED);
     item->kind = st.st_mode & S_IXUSR ? SC_ENTRY_EXEC : SC_ENTRY_FILE;
     item->bytes = (uint64_t)st.st_size;
     learn(self, volume, &st, taken_ns, &item->digest);
@@ -606,7 +611,7 @@ static enum sc_rc hash_dir(struct walk *w, struct sc_arena *arena, struct sc_tre
         return rc;
     struct sc_hash_folder *root = SC_NEW(&w->workers[0].arena, struct sc_hash_folder);
     root->path = "";
-    if (w->options->memo)
+    if (w->options->memo || w->options->ret_settled)
         w->volume = sc_volume_of(w->root_fd);
     root->volume = &w->volume;
     struct sc_error story = SC_ERROR_INIT;
@@ -629,6 +634,8 @@ static enum sc_rc hash_dir(struct walk *w, struct sc_arena *arena, struct sc_tre
     }
     if (w->options->progress)
         w->options->progress(w->options->context, w->bytes_done, w->files_done);
+    if (w->options->ret_settled)
+        *w->options->ret_settled = !w->unsettled;
     sc_hash_build(root, keeps_empty(w), &w->workers[0].scratch, arena, ret_tree);
     return SC_OK;
 }
@@ -637,6 +644,7 @@ enum sc_rc sc_hash_dir(const char *path, const struct sc_hash_options *options, 
                        struct sc_tree *ret_tree, struct sc_error *err)
 {
     static const struct sc_hash_options no_options;
+    SC_ASSERT(!options || !options->memo || !options->ret_settled);
     struct walk *w = sc_calloc(1, sizeof *w);
     start(w, path, options ? options : &no_options);
     enum sc_rc rc = hash_dir(w, arena, ret_tree, err);

@@ -18,3 +18,11 @@ void sc_lease_drop(int fd)
 {
     (void)fcntl(fd, F_SETLEASE, F_UNLCK);
 }
+
+bool sc_lease_is_free(int fd, const struct sc_volume *volume)
+{
+    if (!volume->tells_writers || sc_lease_take(fd) != SC_LEASE_HELD)
+        return false;
+    sc_lease_drop(fd);
+    return true;
+}

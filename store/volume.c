@@ -26,6 +26,12 @@ static bool stamps_stores(const struct statfs *fs)
     return fs->f_type == EXT4_SUPER_MAGIC || fs->f_type == XFS_SUPER_MAGIC || fs->f_type == BTRFS_SUPER_MAGIC;
 }
 
+// An overlay grants a lease over a mapping, a network's file system over another machine's writer.
+static bool tells_writers(const struct statfs *fs)
+{
+    return stamps_stores(fs) || fs->f_type == TMPFS_MAGIC;
+}
+
 struct mount {
     char source[PATH_MAX];
     bool writable; // the file system, though the mount be read-only
@@ -129,6 +135,7 @@ struct sc_volume sc_volume_of(int fd)
         return volume;
     volume.dev = (uint64_t)st.st_dev;
     memcpy(&volume.fsid, &fs.f_fsid, sizeof volume.fsid);
+    volume.tells_writers = tells_writers(&fs);
     volume.trust = trust_of(fd, &fs, st.st_dev);
     return volume;
 }

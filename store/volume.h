@@ -16,6 +16,7 @@ enum sc_volume_trust {
 struct sc_volume {
     uint64_t dev, fsid;
     enum sc_volume_trust trust;
+    bool tells_writers; // a read lease is refused over every writer (store/lease.h)
 };
 
 // Of an open file or folder, also one of O_PATH; any thread. Holds till its file system is unmounted, which it is not while

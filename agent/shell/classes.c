@@ -8,9 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
 
-enum { CLASSES_MOST = 64, FILE_BYTES = 64 << 20, WATCH_MOST = 1000000 };
+enum {
+    CLASSES_MOST = 64,
+    FILE_BYTES = 64 << 20,
+    WATCH_MOST = 1000000,
+    NEAR_NS = 20 * 1000000, // between two stamps of one mkdir: a tick of the slowest clock, generously
+};
 static const char format[] = "stepcache.classes/3";
 
 struct all {
@@ -45,8 +52,27 @@ struct entry {
     struct sc_remembered remembered;
 };
 
+struct file_facts {
+    uint64_t dev, ino, mode, bytes;
+    int64_t mtime_ns, ctime_ns;
+};
+struct facts { // of a path; zero: nothing is there. Without padding: compared and hashed as bytes.
+    struct file_facts own, target; // target: of a link
+    struct sc_digest leads_to;
+};
+_Static_assert(sizeof(struct facts) == 2 * 48 + 32, "no padding");
+
+struct known { // a path that tells of a class
+    char *path;
+    struct facts now, settled;
+    uint64_t change; // number of the change of `settled`; 0: none was seen
+    UT_hash_handle hh;
+};
+
 struct sc_classes {
     char *file;
+    struct known *known; // by path
+    uint64_t changes;    // that were seen of them
     uint32_t count;
     struct entry entries[CLASSES_MOST];
 };
@@ -84,12 +110,23 @@ struct sc_classes *sc_classes_open(const char *file)
     return classes;
 }
 
+static void forget_all(struct sc_classes *classes)
+{
+    struct known *known, *next;
+    HASH_ITER (hh, classes->known, known, next) {
+        HASH_DEL(classes->known, known);
+        free(known->path);
+        free(known);
+    }
+}
+
 void sc_classes_close(struct sc_classes *classes)
 {
     if (!classes)
         return;
     for (uint32_t i = 0; i < classes->count; i++)
         sc_arena_done(&classes->entries[i].arena);
+    forget_all(classes);
     free(classes->file);
     free(classes);
 }
@@ -145,49 +182,92 @@ void sc_classes_remember(struct sc_classes *classes, const struct sc_remembered 
 
 // ---- fingerprints
 
-static void add_stat(struct sc_hasher *hasher, const struct stat *st, int64_t *newest_ns)
+static struct file_facts facts_of(const struct stat *st, int64_t *newest_ns)
 {
-    int64_t mtime = st->st_mtim.tv_sec * 1000000000ll + st->st_mtim.tv_nsec;
-    int64_t ctime = st->st_ctim.tv_sec * 1000000000ll + st->st_ctim.tv_nsec;
-    uint64_t facts[] = {st->st_dev,      st->st_ino,     st->st_mode, (uint64_t)st->st_size,
-                        (uint64_t)mtime, (uint64_t)ctime};
-    sc_hasher_add(hasher, facts, sizeof facts);
-    if (mtime > *newest_ns)
-        *newest_ns = mtime;
-    if (ctime > *newest_ns)
-        *newest_ns = ctime;
+    struct file_facts facts = {.dev = st->st_dev,
+                               .ino = st->st_ino,
+                               .mode = st->st_mode,
+                               .bytes = (uint64_t)st->st_size,
+                               .mtime_ns = st->st_mtim.tv_sec * 1000000000ll + st->st_mtim.tv_nsec,
+                               .ctime_ns = st->st_ctim.tv_sec * 1000000000ll + st->st_ctim.tv_nsec};
+    int64_t newer = facts.mtime_ns > facts.ctime_ns ? facts.mtime_ns : facts.ctime_ns;
+    if (newer > *newest_ns)
+        *newest_ns = newer;
+    return facts;
 }
 
-static void add_path(struct sc_hasher *hasher, const char *path, int64_t *newest_ns)
+static struct facts look_at(const char *path, int64_t *newest_ns)
 {
+    struct facts facts = {0};
     struct stat st;
-    sc_hasher_add(hasher, path, strlen(path) + 1);
-    if (lstat(path, &st)) {
-        sc_hasher_add(hasher, "absent", 6);
-        return;
+    if (lstat(path, &st))
+        return facts;
+    facts.own = facts_of(&st, newest_ns);
+    if (S_ISLNK(st.st_mode)) {
+        SC_AUTO_FREE char *real = realpath(path, NULL);
+        if (real)
+            facts.leads_to = sc_digest_of(sc_slice_str(real));
+        if (stat(path, &st) == 0)
+            facts.target = facts_of(&st, newest_ns);
     }
-    add_stat(hasher, &st, newest_ns);
-    if (!S_ISLNK(st.st_mode))
-        return;
-    SC_AUTO_FREE char *real = realpath(path, NULL);
-    if (real)
-        sc_hasher_add(hasher, real, strlen(real) + 1);
-    if (stat(path, &st) == 0)
-        add_stat(hasher, &st, newest_ns);
+    return facts;
 }
 
-struct sc_fingerprint sc_classes_fingerprint(const struct sc_watch *watch, struct sc_slice extra)
+static bool is_near(int64_t later_ns, int64_t earlier_ns)
 {
-    struct sc_hasher *hasher = sc_hasher_new();
+    return later_ns >= earlier_ns && later_ns - earlier_ns <= NEAR_NS;
+}
+
+// Whether the folder changed last when its __pycache__ was made, as the first import of a module that is one file does. Of
+// file systems that do not tell when a folder was made, this cannot be known.
+static bool has_new_pycache(const char *path, const struct facts *before, const struct facts *now)
+{
+    const struct file_facts *was = &before->own, *is = &now->own;
+    struct statx made;
+    if (!S_ISDIR(is->mode) || was->dev != is->dev || was->ino != is->ino || was->mode != is->mode)
+        return false;
+    SC_AUTO_FREE char *pycache = sc_asprintf("%s/__pycache__", path);
+    if (statx(AT_FDCWD, pycache, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_BTIME, &made) ||
+        !(made.stx_mask & STATX_BTIME) || !S_ISDIR(made.stx_mode))
+        return false;
+    int64_t made_ns = made.stx_btime.tv_sec * 1000000000ll + made.stx_btime.tv_nsec;
+    return made_ns >= was->mtime_ns && is_near(is->mtime_ns, made_ns) && is_near(is->ctime_ns, made_ns);
+}
+
+// The facts that stand for the file or folder: as they were when it changed last, not counting a __pycache__ that was made.
+static const struct known *settle(struct sc_classes *classes, const char *path, const struct facts *now)
+{
+    struct known *known;
+    HASH_FIND_STR(classes->known, path, known);
+    if (!known) {
+        known = sc_calloc(1, sizeof *known);
+        *known = (struct known){.path = sc_strdup(path), .now = *now, .settled = *now};
+        HASH_ADD_KEYPTR(hh, classes->known, known->path, strlen(known->path), known);
+        return known;
+    }
+    if (memcmp(&known->now, now, sizeof *now) == 0)
+        return known;
+    if (!has_new_pycache(path, &known->now, now)) {
+        known->settled = *now;
+        known->change = ++classes->changes;
+    }
+    known->now = *now;
+    return known;
+}
+
+struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const struct sc_watch *watch,
+                                             struct sc_slice extra)
+{
+    struct sc_hasher *all = sc_hasher_new(), *steady = sc_hasher_new();
     struct sc_fingerprint fingerprint = {0};
-    sc_hasher_begin(hasher);
-    sc_hasher_add(hasher, extra.ptr, extra.len);
+    uint64_t last_change = 0;
+    if (HASH_COUNT(classes->known) > WATCH_MOST)
+        forget_all(classes);
+    sc_hasher_begin(all);
+    sc_hasher_begin(steady);
+    sc_hasher_add(all, extra.ptr, extra.len);
+    sc_hasher_add(steady, extra.ptr, extra.len);
     for (uint32_t i = 0; i < watch->items.count; i++) {
-        if (i == watch->steady_count) {
-            fingerprint.steady = sc_hasher_end(hasher);
-            sc_hasher_begin(hasher);
-            sc_hasher_add(hasher, &fingerprint.steady, sizeof fingerprint.steady);
-        }
         char path[SC_LIMIT_PATH_BYTES];
         struct sc_slice item = watch->items.items[i];
         if (item.len >= sizeof path) {
@@ -196,11 +276,22 @@ struct sc_fingerprint sc_classes_fingerprint(const struct sc_watch *watch, struc
         }
         memcpy(path, item.ptr, item.len);
         path[item.len] = 0;
-        add_path(hasher, path, &fingerprint.newest_ns);
+        struct facts now = look_at(path, &fingerprint.newest_ns);
+        sc_hasher_add(all, path, item.len + 1);
+        sc_hasher_add(all, &now, sizeof now);
+        if (i >= watch->steady_count)
+            continue;
+        const struct known *known = settle(classes, path, &now);
+        sc_hasher_add(steady, path, item.len + 1);
+        sc_hasher_add(steady, &known->settled, sizeof known->settled);
+        if (known->change > last_change) {
+            last_change = known->change;
+            fingerprint.changed = known->path;
+        }
     }
-    fingerprint.all = sc_hasher_end(hasher);
-    if (watch->steady_count >= watch->items.count)
-        fingerprint.steady = fingerprint.all;
-    sc_hasher_free(hasher);
+    fingerprint.all = sc_hasher_end(all);
+    fingerprint.steady = sc_hasher_end(steady);
+    sc_hasher_free(all);
+    sc_hasher_free(steady);
     return fingerprint;
 }

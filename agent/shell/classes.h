@@ -26,9 +26,13 @@ const struct sc_remembered *sc_classes_find(const struct sc_classes *classes, st
 // Copies, in place of what was remembered for the same PATH; writes the file.
 void sc_classes_remember(struct sc_classes *classes, const struct sc_remembered *remembered);
 // Of how the files are now: identity, size and times of each, and where a link leads; absent ones too.
+// steady: of the steady ones, while these classes live. A folder whose only news is a __pycache__ that an import made counts
+// as it was, since no step is at fault for that; `all` moves, so that the class is told anew.
 struct sc_fingerprint {
     struct sc_digest all, steady;
+    const char *changed; // the steady one that was last seen to change, till the next call; NULL: none
     int64_t newest_ns; // the youngest time that was seen; INT64_MAX where a path is too long to be looked at
 };
 // `extra` is mixed in.
-struct sc_fingerprint sc_classes_fingerprint(const struct sc_watch *watch, struct sc_slice extra);
+struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const struct sc_watch *watch,
+                                             struct sc_slice extra);

@@ -50,6 +50,7 @@ static struct sc_slice path_of(const struct sc_agent_job *job, struct sc_slice d
 // The environment of this machine could not be told, or is another.
 static void fail_task(struct sc_agent_task *task, enum sc_rc rc, const struct sc_error *err)
 {
+    const char *why = err->message, *hint = err->hint;
     if (rc == SC_INTERRUPTED)
         sc_agent_task_fail(
             task, SC_OUTCOME_AGENT_LOST,
@@ -61,8 +62,7 @@ static void fail_task(struct sc_agent_task *task, enum sc_rc rc, const struct sc
             task, SC_OUTCOME_ENVIRONMENT,
             "step " SC_SLICE_FMT
             ": the environment of this machine is not the one that its key was built with%s%s%s%s",
-            SC_SLICE_ARG(task->assignment->step), rc == SC_OK ? "" : ": ", rc == SC_OK ? "" : err->message,
-            err->hint[0] ? "; " : "", err->hint);
+            SC_SLICE_ARG(task->assignment->step), why[0] ? ": " : "", why, hint[0] ? "; " : "", hint);
 }
 
 static void fail_job(struct sc_agent_job *job, enum sc_rc rc, const struct sc_error *err)
@@ -86,9 +86,15 @@ static enum sc_rc look_for_task(struct sc_prober *prober, struct sc_slice path, 
         .asked_us = task->job.asked_us,
     };
     bool holds = false;
+    SC_AUTO_FREE char *changed = NULL;
+    held.changed = &changed;
     enum sc_rc rc = sc_prober_holds(prober, &held, stop_fd, &holds, err);
-    if (rc == SC_OK && !holds)
-        fail_task(task, rc, err);
+    if (rc == SC_OK && !holds) {
+        struct sc_error why = SC_ERROR_INIT;
+        if (changed)
+            snprintf(why.message, sizeof why.message, "%s changed", changed);
+        fail_task(task, rc, &why);
+    }
     return rc;
 }
 

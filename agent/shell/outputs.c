@@ -76,7 +76,12 @@ static bool not_allowed(struct taking *t, const struct sc_assigned_output *outpu
 static bool failed(struct taking *t, const struct sc_assigned_output *output, enum sc_rc rc,
                    const struct sc_error *err)
 {
-    if (rc == SC_UNSUPPORTED)
+    if (rc == SC_BUSY) {
+        SC_AUTO_FREE char *why =
+            sc_asprintf("%s: something writes to it though the step has ended", err->message);
+        return not_allowed(t, output, why);
+    }
+    if (rc == SC_UNSUPPORTED || rc == SC_LIMIT)
         return not_allowed(t, output, err->message);
     enum sc_outcome outcome = sc_agent_outcome_of(rc, SC_OUTCOME_STORE);
     const char *hint = "";
@@ -191,7 +196,7 @@ static bool hash_output(struct taking *t, const struct sc_assigned_output *outpu
                         const struct stat *st, struct sc_artifact *ret_artifact)
 {
     struct sc_error err = SC_ERROR_INIT;
-    struct sc_hash_options options = {.memo = t->worker->memo};
+    struct sc_hash_options options = {.ret_settled = &found->settled};
     enum sc_rc rc;
     if (output->dir || st->st_size > SC_LIMIT_INLINE_BYTES)
         sc_worker_heavy(t->worker);
@@ -292,6 +297,9 @@ static bool read_values(struct taking *t)
             if (sc_file_read(t->outputs[value->output].path, VALUE_FILE_BYTES, &bytes, &err) != SC_OK)
                 return value_failed(t, value, path, err.message);
             json = sc_buf_slice(&bytes);
+            struct sc_digest digest = sc_digest_of(json);
+            if (!sc_digest_eq(&digest, &artifact->digest)) // a value must be of the file that is stored
+                return value_failed(t, value, path, "the file changed after the step had ended");
         }
         struct sc_named_text *text = &result->values.items[i];
         text->name = value->name;
@@ -317,11 +325,13 @@ static bool put_outputs(struct taking *t)
         if (artifact->has_inline)
             continue;
         t->task->needs_sync = true;
+        // A step may have given a descriptor away. The store takes no file that somebody can still write to: a copy of it.
+        bool move = !t->shared && found->settled;
         if (found->tree)
-            rc = sc_objects_put_tree(t->worker->objects, found->path, found->tree, !t->shared,
+            rc = sc_objects_put_tree(t->worker->objects, found->path, found->tree, move,
                                      t->assignment->force_upload, &err);
         else
-            rc = sc_objects_put_file(t->worker->objects, found->path, artifact, !t->shared,
+            rc = sc_objects_put_file(t->worker->objects, found->path, artifact, move,
                                      t->assignment->force_upload, &err);
         if (rc != SC_OK)
             return failed(t, &t->assignment->outputs.items[i], rc, &err);

@@ -13,6 +13,7 @@ struct output {
     struct sc_tree *tree;
     dev_t dev;
     ino_t ino;
+    bool settled; // it had no writer when it was hashed
 };
 
 struct taking {

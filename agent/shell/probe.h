@@ -41,6 +41,8 @@ struct sc_held {
     // The files that the last look of this step saw, zero at first; set. What was changed and put back is told by them, for
     // a class; commands cannot tell it.
     struct sc_digest *seen;
+    char **
+        changed; // set where it does not hold, as far as known: the file or folder that changed. The caller frees.
     // mono. A look that began after since_us serves (steps that ended together share one); one that began before asked_us,
     // when this was first asked, can only confirm, since the answer may be younger than it.
     int64_t since_us, asked_us;

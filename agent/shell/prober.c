@@ -24,11 +24,17 @@ enum {
     LOOKS = 16,        // whose time is known, for sc_prober_holds
 };
 
+struct seen { // of the files that tell a class
+    struct sc_digest digest;
+    const char *changed; // the one that was last seen to change, or NULL
+};
+
 struct look { // what a question was answered last, and when the looking began
     struct sc_digest question, environment;
     enum sc_rc rc; // why it had no answer
     char *why, *hint;
     struct sc_digest seen; // the files that tell a class; zero for commands
+    char *changed;         // of them
     int64_t began_us;      // mono
 };
 
@@ -46,6 +52,7 @@ static void look_done(struct look *look)
 {
     free(look->why);
     free(look->hint);
+    free(look->changed);
 }
 
 struct sc_prober *sc_prober_new(const struct sc_prober_config *config)
@@ -132,12 +139,12 @@ static void note_look(struct sc_prober *prober, const struct look *look)
 
 // An answer for the coordinator is a look like another: a step that starts on it need not look again.
 static void note_answer(struct sc_prober *prober, const struct sc_msg_probe *probe, struct sc_slice path,
-                        const struct sc_environment *environment, const struct sc_digest *seen,
-                        int64_t began_us)
+                        const struct sc_environment *environment, const struct seen *seen, int64_t began_us)
 {
     struct look look = {.question = looked_for(probe, path),
                         .environment = sc_environment_digest(environment),
-                        .seen = *seen,
+                        .seen = seen->digest,
+                        .changed = seen->changed ? sc_strdup(seen->changed) : NULL,
                         .began_us = began_us};
     note_look(prober, &look);
 }
@@ -201,13 +208,21 @@ static struct sc_slice facts_of(struct sc_arena *arena, const struct sc_host *ho
 }
 
 // Under the lock.
+static struct seen seen_of(const struct sc_fingerprint *fingerprint, struct sc_arena *arena)
+{
+    const char *changed = fingerprint->changed;
+    return (struct seen){fingerprint->steady, changed ? sc_arena_cstr(arena, sc_slice_str(changed)) : NULL};
+}
+
+// Under the lock.
 static bool remembered(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
-                       struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen)
+                       struct sc_arena *arena, struct sc_class *ret_class, struct seen *ret_seen)
 {
     const struct sc_remembered *r = sc_classes_find(prober->shared_classes, path, gpu);
     if (!r)
         return false;
-    struct sc_fingerprint now = sc_classes_fingerprint(&r->watch, facts_of(arena, host, gpu));
+    struct sc_fingerprint now =
+        sc_classes_fingerprint(prober->shared_classes, &r->watch, facts_of(arena, host, gpu));
     if (!sc_digest_eq(&now.all, &r->fingerprint))
         return false;
     struct sc_slice bytes = sc_arena_copy(arena, r->environment);
@@ -215,7 +230,7 @@ static bool remembered(struct sc_prober *prober, const struct sc_host *host, str
     if (sc_decode(&sc_schema_environment, bytes, SC_DECODE_STRICT, arena, &environment, NULL) != SC_OK)
         return false;
     *ret_class = (struct sc_class){.path = path, .gpu = gpu, .environment = environment};
-    *ret_seen = now.steady;
+    *ret_seen = seen_of(&now, arena);
     return true;
 }
 
@@ -277,8 +292,8 @@ static struct sc_watch all_watched(const sc_text_list *looked, const struct sc_p
 
 // Asks the python3 of this PATH, and remembers.
 static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, struct sc_slice path, bool gpu,
-                       int stop_fd, struct sc_arena *arena, struct sc_class *ret_class,
-                       struct sc_digest *ret_seen, struct sc_error *err)
+                       int stop_fd, struct sc_arena *arena, struct sc_class *ret_class, struct seen *ret_seen,
+                       struct sc_error *err)
 {
     int64_t before_ns = wall_ns();
     struct sc_python python = {.version = sc_slice_str("none")};
@@ -297,16 +312,19 @@ static enum sc_rc tell(struct sc_prober *prober, const struct sc_host *host, str
     struct sc_watch watch = all_watched(&looked, &python, arena);
     struct sc_class class_ = {.path = path, .gpu = gpu};
     build_class(arena, host, path, gpu, &python, &class_.environment);
-    struct sc_fingerprint fingerprint = sc_classes_fingerprint(&watch, facts_of(arena, host, gpu));
+    pthread_mutex_lock(&prober->lock);
+    struct sc_fingerprint fingerprint =
+        sc_classes_fingerprint(prober->shared_classes, &watch, facts_of(arena, host, gpu));
+    *ret_seen = seen_of(&fingerprint, arena);
+    pthread_mutex_unlock(&prober->lock);
     if (!program || (python.whole && runs_itself(program, python.executable)))
         remember(prober, &class_, &watch, &fingerprint, before_ns);
-    *ret_seen = fingerprint.steady;
     *ret_class = class_;
     return SC_OK;
 }
 
 static enum sc_rc look_class(struct sc_prober *prober, struct sc_slice path, bool gpu, int stop_fd,
-                             struct sc_arena *arena, struct sc_class *ret_class, struct sc_digest *ret_seen,
+                             struct sc_arena *arena, struct sc_class *ret_class, struct seen *ret_seen,
                              struct sc_error *err)
 {
     struct sc_host host = sc_host_look(prober->root, gpu, arena);
@@ -324,7 +342,7 @@ enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool 
                            struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
     struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS, .gpu = gpu};
-    struct sc_digest seen;
+    struct seen seen;
     int64_t began_us = sc_clock_mono_us();
     enum sc_rc rc = look_class(prober, path, gpu, stop_fd, arena, ret_class, &seen, err);
     if (rc == SC_OK)
@@ -335,7 +353,7 @@ enum sc_rc sc_prober_class(struct sc_prober *prober, struct sc_slice path, bool 
 enum sc_rc sc_prober_remembered(struct sc_prober *prober, struct sc_slice path, bool gpu,
                                 struct sc_arena *arena, struct sc_class *ret_class, struct sc_error *err)
 {
-    struct sc_digest seen;
+    struct seen seen;
     struct sc_host host = sc_host_look(prober->root, gpu, arena);
     if (pthread_mutex_trylock(&prober->lock)) // somebody looks at files, which may be slow ones
         return sc_error_set(err, SC_BUSY, "not known yet");
@@ -460,7 +478,7 @@ enum sc_rc sc_prober_commands(struct sc_prober *prober, struct sc_slice path, co
     int64_t began_us = sc_clock_mono_us();
     enum sc_rc rc = look_commands(prober, &probe, path, stop_fd, arena, ret_environment, err);
     if (rc == SC_OK)
-        note_answer(prober, &probe, path, ret_environment, &(struct sc_digest){0}, began_us);
+        note_answer(prober, &probe, path, ret_environment, &(struct seen){0}, began_us);
     return rc;
 }
 
@@ -481,16 +499,18 @@ static enum sc_rc look_again(struct sc_prober *prober, const struct sc_held *hel
     sc_arena_init(&arena);
     const struct sc_msg_probe *probe = held->probe;
     struct sc_class class_ = {0};
-    enum sc_rc rc =
-        probe->kind == SC_PROBE_CLASS
-            ? look_class(prober, held->path, probe->gpu, stop_fd, &arena, &class_, &look->seen, err)
-            : look_commands(prober, probe, held->path, stop_fd, &arena, &class_.environment, err);
+    struct seen seen = {0};
+    enum sc_rc rc = probe->kind == SC_PROBE_CLASS
+                        ? look_class(prober, held->path, probe->gpu, stop_fd, &arena, &class_, &seen, err)
+                        : look_commands(prober, probe, held->path, stop_fd, &arena, &class_.environment, err);
     if (rc != SC_OK)
         return rc;
     struct sc_environment keyed = sc_environment_without(&arena, &class_.environment, &probe->ignored);
     look->environment = sc_environment_digest(&keyed);
-    if (!has_packages(&keyed)) // most of the files tell of nothing else
-        look->seen = (struct sc_digest){0};
+    if (has_packages(&keyed)) { // most of the files tell of nothing else
+        look->seen = seen.digest;
+        look->changed = seen.changed ? sc_strdup(seen.changed) : NULL;
+    }
     return SC_OK;
 }
 
@@ -511,6 +531,8 @@ static enum sc_rc conclude(const struct look *look, const struct sc_held *held, 
     }
     *ret_holds = is_as_before(look, held);
     *held->seen = look->seen;
+    if (!*ret_holds && look->changed)
+        *held->changed = sc_strdup(look->changed);
     return SC_OK;
 }
 

@@ -1,5 +1,6 @@
 """What a step cannot do: change an input or a cached byte, outlive itself, or hand over what is no file."""
 import os
+import socket
 import unittest
 
 import lib
@@ -95,6 +96,37 @@ exit 0
         project.run()
         self.assertEqual(project.get("a.o"), project.get("b.o"))
         self.assertEqual(self.home.rotten(), [])
+
+    GIVE = '''python3 - <<'P'
+import array, os, socket
+for path in ("out/file", "out/tree/file"):
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    os.write(fd, b"good" * 5000)
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.environ["W"] + "/taker")
+    s.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+P'''
+
+    def test_an_output_whose_descriptor_was_given_away_does_not_change_in_the_cache(self):
+        taker = socket.socket(socket.AF_UNIX)
+        self.addCleanup(taker.close)
+        taker.bind(self.home.path("witness/taker"))
+        os.chmod(self.home.path("witness/taker"), 0o777)
+        taker.listen(2)
+        project = self.project(self.home.doc({
+            "a": {"run": self.GIVE, "outputs": {"file": "file", "tree": "tree/"}},
+            "b": {"run": 'cat "${inputs.file}" "${inputs.tree}/file" > "${outputs.o}"', "inputs": {"file": "a.file", "tree": "a.tree"}, "outputs": {"o": "o"}}}))
+        project.run()
+        for _ in range(2):
+            peer, _ = taker.accept()
+            _, fds, _, _ = socket.recv_fds(peer, 1, 1)
+            self.assertEqual(os.pwrite(fds[0], b"EVIL", 0), 4)
+            os.close(fds[0])
+            peer.close()
+        self.assertEqual(project.get("a.file"), b"good" * 5000)
+        self.assertEqual(self.home.rotten(), [])
+        project.run("--force", "b")
+        self.assertEqual(project.get("b.o"), b"good" * 10000)
 
 
 class Children(lib.Case):

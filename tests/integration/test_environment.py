@@ -194,6 +194,7 @@ class Environment(lib.Case):
         result = live.wait()
         self.assertEqual(result.code, 0, str(result))
         self.assertIn("it begins again", str(result))
+        self.assertRegex(str(result), "built with: " + self.site() + "[^ ]* changed")
         self.assert_witness("a", "a")
 
     def test_a_package_installed_before_a_step_starts(self):

@@ -3,6 +3,7 @@
 #include "store/lease.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 static int open_new(const char *path)
 {
@@ -51,6 +52,42 @@ static void test_lease_of_what_has_none_is_unknown(void **state)
     sc_fd_close(ends[1]);
 }
 
+static void assert_free_unless_mapped(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), writer = open(path, O_RDWR | O_CLOEXEC);
+    struct sc_volume volume = sc_volume_of(fd), unknown = {.dev = volume.dev};
+    assert_true(fd >= 0 && writer >= 0);
+    if (!volume.tells_writers) {
+        print_message("skipped: %s does not lie where leases tell of writers\n", path);
+    } else {
+        assert_false(sc_lease_is_free(fd, &volume));
+        void *mapped = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0);
+        assert_true(mapped != MAP_FAILED);
+        sc_close_fd(&writer);
+        assert_false(sc_lease_is_free(fd, &volume));
+        assert_int_equal(munmap(mapped, 1), 0);
+        assert_true(sc_lease_is_free(fd, &volume));
+        assert_false(sc_lease_is_free(fd, &unknown));
+    }
+    sc_close_fd(&writer);
+    sc_fd_close(fd);
+}
+
+static void test_lease_tells_of_descriptors_and_of_mappings_without_one(void **state)
+{
+    PATH(path, "f");
+    write_text(path, "leased");
+    assert_free_unless_mapped(path);
+    int memory = memfd_create("stepcache-lease", MFD_CLOEXEC); // lies on a tmpfs
+    assert_int_equal(ftruncate(memory, 1), 0);
+    SC_AUTO_FREE char *self = sc_asprintf("/proc/self/fd/%d", memory);
+    int reader = open(self, O_RDONLY | O_CLOEXEC);
+    SC_AUTO_FREE char *by_reader = sc_asprintf("/proc/self/fd/%d", reader);
+    sc_fd_close(memory);
+    assert_free_unless_mapped(by_reader);
+    sc_fd_close(reader);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
 int main(void)
 {
@@ -58,6 +95,7 @@ int main(void)
         T(test_lease_of_a_file_with_a_writer_is_refused),
         T(test_lease_that_a_writer_breaks_does_not_end_the_holder),
         T(test_lease_of_what_has_none_is_unknown),
+        T(test_lease_tells_of_descriptors_and_of_mappings_without_one),
     };
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
 }

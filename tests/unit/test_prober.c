@@ -23,6 +23,7 @@ struct fixture {
     char *self; // the file that runs as this python
     struct sc_slice path;
     struct sc_prober *prober;
+    char *changed; // what the last look of `held` named
     struct sc_arena arena;
     struct sc_error err;
 };
@@ -90,7 +91,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
     sc_prober_free(f->prober);
     sc_arena_done(&f->arena);
-    char *paths[] = {f->bin, f->python, f->answer, f->self, f->site, f->classes, f->etc, f->os_release};
+    char *paths[] = {f->bin,     f->python, f->answer,     f->self,   f->site,
+                     f->classes, f->etc,    f->os_release, f->changed};
     for (size_t i = 0; i < SC_COUNT(paths); i++)
         free(paths[i]);
     sc_scratch_remove(f->folder);
@@ -285,8 +287,10 @@ static enum sc_rc held(struct fixture *f, const struct sc_msg_probe *probe,
                            .path = f->path,
                            .environment = environment,
                            .seen = seen,
+                           .changed = &f->changed,
                            .since_us = since_us,
                            .asked_us = asked_us};
+    free(SC_STEAL(f->changed));
     return sc_prober_holds(f->prober, &held, stop_fd, ret_holds, &f->err);
 }
 
@@ -333,6 +337,43 @@ static void test_class_that_was_put_back_does_not_hold(void **state)
         assert_int_equal(still, i < 2); // twice unchanged; then something came and went
         if (i == 1)
             assert_int_equal(mkdir(dist, 0755) | rmdir(dist), 0);
+    }
+    assert_non_null(f->changed);
+    assert_string_equal(f->changed, f->site);
+}
+
+static bool tells_birth(const char *path)
+{
+    struct statx st;
+    return statx(AT_FDCWD, path, 0, STATX_BTIME, &st) == 0 && st.stx_mask & STATX_BTIME;
+}
+
+// The first import of a module that is one file makes it, and nothing else has changed.
+static void test_class_whose_folder_got_a_pycache_holds(void **state)
+{
+    struct fixture *f = *state;
+    struct sc_msg_probe probe = {.kind = SC_PROBE_CLASS};
+    SC_AUTO_FREE char *pycache = sc_asprintf("%s/__pycache__", f->site);
+    settle(f);
+    struct sc_class class_ = look(f);
+    struct sc_digest environment = sc_environment_digest(&class_.environment), seen = {0};
+    bool still = false;
+    for (int i = 0; i < 4; i++) {
+        int64_t now_us = sc_clock_mono_us();
+        uint32_t before = sc_prober_started(f->prober);
+        assert_ok(held(f, &probe, &environment, &seen, now_us, now_us, 0, &still), f->err);
+        if (i < 3 && !still && !tells_birth(f->site)) {
+            print_message("skipped: this file system does not tell when a folder was made\n");
+            return;
+        }
+        assert_int_equal(still, i < 3);
+        if (i == 1)
+            assert_int_equal(mkdir(pycache, 0755), 0);
+        if (i == 2) {
+            assert_int_equal(sc_prober_started(f->prober),
+                             before + 1); // its packages were asked for all the same
+            age(f->site);
+        }
     }
 }
 
@@ -614,6 +655,7 @@ int main(int argc, char **argv)
         TEST(test_python_whose_files_are_not_all_known_is_not_remembered),
         TEST(test_class_that_changed_does_not_hold),
         TEST(test_class_that_was_put_back_does_not_hold),
+        TEST(test_class_whose_folder_got_a_pycache_holds),
         TEST(test_commands_that_print_otherwise_do_not_hold),
         TEST(test_old_look_only_confirms),
         TEST(test_ignored_parts_may_change),
