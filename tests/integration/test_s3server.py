@@ -84,7 +84,8 @@ class Answers(unittest.TestCase):
         self.assertEqual(self.client.call("GET", "/versions/key", {"versionId": first}).body, b"1")
 
     def test_full_quota_is_refused_and_a_larger_one_takes_it(self):
-        self.server.bucket("small", max_bytes=1000)
+        self.server.bucket("small", max_bytes=4096)
+        self.assertEqual(self.client.put("/small/key", b"x" * 2000).status, 200)
         self.assertEqual(self.client.put("/small/key", b"x" * 5000).code, "QuotaExceeded")
         self.server.quota("small")
         self.assertEqual(self.client.put("/small/key", b"x" * 5000).status, 200)

@@ -139,10 +139,13 @@ static bool send_reply(struct connection *c, const struct sc_http_reply *reply, 
 {
     SC_AUTO_BUF struct sc_buf text;
     sc_buf_init(&text, 0);
-    if ((reply->how == SC_HTTP_RESET || reply->how == SC_HTTP_STALL) && reply->at < 0) {
+    if (reply->at < 0) {
         if (reply->how == SC_HTTP_STALL)
             wait_for_end(c->fd);
-        reset(c->fd);
+        if (reply->how == SC_HTTP_CUT)
+            wait_until_read(c->fd);
+        else
+            reset(c->fd);
         return false;
     }
     sc_buf_printf(&text, "HTTP/1.1 %d Said\r\n", reply->status);
@@ -201,7 +204,7 @@ static bool serve_one(struct connection *c)
     SC_ASSERT(target != NULL);
     *target++ = 0;
     char *version = strchr(target, ' ');
-    SC_ASSERT(version != NULL);
+    SC_ASSERT(version != NULL && strcmp(version, " HTTP/1.1") == 0);
     *version = 0;
     struct sc_http_request request = {
         .method = head, .target = target, .head = lines, .connection = c->number};

@@ -21,7 +21,7 @@ enum sc_http_how {
     SC_HTTP_CHUNKED, // without a length; at > 0: it ends after so many bytes, without the last chunk
     SC_HTTP_CLOSE,   // whole, and then the connection ends without having said so
     SC_HTTP_RESET,   // the connection is reset after `at` bytes of the body; at -1: before any answer
-    SC_HTTP_CUT,     // it ends after `at` bytes of the body
+    SC_HTTP_CUT,     // it ends after `at` bytes of the body; at -1: before any answer
     SC_HTTP_STALL,   // nothing more comes after `at` bytes, until the client gives up; at -1: no answer
 };
 

@@ -155,9 +155,9 @@ class Server:
         self.quota(name, max_bytes, max_objects)
 
     def quota(self, name, max_bytes=None, max_objects=None):
-        """What the bucket may hold (None: anything); more is 403 QuotaExceeded."""
+        """What the bucket may hold (None: anything), in whole KiB; more is 403 QuotaExceeded."""
         self.admin("PUT", "/admin/bucket", {"quota": "", "uid": "main", "bucket": name, "quota-scope": "bucket",
-                                            "max-size": -1 if max_bytes is None else max_bytes,
+                                            "max-size-kb": -1 if max_bytes is None else max_bytes >> 10,
                                             "max-objects": -1 if max_objects is None else max_objects,
                                             "enabled": "false" if max_bytes is max_objects is None else "true"})
 

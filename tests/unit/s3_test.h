@@ -148,7 +148,7 @@ static UNUSED_OK void assert_story(struct world *w, const char *text)
 // A stub's URL in a variable; proxies are for others.
 static UNUSED_OK void set_url(struct world *w, const char *variable, const char *path)
 {
-    SC_AUTO_FREE char *url = sc_asprintf("http://127.0.0.1:%u%s", sc_http_stub_port(w->stub), path);
+    SC_AUTO_FREE char *url = sc_asprintf("http://%s%s", sc_http_stub_host(w->stub), path);
     setenv(variable, url, 1);
 }
 

@@ -17,7 +17,7 @@ static void test_container_is_asked_with_its_token(void **state)
     assert_got(w, "BOX");
     assert_int_equal(w->got.expires_ms, now_ms + 60 * MINUTE);
     SC_AUTO_FREE char *words =
-        sc_asprintf("container endpoint at 127.0.0.1:%u, until " IN_AN_HOUR, sc_http_stub_port(w->stub));
+        sc_asprintf("container endpoint at %s, until " IN_AN_HOUR, sc_http_stub_host(w->stub));
     assert_describes(w, words);
     assert_null(strstr(sc_http_stub_last(w->stub), "Authorization"));
     setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Bearer one", 1);
@@ -109,10 +109,10 @@ static const struct {
      3,
      SC_DENIED,
      "ran out at 2026-01-02T03:04:04Z (it is 2026-01-02T03:04:05Z by our clock)"},
-    {{{.request = CREDS, .manner = SC_HTTP_FLOOD}}, 3, SC_DENIED, "answered with more than 65536 bytes"},
-    {{{.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .manner = SC_HTTP_CUT},
-      {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .manner = SC_HTTP_CUT},
-      {.request = CREDS, .manner = SC_HTTP_MUTE}},
+    {{{.request = CREDS, .more = 1 << 20}}, 3, SC_DENIED, "answered with more than 65536 bytes"},
+    {{{.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .how = SC_HTTP_CUT, .at = 50},
+      {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .how = SC_HTTP_CUT, .at = 50},
+      {.request = CREDS, .how = SC_HTTP_CUT, .at = -1}},
      3,
      SC_UNREACHABLE,
      "container endpoint at 127.0.0.1:"},
@@ -153,7 +153,7 @@ static void test_container_that_fails_once_is_asked_again(void **state)
     struct world *w = *state;
     static const struct sc_http_exchange script[] = {
         {.request = CREDS, .status = 503},
-        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .manner = SC_HTTP_CUT},
+        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .how = SC_HTTP_CUT, .at = 50},
         {.request = CREDS, .body = ANSWER("BOX", IN_AN_HOUR)},
     };
     use_container(w, 3);
@@ -166,8 +166,8 @@ static void test_container_that_is_slow_is_not_waited_for(void **state)
 {
     struct world *w = *state;
     static const struct sc_http_exchange script[] = {
-        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .manner = SC_HTTP_STALL},
-        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .manner = SC_HTTP_STALL},
+        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .how = SC_HTTP_STALL},
+        {.request = CREDS, .body = ANSWER("A", IN_AN_HOUR), .how = SC_HTTP_STALL},
     };
     use_container(w, 2);
     sc_s3_provider_set_patience(
@@ -212,7 +212,7 @@ static const struct {
      3,
      "answered 401"},
     {{{.request = TOKEN, .status = 500},
-      {.request = TOKEN, .manner = SC_HTTP_MUTE},
+      {.request = TOKEN, .how = SC_HTTP_CUT, .at = -1},
       {.request = TOKEN, .body = "b"},
       {.request = ROLES, .body = "builder@x"},
       {.request = ROLE, .body = ANSWER("IMDS", IN_AN_HOUR)}},
@@ -224,7 +224,7 @@ static const struct {
     {{{.request = TOKEN, .status = 404}}, 3, "(IMDSv2)"}, // the first version is not fallen back to
     {{{.request = TOKEN, .body = "a\r\nHost: xSECRETx"}}, 3, "answered with no session token"},
     {{{.request = TOKEN, .body = ""}}, 3, "answered with no session token"},
-    {{{.request = TOKEN, .manner = SC_HTTP_FLOOD}}, 3, "answered with more than 4096 bytes"},
+    {{{.request = TOKEN, .more = 1 << 20}}, 3, "answered with more than 4096 bytes"},
     {{{.request = TOKEN, .body = "a"}, {.request = ROLES, .status = 404}}, 3, "no role is attached"},
     {{{.request = TOKEN, .body = "a"}, {.request = ROLES, .body = ""}}, 3, "no role is attached"},
     {{{.request = TOKEN, .body = "a"}, {.request = ROLES, .body = "<html>xSECRETx"}},
@@ -378,8 +378,8 @@ static const struct {
      "answered 307"},
     {{{.request = POST, .body = "xSECRETx"}}, 3, SC_DENIED, "it is no XML of STS"},
     {{{.request = POST, .body = STS("A", "xSECRETx")}}, 3, SC_DENIED, "RFC 3339"},
-    {{{.request = POST, .manner = SC_HTTP_FLOOD}}, 3, SC_DENIED, "answered with more than 65536 bytes"},
-    {{{.request = POST, .body = STS("A", IN_AN_HOUR), .manner = SC_HTTP_CUT},
+    {{{.request = POST, .more = 1 << 20}}, 3, SC_DENIED, "answered with more than 65536 bytes"},
+    {{{.request = POST, .body = STS("A", IN_AN_HOUR), .how = SC_HTTP_CUT, .at = 50},
       {.request = POST, .status = 500},
       {.request = POST, .status = 503}},
      3,
@@ -426,7 +426,7 @@ static void test_sts_is_asked_by_tls_unless_the_endpoint_says_otherwise(void **s
     setenv("AWS_ENDPOINT_URL_STS", "file:///etc/passwd", 1);
     assert_rc(get_at(w, 0, false), SC_DENIED);
     assert_story(w, "the endpoint of STS is no URL of http or https");
-    SC_AUTO_FREE char *url = sc_asprintf("https://127.0.0.1:%u", sc_http_stub_port(w->stub));
+    SC_AUTO_FREE char *url = sc_asprintf("https://%s", sc_http_stub_host(w->stub));
     setenv("AWS_ENDPOINT_URL_STS", url, 1);
     open_provider(w, NULL, NULL, 1);
     setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem", 1);
