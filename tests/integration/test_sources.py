@@ -148,6 +148,25 @@ class File(Sources):
         self.assertEqual(self.output(team), b"a" * 1000)
 
 
+class Allowed(Sources):
+    def test_a_run_that_names_what_it_may_not_is_refused_before_anything_is_read(self):
+        self.put("a/x", b"1")
+        self.put("b/x", b"2")
+        team = Team(self, "first", self.store)
+        team.stop()
+        with open(f"{team.root}/coordinator.conf", "a", encoding="utf-8") as file:
+            file.write(f"allow.default: {self.address('a')}, {self.home.path('files')}\n")
+        team.start()
+        self.asked()
+        self.assertEqual(team.run(self.project(self.document(self.address("a/x")))).run["state"], "done")
+        self.asked()
+        for number, address in enumerate((self.address("b/x"), "file:///etc/hostname")):
+            said = team.run(self.project(self.document(address), f"project-{number}"), code=3)
+            for word in ("source raw (line ", address.removeprefix("file://"), "namespace default", self.address("a"), self.home.path("files")):
+                self.assertIn(word, said.out + said.err)
+        self.assertEqual(self.asked(), [])
+
+
 class Folder(Sources):
     def test_a_prefix_is_a_folder_and_only_what_changed_is_read(self):
         self.put("d/", b"")
