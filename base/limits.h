@@ -44,6 +44,10 @@
 #define SC_LIMIT_S3_ANSWER_BYTES     (64u << 10) // of what a metadata service, STS or a credential_process says
 #define SC_LIMIT_S3_CREDENTIAL_BYTES (32u << 10) // of a key, a secret or a token
 
+#define SC_LIMIT_SOURCE_OBJECTS 1000000 // below the prefix of one source
+#define SC_LIMIT_PINNED_OBJECTS 200000  // whose digests an agent remembers
+#define SC_LIMIT_ETAG_BYTES     1024    // of an etag or a version id
+
 // Messages (3-FORMATS).
 #define SC_LIMIT_MESSAGE_AGENT_BYTES (8u << 20)
 #define SC_LIMIT_MESSAGE_USER_BYTES  (1u << 20)

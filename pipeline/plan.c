@@ -108,10 +108,12 @@ static SC_SCHEMA_POSITIONAL(step_schema, "step", struct sc_plan_step, step_field
 
 static const struct sc_field source_fields[] = {
     SC_FIELD_MAX(struct sc_plan_source, name, SC_F_TEXT, SC_LIMIT_NAME_BYTES),
-    SC_FIELD_MAX(struct sc_plan_source, kind, SC_F_ENUM, SC_SOURCE_FILE),
+    SC_FIELD_MAX(struct sc_plan_source, kind, SC_F_ENUM, SC_SOURCE_S3),
     SC_FIELD_MAX(struct sc_plan_source, path, SC_F_TEXT, SC_LIMIT_PATH_BYTES),
     SC_FIELD(struct sc_plan_source, dir, SC_F_BOOL),
     SC_FIELD_SUB(struct sc_plan_source, artifact, SC_F_STRUCT, &sc_schema_artifact, 0),
+    SC_FIELD_MAX(struct sc_plan_source, version, SC_F_TEXT, SC_LIMIT_ETAG_BYTES),
+    SC_FIELD(struct sc_plan_source, line, SC_F_U32),
 };
 static SC_SCHEMA_POSITIONAL(source_schema, "source", struct sc_plan_source, source_fields);
 

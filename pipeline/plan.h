@@ -122,16 +122,24 @@ struct sc_plan_step {
     bool resources_keyed;
 };
 
-enum sc_source_kind { SC_SOURCE_LOCAL, SC_SOURCE_FILE };
+enum sc_source_kind { SC_SOURCE_LOCAL, SC_SOURCE_FILE, SC_SOURCE_S3 };
 
 struct sc_plan_source {
     struct sc_slice name;
     enum sc_source_kind kind;
-    struct sc_slice path; // LOCAL: relative to the document's folder; FILE: absolute, seen by all agents
-    bool dir;             // written with a trailing slash
-    struct sc_artifact artifact; // LOCAL: by the client before the plan is stored; FILE: zero, an agent tells
-    uint32_t line;               // not encoded
+    // LOCAL: relative to the document's folder; FILE: absolute, seen by all agents; S3: s3://bucket/key, bytes as they are
+    struct sc_slice path;
+    bool dir;                    // written with a trailing slash
+    struct sc_artifact artifact; // LOCAL: by the client before the plan is stored; else zero, an agent tells
+    struct sc_slice version;     // S3: the version id that is wanted, or empty
+    uint32_t line;               // of the document
 };
+
+// Whether nothing but what it says lies under a path: no part is "..".
+bool sc_plan_path_stays(struct sc_slice path);
+// An S3 source's path into its bucket and key (without a slash at its end; empty: all of the bucket). False when it is none:
+// each part of a key must be the name of a file.
+bool sc_plan_s3_place(struct sc_slice path, struct sc_slice *ret_bucket, struct sc_slice *ret_key);
 
 struct sc_plan_publish {
     struct sc_slice name;

@@ -463,6 +463,72 @@ static enum sc_rc check_step_names(const struct sc_plan *plan, struct sc_error *
     return SC_OK;
 }
 
+bool sc_plan_path_stays(struct sc_slice path)
+{
+    for (size_t i = 0; i + 1 < path.len; i++)
+        if (path.ptr[i] == '.' && path.ptr[i + 1] == '.' && (i == 0 || path.ptr[i - 1] == '/') &&
+            (i + 2 == path.len || path.ptr[i + 2] == '/'))
+            return false;
+    return true;
+}
+
+// As store/s3/url.c wants it.
+static bool is_bucket(struct sc_slice name)
+{
+    bool good =
+        name.len >= 3 && name.len <= SC_LIMIT_FILENAME_BYTES && name.ptr[0] != '.' && name.ptr[0] != '-';
+    for (size_t i = 0; good && i < name.len; i++) {
+        uint8_t c = name.ptr[i], letter = c | 32;
+        good = (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    }
+    return good;
+}
+
+static bool is_file_name(struct sc_slice part)
+{
+    return part.len > 0 && part.len <= SC_LIMIT_FILENAME_BYTES && !sc_slice_eq_str(part, ".") &&
+           !sc_slice_eq_str(part, "..");
+}
+
+bool sc_plan_s3_place(struct sc_slice path, struct sc_slice *ret_bucket, struct sc_slice *ret_key)
+{
+    if (!sc_slice_starts(path, "s3://"))
+        return false;
+    struct sc_slice rest = sc_slice_from(path, strlen("s3://"));
+    const uint8_t *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
+    *ret_bucket = sc_slice(rest.ptr, slash ? (size_t)(slash - rest.ptr) : rest.len);
+    *ret_key = slash ? sc_slice_from(rest, ret_bucket->len + 1) : sc_slice(NULL, 0);
+    if (!is_bucket(*ret_bucket) || (slash && ret_key->len == 0) || ret_key->len >= SC_LIMIT_KEY_BYTES ||
+        !sc_slice_is_utf8(*ret_key) || has_nul(*ret_key))
+        return false;
+    for (size_t at = 0; slash && at <= ret_key->len;) {
+        struct sc_slice part = sc_slice_from(*ret_key, at);
+        const uint8_t *end = part.len ? memchr(part.ptr, '/', part.len) : NULL;
+        part.len = end ? (size_t)(end - part.ptr) : part.len;
+        if (!is_file_name(part))
+            return false;
+        at += part.len + 1;
+    }
+    return true;
+}
+
+static bool source_has_path(const struct sc_plan_source *source)
+{
+    struct sc_slice bucket, key;
+    if (source->path.len == 0 || has_nul(source->path) ||
+        (source->version.len && (source->kind != SC_SOURCE_S3 || source->dir)))
+        return false;
+    switch (source->kind) {
+    case SC_SOURCE_LOCAL:
+        return source->path.ptr[0] != '/';
+    case SC_SOURCE_FILE:
+        return source->path.ptr[0] == '/' && sc_plan_path_stays(source->path);
+    case SC_SOURCE_S3:
+        return sc_plan_s3_place(source->path, &bucket, &key) && (source->dir || key.len > 0);
+    }
+    return false;
+}
+
 static enum sc_rc check_frame(const struct sc_plan *plan, struct sc_error *err)
 {
     const struct check c = {plan, NULL, err};
@@ -480,13 +546,10 @@ static enum sc_rc check_frame(const struct sc_plan *plan, struct sc_error *err)
                          sc_plan_is_name, "outputs");
     if (rc != SC_OK)
         return rc;
-    for (uint32_t i = 0; i < plan->sources.count; i++) {
-        const struct sc_plan_source *source = &plan->sources.items[i];
-        bool absolute = source->path.len > 0 && source->path.ptr[0] == '/';
-        if (source->path.len == 0 || has_nul(source->path) || absolute != (source->kind == SC_SOURCE_FILE))
+    for (uint32_t i = 0; i < plan->sources.count; i++)
+        if (!source_has_path(&plan->sources.items[i]))
             return WRONG(&c, SC_MALFORMED, "sources: " SC_SLICE_FMT " has no path of its kind",
-                         SC_SLICE_ARG(source->name));
-    }
+                         SC_SLICE_ARG(plan->sources.items[i].name));
     for (uint32_t i = 0; i < plan->outputs.count; i++)
         if (plan->outputs.items[i].step >= plan->steps.count ||
             plan->outputs.items[i].output >= plan->steps.items[plan->outputs.items[i].step].outputs.count)

@@ -73,15 +73,6 @@ static struct sc_slice simplify(struct sc_compile *c, struct sc_slice path)
     return sc_slice(to, n);
 }
 
-static bool has_parent_part(struct sc_slice path)
-{
-    for (size_t i = 0; i + 1 < path.len; i++)
-        if (path.ptr[i] == '.' && path.ptr[i + 1] == '.' && (i == 0 || path.ptr[i - 1] == '/') &&
-            (i + 2 == path.len || path.ptr[i + 2] == '/'))
-            return true;
-    return false;
-}
-
 // file://[localhost]/path (RFC 8089).
 static bool read_file_uri(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_slice rest,
                           struct sc_plan_source *source)
@@ -96,7 +87,7 @@ static bool read_file_uri(struct sc_compile *c, const struct sc_yaml_node *node,
         SC_WRONG(c, node, "write %25 for a percent sign", "a malformed percent escape in a file:// source");
         return false;
     }
-    if (has_parent_part(rest)) {
+    if (!sc_plan_path_stays(rest)) {
         SC_WRONG(c, node, NULL, "a file:// source must not contain \"..\"");
         return false;
     }
@@ -105,19 +96,58 @@ static bool read_file_uri(struct sc_compile *c, const struct sc_yaml_node *node,
     return true;
 }
 
+// What stands behind "?": the version alone, percent-encoded as in any query.
+static bool read_version(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_slice query,
+                         struct sc_plan_source *source)
+{
+    static const char name[] = "versionId=";
+    if (!sc_slice_starts(query, name)) {
+        SC_WRONG(c, node,
+                 "where the server is and by which credentials it is read is the agent's to say "
+                 "(AWS_ENDPOINT_URL_S3, AWS_PROFILE, …)",
+                 "an s3:// source takes no parameter but versionId");
+        return false;
+    }
+    source->version = sc_slice_from(query, strlen(name));
+    bool one = source->version.len && !memchr(source->version.ptr, '&', source->version.len);
+    if (!one || !percent_decode(c, &source->version) || source->version.len > SC_LIMIT_ETAG_BYTES) {
+        SC_WRONG(c, node, "write s3://bucket/key?versionId=ID", "versionId of an s3:// source is malformed");
+        return false;
+    }
+    if (source->dir)
+        SC_WRONG(c, node, "leave it out, or name the object", "a prefix has no versionId");
+    return !source->dir;
+}
+
+// s3://bucket/key, s3://bucket/prefix/: bytes as they are, as S3's tools print and read them; nothing is normalised.
+static bool read_s3_uri(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_slice uri,
+                        struct sc_plan_source *source)
+{
+    const uint8_t *query = memchr(uri.ptr, '?', uri.len);
+    struct sc_slice place = query ? sc_slice(uri.ptr, (size_t)(query - uri.ptr)) : uri, bucket, key;
+    source->kind = SC_SOURCE_S3;
+    source->dir = place.ptr[place.len - 1] == '/' && place.len > strlen("s3://");
+    if (source->dir)
+        place.len--;
+    source->path = place;
+    if (!sc_plan_s3_place(place, &bucket, &key) || (!source->dir && key.len == 0)) {
+        SC_WRONG(c, node, "write s3://bucket/key, or s3://bucket/prefix/ for all that lies below it",
+                 "malformed s3:// source: a bucket, and a key of which each part can be a file's name");
+        return false;
+    }
+    return !query || read_version(c, node, sc_slice_from(uri, place.len + source->dir + 1), source);
+}
+
 static bool read_uri(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_plan_source *source)
 {
     struct sc_slice uri, scheme;
     if (!sc_read_filled(c, node, "a source", &uri))
         return false;
     scheme = scheme_of(uri);
-    if (sc_slice_eq_str(scheme, "s3")) {
-        SC_REFUSE(c, node, "copy the object beside the document and name that file",
-                  "s3:// sources are not supported yet");
-        return false;
-    }
+    if (sc_slice_eq_str(scheme, "s3"))
+        return read_s3_uri(c, node, uri, source);
     if (scheme.len > 0 && !sc_slice_eq_str(scheme, "file")) {
-        SC_REFUSE(c, node, "name a file or folder: ./data.csv, ./data/, file:///path",
+        SC_REFUSE(c, node, "name a file or folder: ./data.csv, ./data/, file:///path, s3://bucket/key",
                   SC_SLICE_FMT ":// sources are not supported", SC_SLICE_ARG(scheme));
         return false;
     }
@@ -191,7 +221,8 @@ void sc_read_sources(struct sc_compile *c, const struct sc_yaml_node *node)
         source->line = key->line;
         // One that is wrong keeps its place, so that inputs which name it are not wrong too.
         if (!read_source(c, entries[i].value, source))
-            source->path = sc_slice_str(".");
+            *source = (struct sc_plan_source){
+                .name = source->name, .path = sc_slice_str("."), .line = source->line};
         sc_names_add(&c->sources, source->name, kept, &other); // keys of a mapping: each once
         kept++;
     }

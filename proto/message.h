@@ -192,7 +192,9 @@ struct sc_msg_welcome {
 struct sc_msg_probe {
     uint64_t probe;
     enum sc_probe_kind kind;
-    struct sc_slice path; // PATH for CLASS and COMMANDS; empty: the agent's own. The file for FILE
+    // PATH for CLASS and COMMANDS; empty: the agent's own. FILE: the file's, absolute, or s3://bucket/key
+    struct sc_slice path;
+    struct sc_slice version; // FILE in S3: the version id, or empty
     bool gpu;
     bool dir;   // FILE: a folder is wanted
     bool store; // FILE: put it into the store too, so that steps can have it by digest

@@ -150,6 +150,7 @@ static const struct sc_field probe_fields[] = {
     SC_WIRE("path", struct sc_msg_probe, path, SC_F_TEXT),
     SC_WIRE("probe", struct sc_msg_probe, probe, SC_F_U64),
     SC_WIRE("store", struct sc_msg_probe, store, SC_F_BOOL),
+    SC_WIRE("version", struct sc_msg_probe, version, SC_F_TEXT),
 };
 SC_SCHEMA(sc_schema_msg_probe, "probe", struct sc_msg_probe, probe_fields);
 

@@ -10,6 +10,7 @@ struct sc_store_backend {
     uint32_t (*dispatch)(struct sc_store *store, int wait_ms);
     bool (*local_path)(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path);
     const char *(*local_root)(const struct sc_store *store);
+    const char *(*server)(const struct sc_store *store);            // NULL: none
     struct sc_store_counts (*counts)(const struct sc_store *store); // NULL: those of the handle
 };
 

@@ -383,8 +383,8 @@ static void list_add(struct lister *l, struct sc_slice path)
         l->room = l->room ? l->room * 2 : 64;
         l->entries = sc_realloc(l->entries, l->room, sizeof *l->entries);
     }
-    l->entries[op->entry_count++] =
-        (struct sc_store_entry){sc_arena_copy(&op->arena, path), (uint64_t)st.st_size, mtime_ms(&st)};
+    l->entries[op->entry_count++] = (struct sc_store_entry){
+        .name = sc_arena_copy(&op->arena, path), .bytes = (uint64_t)st.st_size, .mtime_ms = mtime_ms(&st)};
 }
 
 static enum sc_rc list_entry(struct lister *l, size_t path_len, struct sc_slice entry, int depth)

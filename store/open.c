@@ -103,3 +103,9 @@ enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc
     *ret_store = store;
     return SC_OK;
 }
+
+enum sc_rc sc_store_open_bucket(const char *url, struct sc_store **ret_store, struct sc_error *err)
+{
+    SC_ASSERT(sc_slice_starts(sc_slice_str(url), "s3://"));
+    return open_backend(url, ret_store, err);
+}

@@ -92,6 +92,11 @@ const char *sc_store_url(const struct sc_store *store)
     return store->url;
 }
 
+const char *sc_store_server(const struct sc_store *store)
+{
+    return store->backend->server ? store->backend->server(store) : NULL;
+}
+
 struct sc_store_counts sc_store_counts(const struct sc_store *store)
 {
     return store->backend->counts ? store->backend->counts(store) : store->counts;

@@ -29,6 +29,7 @@ struct sc_store_entry {
     struct sc_slice name;
     uint64_t bytes;
     int64_t mtime_ms;
+    struct sc_slice etag; // s3
 };
 
 struct sc_store_op;
@@ -55,11 +56,13 @@ struct sc_store_op {
     // copy
     struct sc_slice from;        // a name in this store
     struct sc_slice from_bucket; // s3: then `from` is a whole key in that bucket; SC_UNSUPPORTED in a folder
-    struct sc_slice from_version, from_etag; // s3: what it must be; empty: what is there
-    uint64_t from_bytes;                     // its size where it is known, else 0
+    uint64_t from_bytes;         // its size where it is known, else 0
+    // copy, get, head; s3: what is read must be of this version and this etag (SC_BUSY); empty: what is there
+    struct sc_slice from_version, from_etag;
     // list
     struct sc_slice after;
     uint32_t max_entries;
+    bool every_name; // s3: also what is no name of ours, as other programs make them ("a//b", "folder/")
     // sweep
     int64_t before_ms; // only what was begun before (wall)
     // called in dispatch when more of the body has moved (after a failure less than before); NULL: nobody looks. A back
@@ -90,6 +93,9 @@ struct sc_store;
 // Opens the store at a URL: "dir:/absolute/path", an absolute path, or "s3://bucket/prefix?…" (store/s3/url.h); makes the
 // folder and stepcache.json when new. SC_UNSUPPORTED for network file systems and unknown formats (a newer stepcache.json).
 SC_MUST_USE enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err);
+// A bucket of others, "s3://bucket", to be read: nothing is looked for in it, and nothing made.
+SC_MUST_USE enum sc_rc sc_store_open_bucket(const char *url, struct sc_store **ret_store,
+                                            struct sc_error *err);
 void sc_store_close(struct sc_store *store);
 void sc_store_op_init(struct sc_store_op *op, enum sc_store_kind kind, struct sc_slice name);
 void sc_store_op_done(struct sc_store_op *op);
@@ -104,6 +110,8 @@ bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc
 // The store's folder where it is one on this machine, else NULL: what must be hidden from steps.
 const char *sc_store_local_root(const struct sc_store *store);
 const char *sc_store_url(const struct sc_store *store);
+// The server that it is on, as text to compare: what is on the same one is copied there. NULL: a folder.
+const char *sc_store_server(const struct sc_store *store);
 
 // What a handle did, for reports and benches.
 struct sc_store_counts {

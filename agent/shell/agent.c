@@ -492,6 +492,7 @@ static enum sc_rc open_agent(struct sc_agent *agent)
     struct sc_prober_config prober = {
         .classes_path = agent->place.classes, .folder = agent->place.probe, .timeout_ms = PROBE_TIMEOUT_MS};
     agent->prober = sc_prober_new(&prober);
+    agent->pinned = sc_pinned_open(agent->place.pinned, SC_LIMIT_PINNED_OBJECTS);
     agent->yard = sc_yard_new(agent->place.steps);
     agent->worker_config = (struct sc_worker_config){.place = &agent->place,
                                                      .yard = agent->yard,
@@ -499,7 +500,8 @@ static enum sc_rc open_agent(struct sc_agent *agent)
                                                      .path = c->path,
                                                      .threads = WORKERS,
                                                      .layout_max_bytes = c->layout_max_bytes,
-                                                     .prober = agent->prober};
+                                                     .prober = agent->prober,
+                                                     .pinned = agent->pinned};
     struct sc_agent_core_config core = {.cpus_milli = c->cpus_milli,
                                         .gpus = c->gpus,
                                         .memory_bytes = c->memory_bytes,
@@ -529,6 +531,7 @@ static void close_agent(struct sc_agent *agent)
     sc_bus_close(agent->bus);
     sc_agent_core_free(agent->core);
     sc_prober_free(agent->prober);
+    sc_pinned_close(agent->pinned);
     sc_yard_free(agent->yard);
     if (agent->place.root)
         sc_workplace_close(&agent->place);

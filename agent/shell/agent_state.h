@@ -16,6 +16,7 @@ struct sc_agent {
     struct sc_workplace place;
     char *store_folder; // hidden from steps; NULL: the store is none on this machine
     struct sc_prober *prober;
+    struct sc_pinned *pinned;
     struct sc_yard *yard;
     struct sc_worker_config worker_config;
     struct sc_workers *workers;

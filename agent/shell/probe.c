@@ -4,6 +4,7 @@
 #include "agent/shell/worker.h"
 #include "base/memory.h"
 #include "base/os/log.h"
+#include "store/source.h"
 
 #include <stdio.h>
 
@@ -12,6 +13,13 @@ void sc_probe_job_fail(struct sc_probe_job *job, const struct sc_error *err)
     job->probed.failed = true;
     job->probed.message =
         sc_arena_printf(&job->arena, "%s%s%s", err->message, err->hint[0] ? "; " : "", err->hint);
+}
+
+// What is not remembered is read again.
+static void save(enum sc_rc rc, const struct sc_error *err)
+{
+    if (rc != SC_OK)
+        sc_log(SC_LOG_WARN, "ignoring that digests were not saved: %s", err->message);
 }
 
 static enum sc_rc probe_dir(struct sc_worker *worker, struct sc_probe_job *job, const char *path,
@@ -41,19 +49,58 @@ static enum sc_rc probe_path(struct sc_worker *worker, struct sc_probe_job *job,
 {
     const char *path = sc_arena_cstr(&job->arena, job->probe->path);
     if (path[0] != '/' || strlen(path) != job->probe->path.len)
-        return sc_error_set(err, SC_INVALID, "source %s: not an absolute path", path);
+        return sc_error_set(err, SC_INVALID, "%s: neither an absolute path nor s3://bucket/key", path);
+    struct sc_error ignored = SC_ERROR_INIT;
     enum sc_rc rc = job->probe->dir ? probe_dir(worker, job, path, err) : probe_file(worker, job, path, err);
     if (rc == SC_OK && job->probe->store)
         rc = sc_objects_sync(worker->objects, err);
     if (rc == SC_OK) {
-        struct sc_error ignored = SC_ERROR_INIT;
-        if (sc_memo_save(worker->memo, &ignored) != SC_OK)
-            sc_log(SC_LOG_WARN, "ignoring that the memo was not saved: %s", ignored.message);
+        save(sc_memo_save(worker->memo, &ignored), &ignored);
         return SC_OK;
     }
     if (rc == SC_NOT_FOUND)
         sc_error_hint(err, "it must be there on every agent; correct `sources`");
-    return sc_error_wrap(err, rc, "source %s", path);
+    return sc_error_wrap(err, rc, "%s", path);
+}
+
+// ---- in S3
+
+static enum sc_rc open_bucket(struct sc_worker *worker, struct sc_slice bucket, struct sc_error *err)
+{
+    SC_AUTO_FREE char *url = sc_asprintf("s3://" SC_SLICE_FMT, SC_SLICE_ARG(bucket));
+    if (worker->bucket && strcmp(sc_store_url(worker->bucket), url) == 0)
+        return SC_OK;
+    sc_store_close(worker->bucket);
+    worker->bucket = NULL;
+    return sc_store_open_bucket(url, &worker->bucket, err);
+}
+
+static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *job, struct sc_error *err)
+{
+    struct sc_slice key = sc_slice_from(job->probe->path, strlen("s3://"));
+    const uint8_t *slash = key.len ? memchr(key.ptr, '/', key.len) : NULL;
+    struct sc_slice bucket = sc_slice(key.ptr, slash ? (size_t)(slash - key.ptr) : key.len);
+    key = slash ? sc_slice_from(key, bucket.len + 1) : sc_slice(NULL, 0);
+    enum sc_rc rc = open_bucket(worker, bucket, err);
+    if (rc != SC_OK)
+        return rc;
+    SC_AUTO_FREE char *scratch = sc_asprintf("%s/%u", worker->config->place->sources, worker->index);
+    const struct sc_source source = {.from = worker->bucket,
+                                     .bucket = bucket,
+                                     .objects = worker->objects,
+                                     .pinned = worker->config->pinned,
+                                     .scratch = scratch,
+                                     .store = job->probe->store};
+    rc = job->probe->dir ? sc_source_dir(&source, key, &job->probed.artifact, err)
+                         : sc_source_file(&source, key, job->probe->version, &job->probed.artifact, err);
+    if (rc == SC_UNREACHABLE || rc == SC_INVALID)
+        sc_error_hint(
+            err, "check the bucket's name, and AWS_ENDPOINT_URL and AWS_REGION in the agent's environment");
+    if (rc == SC_OK && job->probe->store)
+        rc = sc_objects_sync(worker->objects, err);
+    struct sc_error ignored = SC_ERROR_INIT;
+    save(sc_pinned_save(worker->config->pinned, &ignored), &ignored); // what was read before a failure, too
+    return rc;
 }
 
 void sc_worker_probe(struct sc_worker *worker, struct sc_probe_job *job)
@@ -62,6 +109,7 @@ void sc_worker_probe(struct sc_worker *worker, struct sc_probe_job *job)
     SC_ASSERT(job->probe->kind == SC_PROBE_FILE);
     job->probed.probe = job->probe->probe;
     job->probed.kind = SC_PROBE_FILE;
-    if (probe_path(worker, job, &err) != SC_OK)
+    bool in_s3 = sc_slice_starts(job->probe->path, "s3://");
+    if ((in_s3 ? probe_bucket(worker, job, &err) : probe_path(worker, job, &err)) != SC_OK)
         sc_probe_job_fail(job, &err);
 }

@@ -35,6 +35,7 @@ void sc_worker_close(struct sc_worker *worker)
         sc_log(SC_LOG_WARN, "ignoring that the memo was not saved: %s", err.message);
     sc_objects_free(worker->objects);
     sc_memo_close(worker->memo);
+    sc_store_close(worker->bucket);
     sc_store_close(worker->store);
     free(worker->memo_path);
     *worker = (struct sc_worker){0};

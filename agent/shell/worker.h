@@ -4,6 +4,7 @@
 #include "agent/shell/task.h"
 #include "agent/shell/workplace.h"
 #include "agent/shell/yard.h"
+#include "store/pinned.h"
 
 struct sc_prober;
 
@@ -17,6 +18,7 @@ struct sc_worker_config {
     uint32_t threads;
     uint64_t layout_max_bytes;
     struct sc_prober *prober; // shared; has its own lock
+    struct sc_pinned *pinned; // the same
 };
 
 // What one thread works with. Tests make one of their own.
@@ -27,6 +29,7 @@ struct sc_worker {
     struct sc_objects *objects;
     struct sc_memo *memo;
     char *memo_path;
+    struct sc_store *bucket; // that a source was read from last, or NULL
     uint32_t index;
     void (*heavy)(void *context); // of the pool, or NULL: this job may take long
     void *heavy_context;

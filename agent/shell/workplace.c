@@ -43,6 +43,8 @@ enum sc_rc sc_workplace_open(const char *root, struct sc_workplace *ret_place, s
     }
     place.probe = sc_asprintf("%s/probe", real);
     place.classes = sc_asprintf("%s/classes", real);
+    place.sources = sc_asprintf("%s/sources", real);
+    place.pinned = sc_asprintf("%s/pinned", real);
     if (rc != SC_OK) {
         sc_workplace_close(&place);
         return rc;
@@ -53,8 +55,8 @@ enum sc_rc sc_workplace_open(const char *root, struct sc_workplace *ret_place, s
 
 void sc_workplace_close(struct sc_workplace *place)
 {
-    char *paths[] = {place->root, place->steps,  place->inputs, place->taken,
-                     place->logs, place->layout, place->probe,  place->classes};
+    char *paths[] = {place->root,   place->steps, place->inputs,  place->taken,   place->logs,
+                     place->layout, place->probe, place->classes, place->sources, place->pinned};
     for (size_t i = 0; i < SC_COUNT(paths); i++)
         free(paths[i]);
     if (place->lock_fd >= 0)
@@ -143,6 +145,8 @@ enum sc_rc sc_workplace_clear(const struct sc_workplace *place, struct sc_store 
         rc = empty_folder(rest[i], &others, err);
     if (rc == SC_OK)
         rc = sc_dir_remove(place->probe, err);
+    if (rc == SC_OK)
+        rc = sc_dir_remove(place->sources, err);
     if (rc == SC_OK)
         *ret_found = found;
     return rc;

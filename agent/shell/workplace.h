@@ -7,7 +7,8 @@
 //            taken/<attempt>/  outputs, moved away from the step
 //            logs/             spooled logs
 //            layout/           laid-out trees and copies of objects (store/object.h)
-//            memo-<n>, classes what is remembered, to be lost without harm
+//            sources/          data from others' buckets on their way to the store
+//            memo-<n>, classes, pinned what is remembered, to be lost without harm
 #pragma once
 
 #include "base/arena.h"
@@ -16,7 +17,7 @@
 #include "store/object.h"
 
 struct sc_workplace {
-    char *root, *steps, *inputs, *taken, *logs, *layout, *probe, *classes;
+    char *root, *steps, *inputs, *taken, *logs, *layout, *probe, *classes, *sources, *pinned;
     int lock_fd;
 };
 

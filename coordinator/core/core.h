@@ -251,6 +251,13 @@ const struct sc_effect *sc_effects_at(const struct sc_effects *effects, uint32_t
 
 // ---- the core
 
+// What a namespace may name as sources: "s3://bucket", "s3://bucket/prefix", "/folder", and what lies below them.
+struct sc_allow {
+    struct sc_slice namespace_; // "*": every one without a line of its own
+    SC_LIST(struct sc_slice, roots);
+};
+typedef SC_LIST(struct sc_allow, sc_allow_list);
+
 struct sc_core_config {
     uint64_t seed;               // of the generator: random in the programs, fixed in tests
     struct sc_slice coordinator; // this coordinator's id: random, kept in its state
@@ -260,6 +267,7 @@ struct sc_core_config {
     int64_t agent_wait_ms;     // with no agent alive, remembered classes serve after so long (10000)
     int64_t grace_ms;          // between TERM and KILL (5000)
     int64_t store_patience_ms; // a store that cannot be read for so long fails the step (300000)
+    sc_allow_list allow;       // its texts outlive the core; of a namespace that it does not name, everything
 };
 
 struct sc_core;

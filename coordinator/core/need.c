@@ -406,7 +406,10 @@ static void pin_probed(struct sc_core *core, struct request *request, const stru
         return; // the agent went: another is asked
     if (probed->failed) {
         pin->failed = true;
-        pin->message = sc_arena_copy(&run->arena, probed->message);
+        const struct sc_plan_source *source = &run->plan->plan->sources.items[request->source];
+        pin->message =
+            sc_arena_printf(&run->arena, "source " SC_SLICE_FMT " (line %u): " SC_SLICE_FMT,
+                            SC_SLICE_ARG(source->name), source->line, SC_SLICE_ARG(probed->message));
         return;
     }
     pin->known = true;
@@ -486,6 +489,7 @@ static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, stru
     message->body.probe = (struct sc_msg_probe){.probe = request->req,
                                                 .kind = SC_PROBE_FILE,
                                                 .path = plan_source->path,
+                                                .version = plan_source->version,
                                                 .dir = plan_source->dir,
                                                 .store = !run->options.dry};
     effect->u.send_agent.agent = agent->number;

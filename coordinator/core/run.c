@@ -1,5 +1,6 @@
 #include "coordinator/core/run.h"
 
+#include "coordinator/core/allow.h"
 #include "coordinator/core/effects.h"
 #include "coordinator/core/expand.h"
 #include "coordinator/core/flight.h"
@@ -127,7 +128,11 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
         reject(core, run, SC_LIMIT, sc_slice_str("the plan has more than 100000 step instances"));
         return;
     }
-    struct sc_slice bad;
+    struct sc_slice bad, why;
+    if (allow_refuses(&core->config, plan->plan, &core->effects.arena, &why)) {
+        reject(core, run, SC_DENIED, why);
+        return;
+    }
     if (run_bad_option(run, &bad)) {
         reject(core, run, SC_NOT_FOUND,
                sc_arena_printf(&core->effects.arena, "the pipeline has no step " SC_SLICE_FMT,

@@ -3,10 +3,12 @@
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "pipeline/duration.h"
+#include "pipeline/plan.h"
+#include "pipeline/plan_check.h"
 #include "pipeline/suggest.h"
 #include "proto/places.h"
 
-enum { CONFIG_BYTES = 64 << 10, PATIENCE_MS = 5 * 60 * 1000 };
+enum { CONFIG_BYTES = 64 << 10, PATIENCE_MS = 5 * 60 * 1000, ALLOW_MOST = 1000 };
 
 enum key { KEY_STATE, KEY_STORE, KEY_DOMAIN, KEY_CLIENT, KEY_AGENT, KEY_LOG, KEY_STORE_PATIENCE, KEY_COUNT };
 static const char *const key_names[KEY_COUNT] = {"state", "store", "domain",        "client",
@@ -43,7 +45,7 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
     return WRONG(p, SC_INVALID,
                  "unknown key '" SC_SLICE_FMT
-                 "': known are state, store, domain, client, agent, log, store_patience",
+                 "': known are state, store, domain, client, agent, log, store_patience, allow.<namespace>",
                  SC_SLICE_ARG(key));
 }
 
@@ -124,6 +126,52 @@ static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, st
     return SC_INVALID;
 }
 
+// ---- allow.<namespace>: s3://bucket/prefix, /folder, …
+
+// Its own spelling alone: what is matched must be what people read.
+static bool is_root(struct sc_slice root)
+{
+    struct sc_slice bucket, key;
+    if (sc_slice_eq_str(root, "/"))
+        return true;
+    if (root.len && root.ptr[root.len - 1] == '/')
+        root.len--;
+    return (root.len > 1 && root.ptr[0] == '/' && sc_plan_path_stays(root)) ||
+           sc_plan_s3_place(root, &bucket, &key);
+}
+
+static enum sc_rc take_allow(struct parser *p, struct sc_slice namespace_, struct sc_slice value,
+                             struct sc_config *config)
+{
+    if (!sc_slice_eq_str(namespace_, "*") && !sc_plan_is_pipeline_name(namespace_))
+        return WRONG(p, SC_INVALID, "allow.: '" SC_SLICE_FMT "' is no namespace, nor * for all others",
+                     SC_SLICE_ARG(namespace_));
+    for (uint32_t i = 0; i < config->allow.count; i++)
+        if (sc_slice_eq(config->allow.items[i].namespace_, namespace_))
+            return WRONG(p, SC_INVALID, "allow." SC_SLICE_FMT ": given before", SC_SLICE_ARG(namespace_));
+    if (config->allow.count == ALLOW_MOST)
+        return WRONG(p, SC_LIMIT, "more than %d lines of allow", ALLOW_MOST);
+    if (!config->allow.items)
+        config->allow.items = SC_NEW_ARRAY(p->arena, ALLOW_MOST, struct sc_allow);
+    struct sc_allow *allow = &config->allow.items[config->allow.count++];
+    allow->namespace_ = sc_arena_copy(p->arena, namespace_);
+    allow->roots.items = SC_NEW_ARRAY(p->arena, value.len / 2 + 1, struct sc_slice);
+    for (bool more = true; more;) {
+        const uint8_t *comma = value.len ? memchr(value.ptr, ',', value.len) : NULL;
+        struct sc_slice root = trimmed(comma ? sc_slice(value.ptr, (size_t)(comma - value.ptr)) : value);
+        if (!is_root(root))
+            return WRONG(p, SC_INVALID,
+                         "allow." SC_SLICE_FMT ": '" SC_SLICE_FMT
+                         "' is neither s3://bucket/prefix nor an absolute folder",
+                         SC_SLICE_ARG(namespace_), SC_SLICE_ARG(root));
+        allow->roots.items[allow->roots.count++] = sc_arena_copy(p->arena, root);
+        more = comma != NULL;
+        if (more)
+            value = sc_slice_from(value, (size_t)(comma - value.ptr) + 1);
+    }
+    return SC_OK;
+}
+
 static enum sc_rc take_line(struct parser *p, struct sc_slice line, struct sc_config *config)
 {
     line = trimmed(line);
@@ -144,6 +192,8 @@ static enum sc_rc take_line(struct parser *p, struct sc_slice line, struct sc_co
         p->seen[i] = p->line;
         return take(p, (enum key)i, value, config);
     }
+    if (sc_slice_starts(key, "allow.") && !memchr(value.ptr, 0, value.len))
+        return take_allow(p, sc_slice_from(key, strlen("allow.")), value, config);
     return unknown_key(p, key);
 }
 

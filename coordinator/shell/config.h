@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "coordinator/core/core.h"
 
 struct sc_config {
     bool private_;     // leaves by itself when nobody needs it
@@ -15,6 +16,7 @@ struct sc_config {
     const char *tether; // path of the tether socket: beside the client's socket
     const char *log;    // file; NULL: standard error
     int64_t store_patience_ms;
+    sc_allow_list allow;
 };
 
 // Pure: the text of a file that is called `name` in messages. SC_INVALID with "name:line: …", the nearest key suggested;

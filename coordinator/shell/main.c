@@ -125,6 +125,7 @@ static enum sc_rc make_core(struct program *program, struct sc_error *err)
         .agent_wait_ms = AGENT_WAIT_MS,
         .store_patience_ms = program->config.store_patience_ms,
         .grace_ms = SC_LIMIT_GRACE_MS,
+        .allow = program->config.allow,
     };
     if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)
         return sc_error_set(err, SC_IO, "no random bytes");

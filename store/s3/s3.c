@@ -40,6 +40,7 @@ struct s3_store {
     struct sc_s3_provider *provider;
     struct sc_s3_client *client;
     struct sc_s3_mover *mover;
+    char *server;
     struct sc_store_op *first_new, *last_new; // submitted since the last dispatch
     struct job *first, *last;
     uint32_t syncs, ended;
@@ -127,6 +128,14 @@ static void head_done(struct sc_s3_call *call)
     end_job(job, rc);
 }
 
+static void start_head(struct job *job)
+{
+    struct sc_s3_call *call = make_call(job, SC_S3_HEAD, head_done);
+    call->version = job->op->from_version;
+    call->if_match = job->op->from_etag;
+    sc_s3_client_submit(job->s3->client, call);
+}
+
 // ---- LIST
 
 // Keys must come in byte order, behind what was asked for, below the prefix: whoever pages by names relies on it.
@@ -154,14 +163,18 @@ static void add_entry(struct job *job, const struct sc_s3_listed *item)
     struct sc_store_op *op = job->op;
     size_t skip = job->key.len - op->name.len; // the store's prefix and its slash
     struct sc_slice name = sc_slice_from(item->key, skip);
-    if (!sc_store_name_is_valid(name))
+    if (!op->every_name && !sc_store_name_is_valid(name))
         return; // a folder's marker that other tools made, or nothing of ours
     if (op->entry_count == job->room) {
         job->room = job->room ? job->room * 2 : 64;
         op->entries = sc_realloc(op->entries, job->room, sizeof *op->entries);
     }
-    op->entries[op->entry_count++] =
-        (struct sc_store_entry){sc_arena_copy(&op->arena, name), item->bytes, item->mtime_ms};
+    op->entries[op->entry_count++] = (struct sc_store_entry){
+        .name = sc_arena_copy(&op->arena, name),
+        .bytes = item->bytes,
+        .mtime_ms = item->mtime_ms,
+        .etag = kept(op, item->etag),
+    };
 }
 
 static void list_end(struct job *job, enum sc_rc rc)
@@ -281,6 +294,8 @@ static void start_get(struct job *job)
 {
     struct sc_store_op *op = job->op;
     struct sc_s3_transfer *transfer = make_transfer(job, SC_S3_DOWN);
+    transfer->place.version = op->from_version;
+    transfer->place.etag = op->from_etag;
     transfer->to_fd = op->to_fd;
     if (op->to_fd < 0) {
         transfer->into = &op->data;
@@ -472,7 +487,7 @@ static void begin(struct job *job)
         return;
     case SC_STORE_HEAD:
         counts->heads++;
-        sc_s3_client_submit(s3->client, make_call(job, SC_S3_HEAD, head_done));
+        start_head(job);
         return;
     case SC_STORE_REMOVE:
         counts->removes++;
@@ -562,6 +577,11 @@ static const char *s3_local_root(const struct sc_store *store)
     return NULL;
 }
 
+static const char *s3_server(const struct sc_store *store)
+{
+    return ((const struct s3_store *)store)->server;
+}
+
 static struct sc_store_counts s3_counts(const struct sc_store *store)
 {
     const struct s3_store *s3 = (const struct s3_store *)store;
@@ -583,6 +603,7 @@ static void s3_close(struct sc_store *store)
     sc_s3_client_free(s3->client);
     sc_s3_provider_free(s3->provider);
     sc_arena_done(&s3->arena);
+    free(s3->server);
     free(s3);
 }
 
@@ -592,6 +613,7 @@ static const struct sc_store_backend s3_backend = {
     .dispatch = s3_dispatch,
     .local_path = s3_local_path,
     .local_root = s3_local_root,
+    .server = s3_server,
     .counts = s3_counts,
 };
 
@@ -637,6 +659,11 @@ enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct
         s3_close(&s3->base);
         return rc;
     }
+    const struct sc_s3_endpoint *endpoint = &s3->settings.endpoint;
+    s3->server = endpoint->aws
+                     ? sc_strdup("aws")
+                     : sc_asprintf("%s://" SC_SLICE_FMT SC_SLICE_FMT, endpoint->tls ? "https" : "http",
+                                   SC_SLICE_ARG(endpoint->host), SC_SLICE_ARG(endpoint->base));
     s3->mover = sc_s3_mover_new(s3->client, &sc_s3_usual_sizes);
     s3->base.url = sc_strdup(url);
     *ret_store = &s3->base;

@@ -63,7 +63,7 @@ class Document(lib.Case):
 
     def test_what_is_not_built_yet_is_refused_by_name(self):
         head = "stepcache: 1\nname: x\n"
-        for text, word in (("sources: {s: 's3://b/k'}\nsteps: {a: {run: ls}}\n", "s3://"),
+        for text, word in (("sources: {s: {uri: 's3://bucket/k', identity: version}}\nsteps: {a: {run: ls}}\n", "identity: version"),
                            ("environment: {lock: r.lock}\nsteps: {a: {run: ls}}\n", "lock"),
                            ("environment: {image: 'n@sha256:" + "0" * 64 + "'}\nsteps: {a: {run: ls}}\n", "image"),
                            ("secrets: {S: {version: '1'}}\nsteps: {a: {run: ls}}\n", "secrets"),

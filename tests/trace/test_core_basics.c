@@ -1,6 +1,8 @@
 // Whole conversations of the coordinator's core: verdicts, joins, early cutoff, failures.
 #include "tests/lib/world.h"
 
+#include <stdio.h>
+
 static const char chain[] =
     "stepcache: 1\n"
     "name: demo\n"
@@ -542,6 +544,66 @@ static void test_a_step_that_fits_no_agent_fails_with_what_is_there(void **state
     assert_true(world_says(&w, "0: a failed start"));
 }
 
+static const char sources_document[] =
+    "stepcache: 1\nname: demo\nnamespace: %s\nsources:\n  here: ./x\n  raw: '%s'\nsteps:\n"
+    "  a: {command: [x], inputs: {raw: sources.raw}, outputs: {x: x.txt}}\n";
+
+// What the coordinator says to a run of this namespace with this source.
+static const char *submit_source(struct world *w, const char *namespace_, const char *address)
+{
+    char document[1024];
+    snprintf(document, sizeof document, sources_document, namespace_, address);
+    world_said(w);
+    world_submit(w, document, NULL);
+    return world_said(w);
+}
+
+static void test_a_namespace_names_only_the_data_that_it_is_allowed(void **state)
+{
+    WORLD;
+    struct sc_slice team[] = {SC_SLICE_LIT("s3://data/raw"), SC_SLICE_LIT("/srv/data/")},
+                    others[] = {SC_SLICE_LIT("s3://public")};
+    struct sc_allow allow[] = {{SC_SLICE_LIT("team"), {team, SC_COUNT(team)}},
+                               {SC_SLICE_LIT("*"), {others, SC_COUNT(others)}}};
+    w.config.allow.items = allow;
+    w.config.allow.count = SC_COUNT(allow);
+    sc_core_free(w.core);
+    w.core = sc_core_new(&w.config);
+    static const struct {
+        const char *namespace_, *address;
+        bool good;
+    } cases[] = {
+        {"team", "s3://data/raw", true},
+        {"team", "s3://data/raw/", true},
+        {"team", "s3://data/raw/a.csv?versionId=1", true},
+        {"team", "file:///srv/data/x", true},
+        {"team", "file:///srv/data/", true},
+        {"team", "s3://data/", false},
+        {"team", "s3://data/rawer", false},
+        {"team", "s3://data/ra/", false},
+        {"team", "s3://dat/raw", false},
+        {"team", "s3://public/x", false},
+        {"team", "file:///srv/database", false},
+        {"team", "file:///srv/", false},
+        {"other", "s3://public/x", true},
+        {"other", "s3://public/", true},
+        {"other", "s3://public2/x", false},
+        {"other", "file:///srv/data/x", false},
+    };
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        const char *said = submit_source(&w, cases[i].namespace_, cases[i].address);
+        if (!strstr(said, "is not among what namespace") != cases[i].good)
+            fail_msg("%s %s: %s", cases[i].namespace_, cases[i].address, said);
+    }
+    assert_contains(submit_source(&w, "team", "s3://data/other"),
+                    "source raw (line 6): s3://data/other is not among what namespace team may name here: "
+                    "s3://data/raw, /srv/data/");
+    w.config.allow.count = 1; // without a line for all others, they name what they like
+    sc_core_free(w.core);
+    w.core = sc_core_new(&w.config);
+    assert_null(strstr(submit_source(&w, "other", "file:///etc/"), "not among"));
+}
+
 // Placement grants one step and gives another up, whose failure cancels the first: the agent hears of it in that order.
 static void test_an_assignment_is_out_before_it_is_revoked(void **state)
 {
@@ -638,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_a_run_closes_when_its_records_have_settled),
         cmocka_unit_test(test_a_cancelled_run_does_not_wait_for_a_store_that_refuses),
         cmocka_unit_test(test_a_step_that_fits_no_agent_fails_with_what_is_there),
+        cmocka_unit_test(test_a_namespace_names_only_the_data_that_it_is_allowed),
         cmocka_unit_test(test_an_assignment_is_out_before_it_is_revoked),
         cmocka_unit_test(test_a_failure_ripples_down_a_long_chain),
         cmocka_unit_test(test_cancel_ends_every_step_of_a_wide_run),

@@ -8,7 +8,9 @@ static const char good[] = "# a coordinator\n"
                            "store: dir:/srv/store\n"
                            "client: ipc:///run/stepcache/client.sock\n"
                            "agent:  ipc:///run/stepcache/agent.sock   \n"
-                           "store_patience: PT30S\n";
+                           "store_patience: PT30S\n"
+                           "allow.team: s3://data/raw , /srv/data/\n"
+                           "allow.*: s3://public\n";
 
 static void test_config_reads_what_is_written(void **state)
 {
@@ -26,6 +28,12 @@ static void test_config_reads_what_is_written(void **state)
     assert_int_equal(config.store_patience_ms, 30000);
     assert_null(config.log);
     assert_false(config.private_);
+    assert_int_equal(config.allow.count, 2);
+    assert_int_equal(config.allow.items[0].roots.count, 2);
+    assert_slice(config.allow.items[0].namespace_, "team");
+    assert_slice(config.allow.items[0].roots.items[0], "s3://data/raw");
+    assert_slice(config.allow.items[0].roots.items[1], "/srv/data/");
+    assert_slice(config.allow.items[1].namespace_, "*");
 }
 
 static void test_config_mistakes_are_told_with_their_line(void **state)
@@ -46,6 +54,12 @@ static void test_config_mistakes_are_told_with_their_line(void **state)
         {"agent: /run/x.sock\n", "c.conf:1: agent: '/run/x.sock' is no endpoint", SC_INVALID},
         {"domain: Main\n", "c.conf:1: domain: 'Main' is not of the form", SC_INVALID},
         {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
+        {"allow.X!: s3://data\n", "c.conf:1: allow.: 'X!' is no namespace", SC_INVALID},
+        {"allow.team: data\n", "c.conf:1: allow.team: 'data' is neither s3://", SC_INVALID},
+        {"allow.team: /a, \n", "c.conf:1: allow.team: '' is neither s3://", SC_INVALID},
+        {"allow.team: /a/../b\n", "c.conf:1: allow.team: '/a/../b' is neither", SC_INVALID},
+        {"allow.team:\n", "c.conf:1: allow.team: '' is neither s3://", SC_INVALID},
+        {"allow.team: /a\nallow.team: /b\n", "c.conf:2: allow.team: given before", SC_INVALID},
         {"state: /x\n", "c.conf: the key 'store' is missing", SC_INVALID},
         {"state: /x\nstore: /y\nclient: ipc:///a/s\nagent: ipc:///a/s\n",
          "client and agent need endpoints of their own", SC_INVALID},

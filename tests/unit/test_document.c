@@ -229,15 +229,20 @@ static void test_sources_have_kinds_and_simple_paths(void **state)
         const char *uri, *path;
         enum sc_source_kind kind;
         bool dir;
+        const char *version;
     } cases[] = {
-        {"./a.csv", "a.csv", SC_SOURCE_LOCAL, false},
-        {"a/b/", "a/b", SC_SOURCE_LOCAL, true},
-        {"./", ".", SC_SOURCE_LOCAL, true},
-        {"../data//x/./y", "../data/x/y", SC_SOURCE_LOCAL, false},
-        {"${params.p}/z", "q/z", SC_SOURCE_LOCAL, false},
-        {"file:///a/b%20c", "/a/b c", SC_SOURCE_FILE, false},
-        {"file:///d/", "/d", SC_SOURCE_FILE, true},
-        {"file://localhost/d", "/d", SC_SOURCE_FILE, false},
+        {"./a.csv", "a.csv", SC_SOURCE_LOCAL, false, ""},
+        {"a/b/", "a/b", SC_SOURCE_LOCAL, true, ""},
+        {"./", ".", SC_SOURCE_LOCAL, true, ""},
+        {"../data//x/./y", "../data/x/y", SC_SOURCE_LOCAL, false, ""},
+        {"${params.p}/z", "q/z", SC_SOURCE_LOCAL, false, ""},
+        {"file:///a/b%20c", "/a/b c", SC_SOURCE_FILE, false, ""},
+        {"file:///d/", "/d", SC_SOURCE_FILE, true, ""},
+        {"file://localhost/d", "/d", SC_SOURCE_FILE, false, ""},
+        {"s3://bucket/a b/c%20", "s3://bucket/a b/c%20", SC_SOURCE_S3, false, ""},
+        {"s3://bucket/d/", "s3://bucket/d", SC_SOURCE_S3, true, ""},
+        {"s3://bucket/", "s3://bucket", SC_SOURCE_S3, true, ""},
+        {"s3://bucket/k?versionId=a%2Fb", "s3://bucket/k", SC_SOURCE_S3, false, "a/b"},
     };
     for (size_t i = 0; i < SC_COUNT(cases); i++) {
         SC_AUTO_FREE char *text = sc_asprintf(
@@ -247,6 +252,7 @@ static void test_sources_have_kinds_and_simple_paths(void **state)
         assert_slice(c->plan->sources.items[0].path, cases[i].path);
         assert_int_equal(c->plan->sources.items[0].kind, cases[i].kind);
         assert_int_equal(c->plan->sources.items[0].dir, cases[i].dir);
+        assert_slice(c->plan->sources.items[0].version, cases[i].version);
     }
 }
 

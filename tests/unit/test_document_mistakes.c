@@ -60,13 +60,42 @@ static void test_unknown_keys_suggest_the_nearest(void **state)
     check_mistakes(*state, cases, SC_COUNT(cases));
 }
 
+static void test_an_address_in_s3_names_what_a_file_can_be_and_no_server(void **state)
+{
+    static const struct {
+        const char *uri, *story;
+    } cases[] = {
+        {"s3://", "malformed s3:// source"},
+        {"s3://b/k", "malformed s3:// source"},
+        {"s3://bucket", "malformed s3:// source"},
+        {"s3://bucket//k", "malformed s3:// source"},
+        {"s3://bucket//", "malformed s3:// source"},
+        {"s3://bucket/a//b", "malformed s3:// source"},
+        {"s3://bucket/a/../b", "malformed s3:// source"},
+        {"s3://bucket/./b", "malformed s3:// source"},
+        {"s3://buc ket/b", "malformed s3:// source"},
+        {"s3://user@host/b", "malformed s3:// source"},
+        {"s3://bucket/k?endpoint=http://evil", "an s3:// source takes no parameter but versionId"},
+        {"s3://bucket/k?profile=p&versionId=1", "an s3:// source takes no parameter but versionId"},
+        {"s3://bucket/k?versionId=", "versionId of an s3:// source is malformed"},
+        {"s3://bucket/k?versionId=1&endpoint=x", "versionId of an s3:// source is malformed"},
+        {"s3://bucket/k?versionId=%zz", "versionId of an s3:// source is malformed"},
+        {"s3://bucket/p/?versionId=1", "a prefix has no versionId"},
+    };
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        SC_AUTO_FREE char *text =
+            sc_asprintf(HEAD "sources: {s: '%s'}\nsteps: {a: {run: ls}}\n", cases[i].uri);
+        SC_AUTO_FREE char *story = sc_asprintf("3:14 document: %s", cases[i].story);
+        const struct mistake mistake = {text, {story}};
+        check_mistakes(*state, &mistake, 1);
+    }
+}
+
 static void test_what_is_not_built_is_refused_by_name_with_what_to_do(void **state)
 {
     static const struct mistake cases[] = {
-        {HEAD "sources: {s: 's3://b/k'}\nsteps: {a: {run: ls}}\n",
-         {"3:14 unsupported: s3:// sources are not supported yet | "}},
-        {HEAD "sources: {s: {uri: 's3://b/k?versionId=1', identity: version}}\nsteps: {a: {run: ls}}\n",
-         {"3:20 unsupported: s3://", "3:54 unsupported: identity: version is not supported yet | "}},
+        {HEAD "sources: {s: {uri: 's3://bkt/k?versionId=1', identity: version}}\nsteps: {a: {run: ls}}\n",
+         {"3:56 unsupported: identity: version is not supported yet | "}},
         {HEAD "sources: {s: 'gs://b/k'}\nsteps: {a: {run: ls}}\n",
          {"3:14 unsupported: gs:// sources are not supported | "}},
         {HEAD "environment: {lock: r.lock}\nsteps: {a: {run: ls}}\n",
@@ -507,6 +536,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, compiled_setup, compiled_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_unknown_keys_suggest_the_nearest),
+        TEST(test_an_address_in_s3_names_what_a_file_can_be_and_no_server),
         TEST(test_what_is_not_built_is_refused_by_name_with_what_to_do),
         TEST(test_the_frame_is_checked),
         TEST(test_settings_are_checked),

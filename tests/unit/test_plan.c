@@ -132,6 +132,13 @@ CHANGE(source_twice, p->sources.items[1].name = p->sources.items[0].name)
 CHANGE(source_path, p->sources.items[0].path = lit("/abs"))
 CHANGE(source_kind, p->sources.items[0].kind = SC_SOURCE_FILE)
 CHANGE(source_empty, p->sources.items[0].path.len = 0)
+CHANGE(source_leaves,
+       (p->sources.items[0].kind = SC_SOURCE_FILE, p->sources.items[0].path = lit("/data/../etc")))
+CHANGE(source_no_bucket,
+       (p->sources.items[0].kind = SC_SOURCE_S3, p->sources.items[0].path = lit("s3:///key")))
+CHANGE(source_bad_key,
+       (p->sources.items[0].kind = SC_SOURCE_S3, p->sources.items[0].path = lit("s3://bucket/../x")))
+CHANGE(source_version, p->sources.items[0].version = lit("1"))
 CHANGE(source_nul, p->sources.items[0].path = nul)
 CHANGE(publish_step, p->outputs.items[0].step = 3)
 CHANGE(publish_output, p->outputs.items[0].output = 1)
@@ -217,6 +224,10 @@ static void test_the_check_refuses_each_wrong_thing(void **state)
         ROW(source_kind),
         ROW(source_empty),
         ROW(source_nul),
+        ROW(source_leaves),
+        ROW(source_no_bucket),
+        ROW(source_bad_key),
+        ROW(source_version),
         ROW(publish_step),
         ROW(publish_output),
         ROW(step_name),

@@ -1,0 +1,260 @@
+"""Sources in S3: data in a bucket of a real server that others write, pinned and read by agents."""
+import hashlib
+import json
+import subprocess
+import threading
+
+import faultproxy
+import lib
+from test_bucket import Bucket, Team
+
+
+class Sources(Bucket):
+    """Each test has a prefix of its own in a bucket of data, too."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server.bucket("data")
+        cls.server.bucket("kept", versioned=True)
+
+    def put(self, key, body=b"", bucket="data"):
+        answer = self.server.client().put(f"/{bucket}/{self.prefix}/{key}", body)
+        self.assertEqual(answer.status, 200, answer)
+        return answer.headers.get("x-amz-version-id")
+
+    def remove(self, key):
+        self.server.client().delete(f"/data/{self.prefix}/{key}")
+
+    def address(self, key="", bucket="data"):
+        return f"s3://{bucket}/{self.prefix}/{key}"
+
+    def document(self, address, command='cat "${inputs.raw}"'):
+        return self.home.doc({"use": {"run": command + ' > "${outputs.o}"', "inputs": {"raw": "sources.raw"}, "outputs": {"o": "o"}}},
+                             sources={"raw": address})
+
+    def folder(self, address):
+        return self.document(address, 'cd "${inputs.raw}"; (find . | LC_ALL=C sort; find . -type f | LC_ALL=C sort | xargs -r cat)')
+
+    def asked(self, bucket="data"):
+        """The requests for this test's data that the gateway has answered since the last time: "METHOD key"."""
+        rows = [(method, target) for _, method, target, _ in self.server.requests()]
+        new, self.seen = rows[getattr(self, "seen", 0):], len(rows)
+        found = []
+        for method, target in new:
+            path, _, query = target.partition("?")
+            if path.startswith(f"/{bucket}/{self.prefix}/"):
+                found.append(f"{method} {path.partition(self.prefix + '/')[2]}")
+            elif path.rstrip("/") == f"/{bucket}" and self.prefix in query:
+                found.append("LIST")
+        return found
+
+    def output(self, team):
+        to = self.home.path("got")
+        subprocess.run(["rm", "-rf", to], check=True)
+        team.get("use.o", to, self.store)
+        with open(to, "rb") as file:
+            return file.read()
+
+
+class File(Sources):
+    def test_an_unchanged_object_is_not_read_again_and_one_overwritten_in_place_is_a_miss(self):
+        self.put("a.csv", b"one\n")
+        team, project = Team(self, "first", self.store), self.project(self.document(self.address("a.csv")))
+        self.asked()
+        self.assertEqual(team.run(project).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b"one\n")
+        self.assertEqual([row for row in self.asked() if row.startswith("GET")], ["GET a.csv"])
+        self.assertIn(f"cas/{hashlib.sha256(b'one' + bytes([10])).hexdigest()[:2]}/{hashlib.sha256(b'one' + bytes([10])).hexdigest()}", self.keys("cas/"))
+
+        self.assertEqual(team.run(project).says, {"use": "hit"})
+        self.assertEqual(self.asked(), ["HEAD a.csv"])
+        team.stop()
+        team.start()
+        self.assertEqual(team.run(project).says, {"use": "hit"})
+        self.assertEqual(self.asked(), ["HEAD a.csv"])
+
+        self.put("a.csv", b"two\n")
+        self.asked()
+        said = team.run(project)
+        self.assertEqual(said.says, {"use": "miss changed"})
+        self.assertIn("input.raw", json.dumps(said.verdicts["use"]["fields"]))
+        self.assertEqual(self.output(team), b"two\n")
+        self.assertEqual(self.asked(), ["HEAD a.csv", "GET a.csv"])
+
+    def test_the_same_bytes_elsewhere_are_a_hit_and_another_team_hits_too(self):
+        self.put("a.csv", b"same\n")
+        self.put("b.csv", b"same\n")
+        first, second = Team(self, "first", self.store), Team(self, "second", self.store)
+        first.run(self.project(self.document(self.address("a.csv"))))
+        self.assertEqual(second.run(self.project(self.document(self.address("a.csv")), "project-2")).says, {"use": "hit"})
+        self.assertEqual(first.run(self.project(self.document(self.address("b.csv")), "project-3")).says, {"use": "hit"})
+
+    def test_a_version_is_the_one_that_is_read(self):
+        old = self.put("a.csv", b"old\n", "kept")
+        self.put("a.csv", b"new\n", "kept")
+        team = Team(self, "first", self.store)
+        team.run(self.project(self.document(self.address("a.csv", "kept"))))
+        self.assertEqual(self.output(team), b"new\n")
+        team.run(self.project(self.document(self.address("a.csv", "kept") + f"?versionId={old}"), "project-old"))
+        self.assertEqual(self.output(team), b"old\n")
+        said = team.run(self.project(self.document(self.address("a.csv", "kept") + "?versionId=nothing"), "none"), code=1)
+        self.assertRegex(str(said.out), "line [0-9]+.*")
+
+    def test_what_was_read_before_is_copied_by_the_server(self):
+        body = bytes(range(256)) * 2000
+        self.put("big.bin", body)
+        team = Team(self, "first", self.store)
+        project = self.project(self.document(self.address("big.bin"), 'sha256sum < "${inputs.raw}"'))
+        team.run(project)
+        for key in list(self.keys("cas/")):
+            self.server.client().delete(f"/team/{self.prefix}/v1/main/{key}")
+        team.stop()
+        team.start()
+        self.asked()
+        said = team.run(project, "--force", "use")
+        self.assertEqual(said.run["state"], "done", str(said))
+        self.assertEqual(self.asked(), ["HEAD big.bin"])
+        digest = hashlib.sha256(body).hexdigest()
+        self.assertEqual(self.bytes_of(f"cas/{digest[:2]}/{digest}"), body)
+
+    def test_an_object_that_changes_while_it_is_read_is_pinned_again(self):
+        self.put("a.csv", b"before\n")
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, project = Team(self, "first", self.store), self.project(self.document(self.address("a.csv")))
+        proxy.rules({"fault": "internal", "method": "GET", "path": "a.csv"})
+        said = []
+        run = threading.Thread(target=lambda: said.append(team.run(project)))
+        run.start()
+        proxy.wait(count=1, fault="internal")
+        self.put("a.csv", b"afterwards\n")
+        proxy.rules()
+        run.join()
+        self.assertEqual(said[0].run["state"], "done", str(said[0]))
+        self.assertEqual(self.output(team), b"afterwards\n")
+        self.assertGreater(proxy.count(method="GET", status=412), 0)
+
+    def test_a_byte_that_is_wrong_on_the_way_is_noticed(self):
+        self.put("a.csv", b"a" * 1000)
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        proxy.rules({"fault": "flip", "method": "GET", "path": "a.csv", "times": 1})
+        team = Team(self, "first", self.store)
+        team.run(self.project(self.document(self.address("a.csv"))))
+        self.assertEqual(proxy.count(fault="flip"), 1)
+        self.assertEqual(self.output(team), b"a" * 1000)
+
+
+class Allowed(Sources):
+    def test_a_run_that_names_what_it_may_not_is_refused_before_anything_is_read(self):
+        self.put("a/x", b"1")
+        self.put("b/x", b"2")
+        team = Team(self, "first", self.store)
+        team.stop()
+        with open(f"{team.root}/coordinator.conf", "a", encoding="utf-8") as file:
+            file.write(f"allow.default: {self.address('a')}, {self.home.path('files')}\n")
+        team.start()
+        self.asked()
+        self.assertEqual(team.run(self.project(self.document(self.address("a/x")))).run["state"], "done")
+        self.asked()
+        for number, address in enumerate((self.address("b/x"), "file:///etc/hostname")):
+            said = team.run(self.project(self.document(address), f"project-{number}"), code=3)
+            for word in ("source raw (line ", address.removeprefix("file://"), "namespace default", self.address("a"), self.home.path("files")):
+                self.assertIn(word, said.out + said.err)
+        self.assertEqual(self.asked(), [])
+
+
+class Folder(Sources):
+    def test_a_prefix_is_a_folder_and_only_what_changed_is_read(self):
+        self.put("d/", b"")
+        self.put("d/x.txt", b"x\n")
+        self.put("d/sub/y.txt", b"y\n")
+        self.put("d/empty/", b"")
+        self.put("d/sub/big", b"z" * 200000 + b"\n")
+        self.put("d2/other", b"no\n")
+        team, project = Team(self, "first", self.store), self.project(self.folder(self.address("d/")))
+        self.asked()
+        team.run(project)
+        names = b"".join(row + b"\n" for row in (b".", b"./empty", b"./sub", b"./sub/big", b"./sub/y.txt", b"./x.txt"))
+        self.assertEqual(self.output(team), names + b"z" * 200000 + b"\ny\nx\n")
+        self.assertEqual(sorted(self.asked()), ["GET d/sub/big", "GET d/sub/y.txt", "GET d/x.txt", "LIST"])
+        self.assertEqual(team.run(project).says, {"use": "hit"})
+        self.assertEqual(self.asked(), ["LIST"])
+        self.put("d/x.txt", b"another\n")
+        self.asked()
+        self.assertEqual(team.run(project).says, {"use": "miss changed"})
+        self.assertIn(b"another\n", self.output(team))
+        self.assertEqual([row for row in self.asked() if "x.txt" in row], ["GET d/x.txt"])
+        self.remove("d/empty/")
+        self.assertEqual(team.run(project).says, {"use": "miss changed"})
+
+    def test_a_prefix_is_the_same_folder_as_one_on_disk(self):
+        project = self.project(self.folder("./data/"))
+        for name, body in (("x.txt", b"x\n"), ("sub/y", b"y\n"), ("a-b", b"1"), ("a/c", b"2"), ("a0", b"3")):
+            project.write("data/" + name, body.decode())
+            self.put("d/" + name, body)
+        team = Team(self, "first", self.store)
+        team.run(project)
+        self.assertEqual(team.run(self.project(self.folder(self.address("d/")), "project-s3")).says, {"use": "hit"})
+
+    def test_many_objects_come_whole_into_a_folder_store_too(self):
+        for i in range(40):
+            self.put(f"d/{i % 7}/{i}", f"file {i}\n".encode() * (i * 900))
+        team = Team(self, "first", self.home.path("folder-store"))
+        said = team.run(self.project(self.folder(self.address("d/"))))
+        self.assertEqual(said.run["state"], "done", str(said))
+        self.store = self.home.path("folder-store")
+        got = self.output(team)
+        for i in range(1, 40):
+            self.assertIn(f"file {i}\n".encode() * (i * 900), got)
+
+
+class Mistakes(Sources):
+    def test_each_is_named_with_its_source_and_line(self):
+        self.put("d/a", b"1")
+        self.put("clash/a", b"1")
+        self.put("clash/a/b", b"2")
+        self.put("odd/a//b", b"1")
+        self.put("dots/../b", b"1")
+        self.put("marker/f/", b"bytes")
+        team = Team(self, "first", self.store)
+        for name, address, what in (
+                ("absent", self.address("nothing"), "there is no such object"),
+                ("slash", self.address("d"), "trailing slash"),
+                ("below", self.address("nothing/"), "nothing lies below"),
+                ("bucket", "s3://no-such-bucket/key", "NoSuchBucket"),
+                ("buckets", "s3://no-such-bucket/", "NoSuchBucket"),
+                ("clash", self.address("clash/"), "both an object and a prefix"),
+                ("odd", self.address("odd/"), "no file can have this name"),
+                ("dots", self.address("dots/"), "no file can have this name"),
+                ("marker", self.address("marker/"), "holds bytes")):
+            said = team.run(self.project(self.folder(address), name), code=1)
+            self.assertIn(what, said.out, name)
+            self.assertRegex(said.out, r"source raw \(line \d+\)", name)
+            self.assertIn(f"s3://{address.split('/')[2]}/", said.out + "/", name)
+
+    def test_a_denied_object_is_said(self):
+        self.put("a", b"1")
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        proxy.rules({"fault": "denied", "path": f"data/{self.prefix}/a"})
+        said = Team(self, "first", self.store).run(self.project(self.document(self.address("a"))), code=1)
+        self.assertIn("AccessDenied", said.out)
+        self.assertIn("source raw", said.out)
+
+    def test_an_archived_object_is_said(self):
+        self.put("a", b"1")
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        proxy.rules({"fault": "archived", "method": "GET", "path": f"data/{self.prefix}/a"})
+        said = Team(self, "first", self.store).run(self.project(self.document(self.address("a"))), code=1)
+        self.assertIn("archived", said.out)
+
+
+if __name__ == "__main__":
+    lib.main()
