@@ -1,7 +1,7 @@
 """The workload `s3` of scripts/bench: transfers beside rclone, aws and s5cmd, and runs beside the dir store, all on one
 server of its own that is gone at the end.
 
---disk GIB (6): how much may be taken below TMPDIR. Large transfers go in rounds that fit, every client in turn in each;
+--disk=GIB (6): how much may be taken below TMPDIR. Large transfers go in rounds that fit, every client in turn in each;
 the large object is as large as fits, and its line is not met when that is less than it asks for.
 """
 import collections
