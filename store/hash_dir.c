@@ -19,7 +19,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 64, BATCH_FILES = 32, FEW_FILES = 64, LARGE_BYTES = 4 << 20, DENTS_BYTES = 64 << 10 };
+enum {
+    MAX_THREADS = 64,
+    BATCH_FILES = 32,
+    FEW_FILES = 64,
+    LARGE_BYTES = 4 << 20,
+    DENTS_BYTES = 64 << 10,
+    SHOWN_BYTES = 200
+}; // of either end of a path in a message
 
 struct learned { // for the memo, which one thread writes
     const struct sc_volume *volume;
@@ -105,7 +112,10 @@ static enum sc_rc refuse(const struct walk *w, const struct sc_hash_folder *fold
 {
     char shown[SC_LIMIT_PATH_BYTES];
     shown_path(w, folder, name, shown, sizeof shown);
-    return sc_error_set(err, rc, "%s %s", shown, why);
+    size_t len = strlen(shown);
+    if (len <= 2 * SHOWN_BYTES)
+        return sc_error_set(err, rc, "%s %s", shown, why);
+    return sc_error_set(err, rc, "%.*s…%s %s", SHOWN_BYTES, shown, shown + len - SHOWN_BYTES, why);
 }
 
 // What was listed and is gone, or became a link, was changed under us.
@@ -176,9 +186,14 @@ static enum sc_rc take_folder(struct worker *self, struct sc_hash_item *item, st
     folder->depth = item->parent->depth + 1;
     folder->volume = item->parent->volume;
     folder->path = join(&self->arena, item->parent, item->name, "");
+    // What is hashed is opened by its whole path later.
     if (folder->depth > SC_LIMIT_TREE_DEPTH ||
-        strlen(folder->path) > SC_LIMIT_PATH_BYTES - SC_LIMIT_FILENAME_BYTES - 2)
-        return refuse(w, item->parent, (const char *)item->name.ptr, SC_LIMIT, "lies too deep", err);
+        strlen(w->root) + 1 + strlen(folder->path) > SC_LIMIT_PATH_BYTES - SC_LIMIT_FILENAME_BYTES - 2) {
+        char why[128];
+        snprintf(why, sizeof why, "lies too deep: at most %d folders, and %d bytes of a whole path",
+                 SC_LIMIT_TREE_DEPTH, SC_LIMIT_PATH_BYTES);
+        return refuse(w, item->parent, (const char *)item->name.ptr, SC_LIMIT, why, err);
+    }
     pthread_mutex_lock(&w->mutex);
     folder->next = w->shared_folders;
     w->shared_folders = folder;

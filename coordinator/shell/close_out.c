@@ -109,7 +109,7 @@ enum sc_rc storage_close_out(struct storage_writer *writer, struct sc_job *job, 
     struct sc_close_out *what = &job->u.close_out.what;
     struct sc_error ignored = SC_ERROR_INIT;
     enum sc_rc published = storage_publish(writer, job, err);
-    if (storage_may_pass(published))
+    if (storage_may_pass(published, err->sys_errno))
         return published;
     // What could not be published for good does not keep the run from being remembered.
     if (put_segment(writer, what, &ignored) != SC_OK) // it saves time only

@@ -3,8 +3,12 @@
 #include "base/memory.h"
 #include "base/os/clock.h"
 
-bool storage_may_pass(enum sc_rc rc)
+#include <errno.h>
+
+bool storage_may_pass(enum sc_rc rc, int sys_errno)
 {
+    if (sys_errno == EROFS)
+        return false;
     return rc == SC_FULL || rc == SC_IO || rc == SC_UNREACHABLE || rc == SC_TIMEOUT || rc == SC_BUSY ||
            rc == SC_DENIED;
 }

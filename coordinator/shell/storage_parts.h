@@ -80,8 +80,8 @@ enum sc_rc storage_close_out(struct storage_writer *writer, struct sc_job *job, 
 enum sc_rc storage_publish(struct storage_writer *writer, struct sc_job *job, struct sc_error *err);
 
 // storage_parts.c, below them all
-// True when the store refused in a way that may pass: full, not reachable, an i/o error.
-bool storage_may_pass(enum sc_rc rc);
+// True when the store refused in a way that may pass: full, not reachable, an i/o error. sys_errno: of the story, or 0.
+bool storage_may_pass(enum sc_rc rc, int sys_errno);
 // Puts bytes under a name, whatever is there.
 enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struct sc_slice bytes,
                              struct sc_error *err);

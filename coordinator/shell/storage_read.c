@@ -237,7 +237,7 @@ static void look_up_one(struct storage_reader *reader, struct sc_job *job, uint3
     out->found = find_record(reader, &key, &job->arena, &record, &err);
     if (out->found == SC_FOUND_CORRUPT || out->found == SC_FOUND_ERROR) {
         out->message = sc_arena_copy(&job->arena, sc_slice_str(err.message));
-        out->may_pass = storage_may_pass(err.rc);
+        out->may_pass = storage_may_pass(err.rc, err.sys_errno);
     }
     if (out->found == SC_FOUND || out->found == SC_FOUND_VOIDED)
         out->record = core_record(&record, &job->arena);
@@ -299,7 +299,7 @@ static void judge_objects(struct storage_reader *reader, struct sc_job *job, str
             storage_tell_loss(reader->storage);
         } else if (rc != SC_OK && out->found == SC_FOUND) {
             out->found = SC_FOUND_ERROR;
-            out->may_pass = storage_may_pass(rc);
+            out->may_pass = storage_may_pass(rc, 0);
             char hex[SC_DIGEST_HEX_BYTES];
             sc_digest_hex(&artifact->digest, hex);
             out->message = sc_arena_printf(&job->arena, "look for object %s: %s", hex, sc_rc_text(rc));

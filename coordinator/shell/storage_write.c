@@ -187,7 +187,7 @@ static enum sc_rc try_batch(struct storage_writer *writer, struct batch *batch, 
         good_count += good[i];
         if (rc == SC_OK && !stored) // a piece of an upload: nothing to make durable yet
             finish(batch, i, SC_OK, NULL);
-        else if (rc != SC_OK && (job->kind == SC_JOB_PUT || !storage_may_pass(rc)))
+        else if (rc != SC_OK && (job->kind == SC_JOB_PUT || !storage_may_pass(rc, own.sys_errno)))
             finish(batch, i, rc, &own);
         else if (rc != SC_OK && later == SC_OK) {
             later = rc;
@@ -203,7 +203,7 @@ static enum sc_rc try_batch(struct storage_writer *writer, struct batch *batch, 
             continue;
         struct sc_job *job = batch->jobs[i];
         rc = job->kind == SC_JOB_WRITE_RECORD ? put_record(writer, job, &own) : SC_OK;
-        if (rc == SC_OK || !storage_may_pass(rc))
+        if (rc == SC_OK || !storage_may_pass(rc, own.sys_errno))
             finish(batch, i, rc, &own);
         else if (later == SC_OK) {
             later = rc;
@@ -300,7 +300,7 @@ static void write_single(struct storage_writer *writer, struct sc_job *job)
 {
     int64_t until_ms = sc_clock_mono_ms() + writer->storage->config.patience_ms,
             backoff_ms = BACKOFF_FIRST_MS;
-    while ((job->rc = try_single(writer, job)) != SC_OK && storage_may_pass(job->rc) &&
+    while ((job->rc = try_single(writer, job)) != SC_OK && storage_may_pass(job->rc, job->err.sys_errno) &&
            sc_clock_mono_ms() + backoff_ms < until_ms && !sc_mailbox_closed(writer->box)) {
         tell_trouble(writer, job->rc, &job->err);
         sc_mailbox_pause(writer->box, backoff_ms);

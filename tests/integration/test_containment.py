@@ -212,6 +212,11 @@ class Outputs(lib.Case):
     def test_a_socket_is_refused_by_name(self):
         self.refuse('python3 -c "import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])" "${outputs.o}/sock"', "sock")
 
+    def test_what_lies_too_deep_is_refused_by_its_path_and_the_limit(self):
+        deep = "import os\nos.chdir('out/o')\nfor _ in range(60):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)"
+        self.refuse(f'python3 -c "{deep}"', "/o/ddddd", "lies too deep", "4096 bytes")
+        self.assert_witness("a")  # it would be as deep the next time
+
     def test_a_link_to_a_device_is_refused(self):
         self.refuse('ln -s /dev/null "${outputs.o}/null"', "null")
 

@@ -8,6 +8,8 @@
 #include "store/compress.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 static enum sc_found found(struct shell *s, const char *salt, const char *step, bool *ret_lost)
@@ -657,6 +659,31 @@ static void test_storage_a_store_that_refuses_for_good_is_told_after_the_patienc
     shell_done(&s);
 }
 
+// Nothing is to be waited for: no trouble is told, the answer comes at once.
+static void test_storage_a_store_that_is_read_only_is_not_tried_again(void **state)
+{
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        skip();
+    struct shell s;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "contents", ".txt");
+    shell_write(&s, shell_record(&s, "1", "train", &output), SC_RECORD_WON);
+    enum { READ_ONLY = MS_REMOUNT | MS_BIND | MS_RDONLY };
+    assert_int_equal(mount(s.store, s.store, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(mount(NULL, s.store, NULL, READ_ONLY, NULL), 0);
+    shell_restart(&s);
+    struct sc_job *jobs[] = {shell_record(&s, "2", "train", &output), close_out(&s, "r1", "1", &output, 100)};
+    for (size_t i = 0; i < SC_COUNT(jobs); i++) {
+        shell_post(&s, jobs[i]);
+        assert_ptr_equal(shell_next(&s), jobs[i]);
+        assert_rc(jobs[i]->rc, SC_DENIED);
+        assert_contains(jobs[i]->err.message, "Read-only file system");
+        sc_job_free(jobs[i]);
+    }
+    assert_int_equal(umount2(s.store, MNT_DETACH), 0);
+    shell_done(&s);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
@@ -686,6 +713,7 @@ int main(void)
         T(test_storage_an_output_that_is_gone_fails_the_close_out_but_the_summary_is_kept),
         T(test_storage_a_segment_serves_records_whose_own_files_are_gone),
         T(test_storage_a_store_that_refuses_for_good_is_told_after_the_patience),
+        T(test_storage_a_store_that_is_read_only_is_not_tried_again),
     };
     return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
 }
