@@ -198,6 +198,7 @@ struct sc_msg_probe {
     bool gpu;
     bool dir;   // FILE: a folder is wanted
     bool store; // FILE: put it into the store too, so that steps can have it by digest
+    bool force; // FILE: what seems to be in the store is put again, since it was found gone
     sc_text_list commands;
     sc_text_list ignored; // in an assignment: parts that are not in the key, which may change
 };

@@ -144,6 +144,7 @@ SC_SCHEMA(sc_schema_msg_welcome, "welcome", struct sc_msg_welcome, welcome_field
 static const struct sc_field probe_fields[] = {
     SC_WIRE_LIST("commands", struct sc_msg_probe, commands, &sc_schema_text, SC_LIMIT_INPUTS),
     SC_WIRE("dir", struct sc_msg_probe, dir, SC_F_BOOL),
+    SC_WIRE("force", struct sc_msg_probe, force, SC_F_BOOL),
     SC_WIRE("gpu", struct sc_msg_probe, gpu, SC_F_BOOL),
     SC_WIRE_LIST("ignored", struct sc_msg_probe, ignored, &sc_schema_text, SC_LIMIT_INPUTS),
     SC_WIRE_MAX("kind", struct sc_msg_probe, kind, SC_F_ENUM, SC_PROBE_FILE),

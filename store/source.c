@@ -284,14 +284,15 @@ static enum sc_rc copy_there(const struct sc_source *source, const struct object
 
 static enum sc_rc put_object(const struct sc_source *source, struct object *object, struct sc_error *err)
 {
-    if (sc_object_check(source->objects, SC_AREA_CAS, &object->digest, NULL, NULL) == SC_OK)
+    if (!source->force && sc_object_check(source->objects, SC_AREA_CAS, &object->digest, NULL, NULL) == SC_OK)
         return SC_OK;
     enum sc_rc rc = copy_there(source, object, err);
     if (rc != SC_UNSUPPORTED)
         return rc;
     rc = read_objects(source, object, 1, is_any, err);
-    return rc == SC_OK ? sc_object_put_path(source->objects, &object->digest, object->path, true, false, err)
-                       : rc;
+    return rc == SC_OK
+               ? sc_object_put_path(source->objects, &object->digest, object->path, true, source->force, err)
+               : rc;
 }
 
 // ---- a file
@@ -575,10 +576,11 @@ static enum sc_rc pin_all(struct folder *f, struct sc_slice prefix, struct sc_er
     return build(f, 0, f->count, f->skip, 0, &f->root, err);
 }
 
-// What sc_objects_put_tree reads, where the tree is not there: small files of a bucket lie in packs, which are made here.
+// What sc_objects_put_tree reads: small files of a bucket lie in packs, which are made here; by force, all.
 static bool is_packed(const struct sc_source *source, const struct object *object)
 {
-    return !sc_store_local_root(source->objects->store) && object->of.bytes <= SC_PACK_FILE_BYTES;
+    return source->force ||
+           (!sc_store_local_root(source->objects->store) && object->of.bytes <= SC_PACK_FILE_BYTES);
 }
 
 static enum sc_rc put_folder(struct folder *f, const struct sc_tree *tree, struct sc_error *err)
@@ -586,7 +588,7 @@ static enum sc_rc put_folder(struct folder *f, const struct sc_tree *tree, struc
     const struct sc_source *source = f->source;
     const struct sc_digest *root = &tree->nodes.items[0].digest;
     bool local = sc_store_local_root(source->objects->store) != NULL;
-    if (!local && sc_object_check(source->objects, SC_AREA_TREE, root, NULL, NULL) == SC_OK)
+    if (!local && !source->force && sc_object_check(source->objects, SC_AREA_TREE, root, NULL, NULL) == SC_OK)
         return SC_OK;
     enum sc_rc rc = SC_OK;
     for (uint32_t i = 0; i < f->count && rc == SC_OK; i++)
@@ -594,7 +596,8 @@ static enum sc_rc put_folder(struct folder *f, const struct sc_tree *tree, struc
             rc = put_object(source, &f->objects[i], err);
     if (rc == SC_OK)
         rc = read_objects(source, f->objects, f->count, is_packed, err);
-    return rc == SC_OK ? sc_objects_put_tree(source->objects, source->scratch, tree, true, false, err) : rc;
+    return rc == SC_OK ? sc_objects_put_tree(source->objects, source->scratch, tree, true, source->force, err)
+                       : rc;
 }
 
 static enum sc_rc take_folder(struct folder *f, struct sc_slice prefix, struct sc_artifact *ret_artifact,

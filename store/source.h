@@ -13,6 +13,7 @@ struct sc_source {
     struct sc_pinned *pinned;
     const char *scratch; // a folder for this alone: made, and removed when it is done
     bool store;          // the bytes are wanted among the objects; else the digest alone
+    bool force;          // also where they seem to be there
 };
 
 // Errors name the address, what happened and what to do. version: empty for the newest.

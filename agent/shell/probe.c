@@ -29,7 +29,7 @@ static enum sc_rc probe_dir(struct sc_worker *worker, struct sc_probe_job *job, 
     struct sc_tree tree;
     enum sc_rc rc = sc_hash_dir(path, &options, &job->arena, &tree, err);
     if (rc == SC_OK && job->probe->store)
-        rc = sc_objects_put_tree(worker->objects, path, &tree, false, false, err);
+        rc = sc_objects_put_tree(worker->objects, path, &tree, false, job->probe->force, err);
     if (rc == SC_OK)
         job->probed.artifact = sc_hash_dir_artifact(&tree);
     return rc;
@@ -41,7 +41,7 @@ static enum sc_rc probe_file(struct sc_worker *worker, struct sc_probe_job *job,
     struct sc_hash_options options = {.memo = worker->memo, .follow_root = true};
     enum sc_rc rc = sc_hash_file(path, &options, &job->probed.artifact, err);
     if (rc == SC_OK && job->probe->store)
-        rc = sc_objects_put_file(worker->objects, path, &job->probed.artifact, false, false, err);
+        rc = sc_objects_put_file(worker->objects, path, &job->probed.artifact, false, job->probe->force, err);
     return rc;
 }
 
@@ -90,7 +90,8 @@ static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *jo
                                      .objects = worker->objects,
                                      .pinned = worker->config->pinned,
                                      .scratch = scratch,
-                                     .store = job->probe->store};
+                                     .store = job->probe->store,
+                                     .force = job->probe->force};
     rc = job->probe->dir ? sc_source_dir(&source, key, &job->probed.artifact, err)
                          : sc_source_file(&source, key, job->probe->version, &job->probed.artifact, err);
     if (rc == SC_UNREACHABLE || rc == SC_INVALID)

@@ -2,6 +2,7 @@
 
 #include "coordinator/core/effects.h"
 #include "coordinator/core/input.h"
+#include "coordinator/core/need.h"
 #include "coordinator/core/step.h"
 #include "coordinator/core/tables.h"
 #include "coordinator/core/watch.h"
@@ -69,7 +70,18 @@ static void make_again(struct sc_core *core, struct step *maker)
     maker->lost = true;
 }
 
-// What no step makes comes from the client, which sends what the store does not have.
+// An agent that sees the source puts it there again.
+static bool heal_source(const struct step *step, const struct input_artifact *input)
+{
+    struct source_pin *pin = &step->run->pins[input->source];
+    if (input->code || step->run->plan->plan->sources.items[input->source].kind == SC_SOURCE_LOCAL ||
+        (pin->known && pin->heals >= SC_LIMIT_HEALS))
+        return false;
+    pin_again(pin);
+    return true;
+}
+
+// What no step makes and no agent sees comes from the client, which sends what the store does not have.
 static struct sc_slice why_unmade(struct sc_core *core, const struct step *step,
                                   const struct input_artifact *input)
 {
@@ -93,6 +105,10 @@ static bool heal_inputs(struct sc_core *core, struct step *step, const struct go
         struct step *maker = inputs[i].maker;
         if (!is_gone(gone, step, &inputs[i].artifact->digest))
             continue;
+        if (!maker && heal_source(step, &inputs[i])) {
+            (*ret_healed)++;
+            continue;
+        }
         if (!maker) {
             *ret_why = why_unmade(core, step, &inputs[i]);
             return false;

@@ -395,6 +395,21 @@ void need_restore(struct sc_core *core, const struct sc_fact *fact)
         remember(core, need, answer_for(core, need, fact->agent), &fact->class_.environment);
 }
 
+static struct sc_slice pin_message(struct run *run, uint32_t source, struct sc_slice what)
+{
+    const struct sc_plan_source *plan_source = &run->plan->plan->sources.items[source];
+    return sc_arena_printf(&run->arena, "source " SC_SLICE_FMT " (line %u): " SC_SLICE_FMT,
+                           SC_SLICE_ARG(plan_source->name), plan_source->line, SC_SLICE_ARG(what));
+}
+
+void pin_again(struct source_pin *pin)
+{
+    if (!pin->known) // another reader noticed first
+        return;
+    pin->known = false;
+    pin->heals++;
+}
+
 static void pin_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
 {
     struct run *run = run_by_number(core, request->run);
@@ -406,10 +421,15 @@ static void pin_probed(struct sc_core *core, struct request *request, const stru
         return; // the agent went: another is asked
     if (probed->failed) {
         pin->failed = true;
-        const struct sc_plan_source *source = &run->plan->plan->sources.items[request->source];
+        pin->message = pin_message(run, request->source, probed->message);
+        return;
+    }
+    if (pin->heals && !sc_artifact_same(&pin->artifact, &probed->artifact)) {
+        pin->failed = true;
         pin->message =
-            sc_arena_printf(&run->arena, "source " SC_SLICE_FMT " (line %u): " SC_SLICE_FMT,
-                            SC_SLICE_ARG(source->name), source->line, SC_SLICE_ARG(probed->message));
+            pin_message(run, request->source,
+                        sc_slice_str("it is another than when the run began, and what it was is gone from "
+                                     "the store; start the run again"));
         return;
     }
     pin->known = true;
@@ -491,7 +511,8 @@ static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, stru
                                                 .path = plan_source->path,
                                                 .version = plan_source->version,
                                                 .dir = plan_source->dir,
-                                                .store = !run->options.dry};
+                                                .store = !run->options.dry,
+                                                .force = run->pins[source].heals > 0};
     effect->u.send_agent.agent = agent->number;
     effect->u.send_agent.message = message;
     request->run = run->number;

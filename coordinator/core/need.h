@@ -36,4 +36,6 @@ void need_tell_slow(struct sc_core *core, const struct step *step, struct sc_sli
 void need_ask_newcomer(struct sc_core *core, struct need *need, struct agent *agent);
 void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_hello *hello);
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
+// The source's bytes are gone from the store: an agent puts them there again before a step goes on that needs them.
+void pin_again(struct source_pin *pin);
 bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message);

@@ -141,6 +141,7 @@ struct watcher {
 
 struct source_pin {
     bool known, asked, failed;
+    uint8_t heals; // how often its bytes were found gone: asked again then, and must be the same
     struct sc_artifact artifact;
     struct sc_slice message;
 };

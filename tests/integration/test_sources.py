@@ -1,6 +1,8 @@
 """Sources in S3: data in a bucket of a real server that others write, pinned and read by agents."""
 import hashlib
 import json
+import shutil
+import signal
 import subprocess
 import threading
 
@@ -210,6 +212,36 @@ class Folder(Sources):
         got = self.output(team)
         for i in range(1, 40):
             self.assertIn(f"file {i}\n".encode() * (i * 900), got)
+
+
+class Lost(Sources):
+    def test_what_is_gone_from_the_store_is_put_again_in_mid_run(self):
+        self.put("d/small", b"small\n")
+        self.put("d/large", b"l" * 300000)
+        self.put("file", b"file\n")
+        team = Team(self, "first", self.store)
+        hello = self.home.doc({"hello": {"run": "true"}})
+        team.run(self.project(hello, "hello"))  # the first to say hello is who is asked about sources
+        team.write("second.conf", f"work: {team.root}/b\nstore: {self.store}\ncoordinator: {team.agents}\nname: second\nlabels.zone: b\n")
+        second = self.home.start("--config", f"{team.root}/second.conf", name="step-agent")
+        document = self.home.doc({"use": {"run": 'cat "${inputs.d}"/* "${inputs.file}" > "${outputs.o}"', "inputs": {"d": "sources.d", "file": "sources.file"},
+                                          "outputs": {"o": "o"}, "resources": {"labels": {"zone": "b"}}}},
+                                 sources={"d": self.address("d/"), "file": self.address("file")})
+        project = self.project(document)
+        team.run(project)
+        digests = [hashlib.sha256(body).hexdigest() for body in (b"file\n", b"l" * 300000)]
+        gone = [key for key in self.keys() if key.startswith(("pack/", "tree/")) or key.rpartition("/")[2] in digests]
+        self.assertEqual(len(gone), 4)
+        for key in gone:
+            self.server.client().delete(f"/team/{self.prefix}/v1/main/{key}")
+        second.signal(signal.SIGTERM)
+        second.wait()
+        shutil.rmtree(f"{team.root}/b")
+        self.home.start("--config", f"{team.root}/second.conf", name="step-agent")
+        said = team.run(project, "--force", "use")
+        self.assertEqual(said.run["state"], "done", str(said))
+        self.assertIn("lost result", said.out)
+        self.assertEqual(self.output(team), b"l" * 300000 + b"small\nfile\n")
 
 
 class Mistakes(Sources):

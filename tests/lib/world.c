@@ -37,6 +37,7 @@ void world_init(struct world *world)
     sc_arena_init(&world->arena);
     sc_buf_init(&world->transcript, 0);
     world->packages = "numpy==1.24.2";
+    world->source = "data";
     world->gone_rc = SC_NOT_FOUND;
     world->config = (struct sc_core_config){
         .seed = 7,
@@ -234,7 +235,13 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
             return;
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
-        if (!world->empty_answers && probed->kind == SC_PROBE_COMMANDS)
+        if (probed->kind == SC_PROBE_FILE) {
+            say(world, "ask %s for " SC_SLICE_FMT "%s", agent, SC_SLICE_ARG(message->body.probe.path),
+                message->body.probe.force ? " with force" : "");
+            probed->artifact = (struct sc_artifact){.digest = sc_digest_of(sc_slice_str(world->source)),
+                                                    .bytes = strlen(world->source),
+                                                    .files = 1};
+        } else if (!world->empty_answers && probed->kind == SC_PROBE_COMMANDS)
             environment(arena, sc_arena_cstr(arena, message->body.probe.commands.items[0]),
                         &probed->commands);
         else if (!world->empty_answers)

@@ -1,6 +1,8 @@
 // Whole conversations of the coordinator's core: lost agents, restarts, lost objects.
 #include "tests/lib/world.h"
 
+#include "base/limits.h"
+
 static const char chain[] =
     "stepcache: 1\n"
     "name: demo\n"
@@ -418,6 +420,55 @@ static void test_an_input_that_is_there_but_never_readable_is_made_again(void **
     assert_true(world_says(&w, "0: run done: 0 hits, 3 misses, 0 joined, 0 failed, 0 skipped"));
 }
 
+static const char from_bucket[] = "stepcache: 1\nname: demo\nsources: {raw: 's3://bucket/key'}\nsteps:\n"
+                                  "  a: {command: [x], inputs: {raw: sources.raw}, outputs: {x: x.txt}}\n";
+
+static void test_a_source_that_is_gone_is_put_again_by_an_agent(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, from_bucket, NULL);
+    assert_true(world_says(&w, "ask a1 for s3://bucket/key"));
+    world_said(&w);
+    world_lose(&w, "data");
+    world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+    assert_string_equal(world_said(&w), "look for 1 objects\n"
+                                        "0: note 1 lost result needed by a: made again\n"
+                                        "ask a1 for s3://bucket/key with force\n"
+                                        "0: a miss never-seen\n"
+                                        "assign a #1 to a1\n");
+    w.gone.count = 0;
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: run done: 0 hits, 1 misses, 0 joined, 0 failed, 0 skipped"));
+}
+
+static void test_a_source_that_is_gone_and_another_by_now_fails_the_step(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, from_bucket, NULL);
+    world_lose(&w, "data");
+    w.source = "another";
+    world_said(&w);
+    world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+    assert_true(world_says(&w, "0: a failed probe"));
+}
+
+static void test_a_source_that_is_lost_again_and_again_fails_the_step(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, from_bucket, NULL);
+    world_lose(&w, "data");
+    for (int i = 0; i < SC_LIMIT_HEALS; i++) {
+        world_said(&w);
+        world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+        assert_true(world_says(&w, "ask a1 for s3://bucket/key with force"));
+    }
+    world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+    assert_true(world_says(&w, "0: a failed input-lost"));
+}
+
 static void test_healing_goes_as_far_up_as_needed(void **state)
 {
     WORLD;
@@ -725,6 +776,9 @@ int main(void)
         cmocka_unit_test(test_an_input_lost_in_mid_run_has_its_producer_run_again),
         cmocka_unit_test(test_an_input_that_is_there_but_never_readable_is_made_again),
         cmocka_unit_test(test_healing_goes_as_far_up_as_needed),
+        cmocka_unit_test(test_a_source_that_is_gone_is_put_again_by_an_agent),
+        cmocka_unit_test(test_a_source_that_is_gone_and_another_by_now_fails_the_step),
+        cmocka_unit_test(test_a_source_that_is_lost_again_and_again_fails_the_step),
         cmocka_unit_test(test_healing_finds_the_instance_whose_output_is_gone),
         cmocka_unit_test(test_healing_makes_all_that_is_gone_again_and_nothing_else),
         cmocka_unit_test(test_a_joiner_of_another_plan_heals_what_it_lost_itself),
