@@ -397,7 +397,8 @@ static enum sc_rc run_command(struct sc_prober *prober, const char *folder, stru
                              .folder = folder,
                              .timeout_ms = prober->config.timeout_ms,
                              .stop_fd = stop_fd,
-                             .max_bytes = OUTPUT_BYTES};
+                             .max_bytes = OUTPUT_BYTES,
+                             .sweeps = true};
     SC_AUTO_BUF struct sc_buf out, errs;
     sc_buf_init(&out, OUTPUT_BYTES);
     sc_buf_init(&errs, OUTPUT_BYTES);

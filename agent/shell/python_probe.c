@@ -137,8 +137,12 @@ enum sc_rc sc_python_ask(const char *program, const char *const *env, int64_t ti
                          struct sc_arena *arena, struct sc_python *ret_python, struct sc_error *err)
 {
     const char *const argv[] = {program, "-I", "-c", script, NULL};
-    struct sc_child child = {
-        .argv = argv, .env = env, .timeout_ms = timeout_ms, .max_bytes = OUTPUT_BYTES, .stop_fd = stop_fd};
+    struct sc_child child = {.argv = argv,
+                             .env = env,
+                             .timeout_ms = timeout_ms,
+                             .max_bytes = OUTPUT_BYTES,
+                             .stop_fd = stop_fd,
+                             .sweeps = true};
     SC_AUTO_BUF struct sc_buf out, errs;
     sc_buf_init(&out, OUTPUT_BYTES + 1);
     sc_buf_init(&errs, OUTPUT_BYTES + 1);

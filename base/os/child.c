@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "base/os/file.h"
+#include "base/os/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +62,23 @@ static _Noreturn void become(const struct sc_child *child, int out, int err, int
     _exit(127);
 }
 
+static _Noreturn void become_swept(const struct sc_child *child, int out, int err, int report, int ended,
+                                   pid_t parent)
+{
+    sc_sweep_begin();
+    if (getppid() != parent)
+        _exit(127);
+    pid_t self = getpid(), pid = sc_sweep_fork();
+    if (pid == 0)
+        become(child, out, err, report, self);
+    int failed = errno;
+    if (pid < 0 && write(report, &failed, sizeof failed) < 0)
+        _exit(126);
+    if (pid < 0)
+        _exit(127);
+    sc_sweep_end(pid, ended);
+}
+
 // False at the end of the stream.
 static bool pull(int fd, size_t max_bytes, struct sc_buf *buf, bool *ret_large)
 {
@@ -113,13 +131,16 @@ static enum sc_rc attend(const struct sc_child *child, pid_t pid, const int fds[
     }
 }
 
-static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t *ret_pid,
+// ended: where its sweeper tells how it ended; -1: it has none.
+static enum sc_rc start(const struct sc_child *child, int out, int err_fd, int ended, pid_t *ret_pid,
                         struct sc_error *err)
 {
     int report[2], failed = 0;
     if (pipe2(report, O_CLOEXEC))
         return sc_error_errno(err, errno, "make a pipe");
     pid_t parent = getpid(), pid = fork();
+    if (pid == 0 && ended >= 0)
+        become_swept(child, out, err_fd, report[1], ended, parent);
     if (pid == 0)
         become(child, out, err_fd, report[1], parent);
     int saved = errno;
@@ -136,34 +157,59 @@ static enum sc_rc start(const struct sc_child *child, int out, int err_fd, pid_t
     return SC_OK;
 }
 
+static void close_end(int *end)
+{
+    sc_close_fd(end);
+    *end = -1;
+}
+
+static void close_pipe(int ends[2])
+{
+    close_end(&ends[0]);
+    close_end(&ends[1]);
+}
+
+static enum sc_rc make_pipes(const struct sc_child *child, int out[2], int errs[2], int ended[2],
+                             struct sc_error *err)
+{
+    if (pipe2(out, O_CLOEXEC) == 0 && pipe2(errs, O_CLOEXEC) == 0 &&
+        (!child->sweeps || pipe2(ended, O_CLOEXEC) == 0))
+        return SC_OK;
+    return sc_error_errno(err, errno, "make a pipe");
+}
+
+// Ends it, with what it left behind.
+static int finish(const struct sc_child *child, pid_t pid, int ended)
+{
+    int status = -1, told;
+    kill(child->sweeps ? pid : -pid, child->sweeps ? SIGTERM : SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return child->sweeps && read(ended, &told, sizeof told) == sizeof told ? told : status;
+}
+
 enum sc_rc sc_child_run(const struct sc_child *child, struct sc_buf *ret_out, struct sc_buf *ret_err,
                         int *ret_status, struct sc_error *err)
 {
-    int out[2], errs[2];
+    int out[2] = {-1, -1}, errs[2] = {-1, -1}, ended[2] = {-1, -1};
     pid_t pid = -1;
-    if (pipe2(out, O_CLOEXEC))
-        return sc_error_errno(err, errno, "make a pipe");
-    if (pipe2(errs, O_CLOEXEC)) {
-        int saved = errno;
-        close(out[0]);
-        close(out[1]);
-        return sc_error_errno(err, saved, "make a pipe");
-    }
-    enum sc_rc rc = start(child, out[1], errs[1], &pid, err);
-    close(out[1]);
-    close(errs[1]);
+    enum sc_rc rc = make_pipes(child, out, errs, ended, err);
+    if (rc == SC_OK)
+        rc = start(child, out[1], errs[1], ended[1], &pid, err);
+    close_end(&out[1]);
+    close_end(&errs[1]);
+    close_end(&ended[1]);
     if (rc == SC_OK) {
         int fds[2] = {out[0], errs[0]};
         struct sc_buf *bufs[2] = {ret_out, ret_err};
         fcntl(fds[0], F_SETFL, O_NONBLOCK);
         fcntl(fds[1], F_SETFL, O_NONBLOCK);
         rc = attend(child, pid, fds, bufs, err);
-        kill(-pid, SIGKILL); // and what it left behind
-        while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
-            ;
+        *ret_status = finish(child, pid, ended[0]);
     }
-    close(out[0]);
-    close(errs[0]);
+    close_pipe(out);
+    close_pipe(errs);
+    close_pipe(ended);
     return rc;
 }
 

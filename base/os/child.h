@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sc_child {
@@ -14,6 +15,7 @@ struct sc_child {
     int64_t timeout_ms;
     int stop_fd;      // it is ended as soon as this is readable; 0: by nobody
     size_t max_bytes; // of each stream; more is an error
+    bool sweeps;      // what it leaves behind is ended, in whatever session or process group (base/os/sweep)
 };
 // SC_OK: it ended by itself; ret_status as of wait(2). SC_TIMEOUT: it was killed. SC_INTERRUPTED: it was, by
 // stop_fd. SC_NOT_FOUND and others: it could not be

@@ -4,6 +4,7 @@
 #include "base/os/child.h"
 #include "base/os/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -17,15 +18,21 @@ struct ended {
     struct sc_error err;
 };
 
-static enum sc_rc run_for(struct ended *ended, const char *script, int64_t timeout_ms)
+static enum sc_rc run(struct ended *ended, const char *script, int64_t timeout_ms, bool sweeps)
 {
-    static const char *const env[] = {"A=1", NULL};
+    static const char *const env[] = {"A=1", "PATH=/usr/bin:/bin", NULL};
     const char *const argv[] = {"/bin/sh", "-c", script, NULL};
-    struct sc_child child = {.argv = argv, .env = env, .timeout_ms = timeout_ms, .max_bytes = MAX_BYTES};
+    struct sc_child child = {
+        .argv = argv, .env = env, .timeout_ms = timeout_ms, .max_bytes = MAX_BYTES, .sweeps = sweeps};
     *ended = (struct ended){.status = -1};
     sc_buf_init(&ended->out, MAX_BYTES);
     sc_buf_init(&ended->errs, MAX_BYTES);
     return sc_child_run(&child, &ended->out, &ended->errs, &ended->status, &ended->err);
+}
+
+static enum sc_rc run_for(struct ended *ended, const char *script, int64_t timeout_ms)
+{
+    return run(ended, script, timeout_ms, false);
 }
 
 static void done(struct ended *ended)
@@ -71,6 +78,62 @@ static void test_child_that_does_not_end_is_killed_with_what_it_started(void **s
     char byte;
     assert_int_equal(read(fd, &byte, 1), 0); // nobody holds its other end any more
     done(&ended);
+}
+
+// Two that left its session and its process group, one of them with a child and deaf to kindness.
+static void assert_sweeps(const char *folder, const char *end, int64_t timeout_ms, enum sc_rc rc, int status)
+{
+    struct ended ended;
+    SC_AUTO_FREE char *held = sc_scratch_path(folder, "held"), *bell = sc_scratch_path(folder, "bell");
+    assert_true(mkfifo(held, 0600) == 0 || errno == EEXIST);
+    assert_true(mkfifo(bell, 0600) == 0 || errno == EEXIST);
+    SC_AUTO_CLOSE int fd = open(held, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    SC_AUTO_FREE char *script = sc_asprintf(
+        "exec 3>%s; setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & echo up >%s; sleep 1000' & read up <%s; "
+        "setsid sh -c 'echo up >%s; sleep 1000' & read up <%s; %s",
+        held, bell, bell, bell, bell, end);
+    assert_rc(run(&ended, script, timeout_ms, true), rc);
+    assert_int_equal(ended.status, status);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    char byte;
+    assert_int_equal(read(fd, &byte, 1), 0); // nobody holds its other end any more
+    done(&ended);
+}
+
+static void test_child_that_is_swept_leaves_nothing_behind(void **state)
+{
+    assert_sweeps(*state, "exit 3", 60000, SC_OK, 3 << 8); // wait(2)
+    assert_sweeps(*state, "kill -TERM $$", 60000, SC_OK, SIGTERM);
+    assert_sweeps(*state, "sleep 1000", 500, SC_TIMEOUT, SIGKILL);
+    struct ended ended;
+    const char *const argv[] = {"/nowhere/to/be/found", NULL};
+    struct sc_child child = {
+        .argv = argv, .env = argv, .timeout_ms = 60000, .max_bytes = MAX_BYTES, .sweeps = true};
+    sc_buf_init(&ended.out, MAX_BYTES);
+    sc_buf_init(&ended.errs, MAX_BYTES);
+    assert_rc(sc_child_run(&child, &ended.out, &ended.errs, &ended.status, &ended.err), SC_NOT_FOUND);
+    done(&ended);
+}
+
+static void test_child_that_is_swept_leaves_nothing_when_its_caller_is_killed(void **state)
+{
+    SC_AUTO_FREE char *held = sc_scratch_path(*state, "held"), *ready = sc_scratch_path(*state, "ready");
+    assert_int_equal(mkfifo(held, 0600) | mkfifo(ready, 0600), 0);
+    SC_AUTO_CLOSE int fd = open(held, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    SC_AUTO_FREE char *script =
+        sc_asprintf("exec 3>%s; setsid sh -c 'echo up >%s; sleep 1000' & sleep 1000", held, ready);
+    pid_t caller = fork();
+    if (caller == 0) {
+        struct ended ended;
+        _exit(run(&ended, script, 600000, true) == SC_OK);
+    }
+    SC_AUTO_CLOSE int up = open(ready, O_RDONLY | O_CLOEXEC);
+    char byte;
+    assert_int_equal(read(up, &byte, 1), 1);
+    assert_int_equal(kill(caller, SIGKILL), 0);
+    assert_int_equal(waitpid(caller, NULL, 0), caller);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    assert_int_equal(read(fd, &byte, 1), 0);
 }
 
 static void test_child_ends_when_it_is_not_waited_for_any_more(void **state)
@@ -145,6 +208,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_child_gives_both_streams_and_how_it_ended),
         cmocka_unit_test(test_child_keeps_the_umask),
+        cmocka_unit_test_setup_teardown(test_child_that_is_swept_leaves_nothing_when_its_caller_is_killed,
+                                        sc_scratch_setup, sc_scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_child_that_is_swept_leaves_nothing_behind, sc_scratch_setup,
+                                        sc_scratch_teardown),
         cmocka_unit_test_setup_teardown(test_child_that_does_not_end_is_killed_with_what_it_started,
                                         sc_scratch_setup, sc_scratch_teardown),
         cmocka_unit_test_setup_teardown(test_child_ends_when_it_is_not_waited_for_any_more, sc_scratch_setup,
