@@ -46,11 +46,8 @@ static struct sc_slice name_of(const struct publishing *p, struct sc_slice rest)
 
 static bool is_there(struct storage_writer *writer, struct sc_slice name, uint64_t bytes)
 {
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_HEAD, name);
-    bool there = sc_store_wait(writer->store, &op) == SC_OK && op.bytes == bytes;
-    sc_store_op_done(&op);
-    return there;
+    uint64_t there;
+    return storage_has_named(writer->store, name, &there) && there == bytes;
 }
 
 // path NULL: bytes.
