@@ -48,8 +48,8 @@ class Team:
     def run(self, project, *args, code=0):
         return self.home.stepctl("submit", "--watch", "--json", "--coordinator", self.endpoint, "pipeline.yaml", *args, cwd=project.root, code=code)
 
-    def get(self, what, to, store):
-        return self.home.stepctl("get", "--coordinator", self.endpoint, "--store", store, "latest", what, to, code=0)
+    def get(self, what, to):
+        return self.home.stepctl("get", "--coordinator", self.endpoint, "latest", what, to, code=0)
 
 
 class Bucket(lib.Case):
@@ -123,7 +123,7 @@ class Shared(Bucket):
         self.assertEqual(set(second.run(project).says.values()), {"hit"})
         self.assert_witness()
         self.assertLessEqual(sum(self.requests().values()) - before, 23)
-        second.get("sum.sum", self.home.path("sum"), self.store)
+        second.get("sum.sum", self.home.path("sum"))
 
         first.forget()
         first.start()
@@ -138,6 +138,8 @@ class Shared(Bucket):
         published = {key.rpartition("/report/")[2]: key for key in self.keys("out/") if not key.endswith(".json")}
         with open(self.home.path("sum"), "rb") as file:
             self.assertEqual(self.bytes_of(published["a%20b.txt"]), file.read())
+        said = self.home.stepctl("uri", "--coordinator", first.endpoint, "report", code=0).out.strip()
+        self.assertEqual(f"{said}/a%20b.txt", f"s3://team/{self.prefix}/v1/main/{published['a%20b.txt']}")
 
     def test_a_withdrawn_result_is_a_miss_for_the_other_team(self):
         project = self.project(self.pipeline())
