@@ -166,6 +166,74 @@ class Shared(Bucket):
         self.assertEqual(spent["DELETE"] + spent["POST"], 1, spent)  # of what lay there to go on with the run
 
 
+class Published(Bucket):
+    def folder(self):
+        """Small files, some that lie alone, one that can be run, one in a folder."""
+        return self.home.doc({
+            "make": {"run": 'd="${outputs.d}"; i=0; while [ $i -lt %d ]; do echo "file $i" > "$d/$i"; i=$((i+1)); done\n'
+                            'mkdir "$d/sub"; for i in 0 1 2; do head -c 300000 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 0$i > "$d/sub/large $i"; done\n'
+                            'echo "#!/bin/sh" > "$d/tool"; chmod +x "$d/tool"' % FILES, "outputs": {"d": "d/"}}}, outputs={"all": "make.d"})
+
+    def published(self, team):
+        """{path: digest} of what lies in the bucket, and the same as `get` and the manifest tell it."""
+        keys = {key.split("/d/", 1)[1].split("/", 1)[1]: key for key in self.keys("out/") if not key.endswith("latest.json")}
+        manifest = json.loads(self.bytes_of(keys.pop("manifest.json")))
+        lies = {path[len("d/"):].replace("%20", " "): hashlib.sha256(self.bytes_of(key)).hexdigest() for path, key in keys.items()}
+        to = self.home.path(f"got-{team.name}")
+        team.get("make.d", to)
+        got = {}
+        for folder, _, files in os.walk(to):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as file:
+                    got[os.path.relpath(file.name, to)] = hashlib.sha256(file.read()).hexdigest()
+        return lies, got, {row["path"]: row["digest"] for row in manifest["files"]}
+
+    def out_requests(self):
+        return [(method, target) for _, method, target, _ in self.server.requests() if f"{self.prefix}/v1/main/out/" in target]
+
+    def test_a_folder_is_published_byte_for_byte_and_its_manifest_last(self):
+        project = self.project(self.folder())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        asked = self.out_requests()
+        lies, got, manifest = self.published(team)
+        self.assertEqual(len(lies), FILES + 4)
+        self.assertEqual(lies, got)
+        self.assertEqual(lies, manifest)
+        written = [target for method, target in asked if method == "PUT"]
+        self.assertEqual(len(written), FILES + 4 + 2)
+        self.assertIn("manifest.json", written[-2])
+        self.assertLessEqual(len(asked) - len(written), 2, "what is new is not asked for file by file")
+        # The same again writes nothing, and what is lost or cut is written again.
+        before = len(self.out_requests())
+        second = Team(self, "second", self.store)
+        second.run(project)
+        again = [target for method, target in self.out_requests()[before:] if method == "PUT"]
+        self.assertEqual([target.rpartition("/")[2] for target in again], ["latest.json"])
+        some = sorted(key for key in self.keys("out/") if re.search("/d/(7|sub/large%201|tool)$", key))
+        self.assertEqual(len(some), 3)
+        for key in some[:2]:
+            self.server.client().delete(f"/team/{self.prefix}/v1/main/{key.replace('%', '%25')}")
+        self.server.client().put(f"/team/{self.prefix}/v1/main/{some[2].replace('%', '%25')}", b"cut")
+        second.run(project)
+        self.assertEqual(self.published(second)[0], got)
+
+    def test_a_folder_is_published_through_a_broken_network(self):
+        project = self.project(self.folder())
+        proxy = faultproxy.FaultProxy(self.server.options["port"], seed=int(os.environ.get("STEPCACHE_SEED", "11")))
+        self.addCleanup(proxy.stop)
+        proxy.rules(*({"fault": fault, "percent": 2} for fault in Faulty.FAULTS))
+        team = Team(self, "faulty", self.server.store("team", self.prefix, proxy.endpoint))
+        made = team.run(project)
+        self.assertEqual(made.run["state"], "done", str(made))
+        self.assertGreater(sum(proxy.count(fault=fault) for fault in Faulty.FAULTS), 10)
+        proxy.rules()
+        lies, got, manifest = self.published(team)
+        self.assertEqual(len(lies), FILES + 4)
+        self.assertEqual(lies, got)
+        self.assertEqual(lies, manifest)
+
+
 class Cattle(Bucket):
     def test_a_killed_team_on_an_empty_disk_goes_on_with_its_run(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
