@@ -297,8 +297,8 @@ struct sc_msg_submit {     // answered by started, then event … and, when the 
     bool watch; // send events
     bool logs;  // and log lines
 };
-struct sc_msg_list {      // runs, newest first; agents
-    struct sc_slice what; // "runs" | "agents"
+struct sc_msg_list {      // runs, newest first; agents; where results are kept
+    struct sc_slice what; // "runs" | "agents" | "store"
     uint32_t limit;
     struct sc_slice pipeline; // only of this one; may be empty
 };

@@ -15,6 +15,7 @@
     X(WATCH, watch)                                                                                          \
     X(LOGS, logs)                                                                                            \
     X(GET, get)                                                                                              \
+    X(URI, uri)                                                                                              \
     X(CANCEL, cancel)                                                                                        \
     X(KEY, key)                                                                                              \
     X(EXPLAIN, explain)                                                                                      \

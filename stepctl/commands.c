@@ -32,6 +32,11 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
     [SC_COMMAND_GET] = {"get", "RUN STEP.OUTPUT DEST", "copy an output to a file or folder",
                         "DEST must not exist. Every byte is checked against its digest.",
                         JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 3, 3},
+    [SC_COMMAND_URI] = {"uri", "[RUN] OUTPUT|STEP.OUTPUT", "print the address of a published output",
+                        "OUTPUT is a name below the document's `outputs`, of a matrix step with its "
+                        "instance: 'report[lr=0.1]'. Without RUN:\nthe newest run that published it. What "
+                        "lies at an address never changes.",
+                        JSON | ANY_COORDINATOR, 1, 2},
     [SC_COMMAND_CANCEL] = {"cancel", "RUN", "cancel a run", NULL, JSON | ANY_COORDINATOR, 1, 1},
     [SC_COMMAND_KEY] =
         {"key", "FILE|RUN STEP", "print the labelled fields of a step's key",

@@ -1,26 +1,71 @@
 #include "stepctl/look.h"
 
 #include "base/limits.h"
+#include "base/memory.h"
+#include "stepctl/rows.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-static const struct sc_slice domain = SC_SLICE_LIT("main");
-
-enum sc_rc sc_look_open(struct sc_look *look, const struct sc_client *client,
-                        const struct sc_options *options, struct sc_error *err)
+// Opening would make the folder where there is none.
+static bool is_here(const char *url)
 {
-    *look = (struct sc_look){.store = NULL};
-    sc_arena_init(&look->arena);
-    const char *url = options->store ? options->store : client->endpoint ? NULL : client->places.store;
-    if (!url) {
-        sc_error_set(err, SC_INVALID, "where the store of that coordinator lies is not known here");
-        sc_error_hint(err, "say --store FOLDER or --store s3://…; `stepctl cache stats` names it");
-        return SC_INVALID;
+    const char *folder = strncmp(url, "dir:", 4) == 0 ? url + 4 : url;
+    SC_AUTO_FREE char *path = sc_asprintf("%s/stepcache.json", folder);
+    return strncmp(url, "s3://", 5) == 0 || access(path, R_OK) == 0;
+}
+
+// Fills the domain, too.
+static enum sc_rc ask_store(struct sc_look *look, struct sc_client *client, const char **ret_url,
+                            struct sc_error *err)
+{
+    struct sc_message message = {.type = SC_MESSAGE_LIST, .body.list.what = SC_SLICE_LIT("store")};
+    struct sc_rows rows = {0};
+    enum sc_rc rc = sc_rows_ask(client, &message, NULL, &rows, err);
+    const json_t *row = json_array_get(rows.items, 0);
+    const char *url = sc_arena_cstr(&look->arena, sc_slice_str(sc_row_text(row, "store")));
+    if (rc == SC_OK && *sc_row_text(row, "domain"))
+        look->domain = sc_arena_copy(&look->arena, sc_slice_str(sc_row_text(row, "domain")));
+    if (rc == SC_OK && *url)
+        *ret_url = url;
+    sc_rows_done(&rows);
+    return rc;
+}
+
+static enum sc_rc find_store(struct sc_look *look, struct sc_client *client, const struct sc_options *options,
+                             const char **ret_url, struct sc_error *err)
+{
+    const char *asked = NULL;
+    if (!client->endpoint) {
+        *ret_url = options->store ? options->store : client->places.store;
+        return SC_OK;
     }
-    enum sc_rc rc = sc_store_open(url, &look->store, err);
+    enum sc_rc rc = ask_store(look, client, &asked, err);
+    *ret_url = options->store ? options->store : asked;
+    if (options->store || (rc == SC_OK && asked && is_here(asked)))
+        return SC_OK;
+    if (rc == SC_OK && asked)
+        rc =
+            sc_error_set(err, SC_INVALID, "the store of that coordinator, %s, is not on this machine", asked);
+    else if (rc == SC_OK)
+        rc = sc_error_set(err, SC_INVALID, "that coordinator does not say where its store lies");
+    sc_error_hint(err, "say where it lies for you: --store FOLDER or --store s3://…");
+    return rc;
+}
+
+enum sc_rc sc_look_open(struct sc_look *look, struct sc_client *client, const struct sc_options *options,
+                        struct sc_error *err)
+{
+    const char *url;
+    *look = (struct sc_look){.domain = SC_SLICE_LIT("main")};
+    sc_arena_init(&look->arena);
+    enum sc_rc rc = find_store(look, client, options, &url, err);
+    if (rc == SC_OK)
+        rc = sc_store_open(url, &look->store, err);
     if (rc != SC_OK)
         return rc;
-    const struct sc_objects_config config = {.store = look->store, .domain = domain};
+    const struct sc_objects_config config = {.store = look->store, .domain = look->domain};
     return sc_objects_new(&config, &look->objects, err);
 }
 
@@ -38,7 +83,7 @@ enum sc_rc sc_look_record(struct sc_look *look, const struct sc_digest *key, str
                           struct sc_error *err)
 {
     struct sc_slice bytes;
-    return sc_records_get(look->store, domain, key, &look->arena, &bytes, ret_record, err);
+    return sc_records_get(look->store, look->domain, key, &look->arena, &bytes, ret_record, err);
 }
 
 enum sc_rc sc_look_plan(struct sc_look *look, const struct sc_digest *digest, struct sc_plan **ret_plan,

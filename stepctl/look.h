@@ -11,10 +11,12 @@ struct sc_look {
     struct sc_arena arena; // of what is returned
     struct sc_store *store;
     struct sc_objects *objects;
+    struct sc_slice domain;
 };
 
-// The store of the user's own coordinator, or --store. Done after any rc.
-SC_MUST_USE enum sc_rc sc_look_open(struct sc_look *look, const struct sc_client *client,
+// --store, or the store of the coordinator: of one that was started by hand it is asked for, and used when it is a bucket or a
+// folder of this machine. Done after any rc.
+SC_MUST_USE enum sc_rc sc_look_open(struct sc_look *look, struct sc_client *client,
                                     const struct sc_options *options, struct sc_error *err);
 void sc_look_done(struct sc_look *look);
 SC_MUST_USE enum sc_rc sc_look_record(struct sc_look *look, const struct sc_digest *key,

@@ -9,7 +9,7 @@
 #define LARGEST_MS INT64_C(99999999999999)
 enum { TIME_DIGITS = 14, COMPONENT_BYTES = 200 };
 
-static bool is_domain(struct sc_slice domain)
+bool sc_name_domain_is_valid(struct sc_slice domain)
 {
     if (domain.len == 0 || domain.len > 63 || domain.ptr[0] == '-')
         return false;
@@ -23,7 +23,7 @@ static bool is_domain(struct sc_slice domain)
 
 static void put_area(struct sc_buf *out, struct sc_slice domain, const char *area)
 {
-    SC_ASSERT(is_domain(domain));
+    SC_ASSERT(sc_name_domain_is_valid(domain));
     sc_buf_add_str(out, "v1/");
     sc_buf_add_slice(out, domain);
     sc_buf_add_byte(out, '/');
@@ -186,7 +186,7 @@ bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_di
     struct sc_slice rest = sc_slice_from(name, 3);
     const uint8_t *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
     size_t domain = slash ? (size_t)(slash - rest.ptr) : 0;
-    if (!is_domain(sc_slice(rest.ptr, domain)))
+    if (!sc_name_domain_is_valid(sc_slice(rest.ptr, domain)))
         return false;
     rest = sc_slice_from(rest, domain);
     int64_t wall_ms;
@@ -216,6 +216,20 @@ void sc_name_run(struct sc_buf *out, struct sc_slice domain, struct sc_slice nam
     sc_buf_add_byte(out, '/');
     put_component(out, run);
     put_rest(out, rest);
+}
+
+void sc_name_open_prefix(struct sc_buf *out, struct sc_slice domain, struct sc_slice coordinator)
+{
+    put_area(out, domain, "open");
+    put_component(out, coordinator);
+    sc_buf_add_byte(out, '/');
+}
+
+void sc_name_open(struct sc_buf *out, struct sc_slice domain, struct sc_slice coordinator,
+                  struct sc_slice run)
+{
+    sc_name_open_prefix(out, domain, coordinator);
+    put_component(out, run);
 }
 
 void sc_name_out(struct sc_buf *out, struct sc_slice domain, struct sc_slice namespace_,

@@ -1,9 +1,10 @@
-// Names in the bucket (3-FORMATS, "The bucket"). Pure. A domain is [a-z0-9][a-z0-9-]{0,62}.
+// Names in the bucket (3-FORMATS, "The bucket"). Pure. A domain is [a-z0-9][a-z0-9-]{0,62}, which the other functions take for granted.
 #pragma once
 
 #include "base/buf.h"
 #include "base/digest.h"
 
+bool sc_name_domain_is_valid(struct sc_slice domain);
 void sc_name_cas(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *digest);
 void sc_name_pack(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *digest);
 void sc_name_tree(struct sc_buf *out, struct sc_slice domain, const struct sc_digest *root);
@@ -26,6 +27,10 @@ bool sc_name_void_parse(struct sc_slice name, int64_t *ret_wall_ms, struct sc_di
 // digest).
 void sc_name_run(struct sc_buf *out, struct sc_slice domain, struct sc_slice namespace_, struct sc_slice run,
                  struct sc_slice rest);
+// open/<coordinator>/<run>: what a coordinator of that name needs to go on with a run that is open.
+void sc_name_open(struct sc_buf *out, struct sc_slice domain, struct sc_slice coordinator,
+                  struct sc_slice run);
+void sc_name_open_prefix(struct sc_buf *out, struct sc_slice domain, struct sc_slice coordinator);
 // out/<namespace>/<pipeline>/<step>/<output>/<digest16>/<rest>
 void sc_name_out(struct sc_buf *out, struct sc_slice domain, struct sc_slice namespace_,
                  struct sc_slice pipeline, struct sc_slice step, struct sc_slice output,

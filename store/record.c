@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/seal.h"
 
 static const char version[] = "stepcache.record/1";
 
@@ -127,21 +128,7 @@ void sc_record_encode(const struct sc_record *record, struct sc_buf *out)
 {
     size_t start = out->len;
     sc_encode(&sc_schema_record, record, out);
-    if (out->overflow)
-        return;
-    struct sc_digest sum = sc_digest_of(sc_slice(out->ptr + start, out->len - start));
-    sc_buf_add(out, sum.bytes, sizeof sum.bytes);
-}
-
-// The body, when it is what the checksum behind it says.
-static bool check_sum(struct sc_slice bytes, struct sc_slice *ret_body)
-{
-    if (bytes.len < SC_DIGEST_BYTES)
-        return false;
-    struct sc_slice body = sc_slice(bytes.ptr, bytes.len - SC_DIGEST_BYTES);
-    struct sc_digest sum = sc_digest_of(body);
-    *ret_body = body;
-    return memcmp(sum.bytes, body.ptr + body.len, SC_DIGEST_BYTES) == 0;
+    sc_seal(out, start);
 }
 
 struct version_of {
@@ -169,7 +156,7 @@ enum sc_rc sc_record_decode(struct sc_slice bytes, struct sc_slice domain, const
     struct sc_record record = {0};
     struct sc_error story = SC_ERROR_INIT;
     struct sc_slice body;
-    if (!check_sum(bytes, &body))
+    if (!sc_unseal(bytes, &body))
         return sc_error_set(err, SC_CORRUPT, "record: its bytes are not what its checksum says");
     enum sc_rc rc = sc_decode(&sc_schema_record, body, SC_DECODE_STRICT, arena, &record, &story);
     if (rc == SC_VERSION || (rc == SC_OK && !sc_slice_eq_str(record.v, version))) {

@@ -147,14 +147,15 @@ enum sc_effect_kind {
     SC_EFFECT_LOOK_UP,   // -> LOOKED_UP
     SC_EFFECT_PRESENCE,  // -> PRESENCE: really look, believe nothing remembered
     SC_EFFECT_WRITE_RECORD, // -> RECORDED. Inline outputs are put as objects first; all that it names is durable before it is visible
-    SC_EFFECT_WRITE_VOID, // drop the record of a key from store and index; no answer
-    SC_EFFECT_CLOSE_OUT,  // -> CLOSED_OUT: publish outputs, write the segment and the summary of a run
-    SC_EFFECT_SEND_AGENT, // a message to an agent's connection
-    SC_EFFECT_DROP_AGENT, // forget the connection (a second hello under its name came by another)
-    SC_EFFECT_REPLY,      // a message to a client
-    SC_EFFECT_NOTIFY,     // an event for the run's watchers
-    SC_EFFECT_RUN_CLOSED, // the run is final; facts may be compacted once durable to after_seq
-    SC_EFFECT_TRACE,      // one English line of a decision, for the log and the tests
+    SC_EFFECT_WRITE_VOID,    // drop the record of a key from store and index; no answer
+    SC_EFFECT_CLOSE_OUT,     // -> CLOSED_OUT: publish outputs, write the segment and the summary of a run
+    SC_EFFECT_SEND_AGENT,    // a message to an agent's connection
+    SC_EFFECT_DROP_AGENT,    // forget the connection (a second hello under its name came by another)
+    SC_EFFECT_REPLY,         // a message to a client
+    SC_EFFECT_NOTIFY,        // an event for the run's watchers
+    SC_EFFECT_RUN_CANCELLED, // the run is to end, whoever goes on with it
+    SC_EFFECT_RUN_CLOSED,    // the run is final; facts may be compacted once durable to after_seq
+    SC_EFFECT_TRACE,         // one English line of a decision, for the log and the tests
 };
 
 struct sc_record_from { // where an input came from
@@ -221,6 +222,7 @@ struct sc_effect {
             uint32_t to_count;
             const struct sc_event_body *event;
         } notify;
+        struct sc_slice run_cancelled;
         struct {
             struct sc_slice run;
             uint64_t keep_from; // facts without a slot below this seq are not needed any more

@@ -103,6 +103,29 @@ struct run *run_restore(struct sc_core *core, const struct sc_fact *fact, struct
     return NULL;
 }
 
+static uint64_t oldest_needed(struct sc_core *core)
+{
+    uint64_t oldest = core->last_seq + 1;
+    struct run *run;
+    DL_FOREACH (core->runs, run)
+        if (run->first_seq && run->state != RUN_FINAL && run->first_seq < oldest)
+            oldest = run->first_seq;
+    return oldest;
+}
+
+// Returns the seq after which it may be told.
+static uint64_t close_for_good(struct sc_core *core, struct run *run, enum sc_end_state state)
+{
+    run->state = RUN_FINAL;
+    struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = state};
+    uint64_t seq = core_journal(core, &fact, false);
+    struct sc_effect *effect = core_effect(core, SC_EFFECT_RUN_CLOSED);
+    effect->after_seq = seq;
+    effect->u.run_closed.run = sc_arena_copy(&core->effects.arena, run->id);
+    effect->u.run_closed.keep_from = oldest_needed(core);
+    return seq;
+}
+
 static void reject(struct sc_core *core, struct run *run, enum sc_rc rc, struct sc_slice message)
 {
     struct watcher *w;
@@ -110,10 +133,8 @@ static void reject(struct sc_core *core, struct run *run, enum sc_rc rc, struct 
         struct sc_event event = {.client = w->client, .client_req = w->client_req};
         core_reply_error(core, &event, rc, SC_SLICE_FMT, SC_SLICE_ARG(message));
     }
-    if (!run->options.dry) {
-        struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = SC_END_FAILED};
-        core_journal(core, &fact, true);
-    }
+    if (!run->options.dry)
+        close_for_good(core, run, SC_END_FAILED);
     run_free(core, run);
 }
 
@@ -241,7 +262,10 @@ void run_cancel(struct sc_core *core, struct run *run, const char *why)
     core_trace(core, "run " SC_SLICE_FMT ": cancelled: %s", SC_SLICE_ARG(run->id), why);
     if (!run->options.dry && !core->restoring) {
         struct sc_fact fact = {.kind = SC_FACT_CANCEL, .run = run->id};
-        core_journal(core, &fact, false);
+        uint64_t seq = core_journal(core, &fact, false);
+        struct sc_effect *effect = core_effect(core, SC_EFFECT_RUN_CANCELLED);
+        effect->after_seq = seq;
+        effect->u.run_cancelled = sc_arena_copy(&core->effects.arena, run->id);
     }
     run->cancel_at = 0;
     core->more = true;
@@ -354,16 +378,6 @@ static void say_done(struct sc_core *core, struct run *run, uint64_t after_seq)
         core_reply(core, w->client, w->client_req, SC_MESSAGE_DONE, after_seq, &done, sizeof done);
 }
 
-static uint64_t oldest_needed(struct sc_core *core)
-{
-    uint64_t oldest = core->last_seq + 1;
-    struct run *run;
-    DL_FOREACH (core->runs, run)
-        if (run->first_seq && run->state != RUN_FINAL && run->first_seq < oldest)
-            oldest = run->first_seq;
-    return oldest;
-}
-
 void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event *event)
 {
     if (event->rc != SC_OK) {
@@ -387,16 +401,10 @@ void run_closed_out(struct sc_core *core, struct run *run, const struct sc_event
         DL_FOREACH (run->watchers, w)
             waiting |= !w->caught_up;
     } while (waiting);
-    run->state = RUN_FINAL;
-    struct sc_fact fact = {.kind = SC_FACT_CLOSED, .run = run->id, .state = run_end_state(run)};
-    uint64_t seq = core_journal(core, &fact, false);
+    uint64_t seq = close_for_good(core, run, run_end_state(run));
     say_done(core, run, seq);
     core_trace(core, "run " SC_SLICE_FMT ": %s", SC_SLICE_ARG(run->id),
                sc_end_state_name(run_end_state(run)));
-    struct sc_effect *effect = core_effect(core, SC_EFFECT_RUN_CLOSED);
-    effect->after_seq = seq;
-    effect->u.run_closed.run = sc_arena_copy(&core->effects.arena, run->id);
-    effect->u.run_closed.keep_from = oldest_needed(core);
     run_free(core, run);
 }
 

@@ -22,13 +22,8 @@ static void plan_loaded(struct sc_loop *loop, struct sc_job *job)
 {
     struct sc_event event = answer_event(job, SC_EVENT_PLAN_LOADED);
     if (job->rc == SC_OK && job->u.load_plan.has_row) {
-        const struct sc_plan *plan = job->u.load_plan.plan->plan;
-        struct sc_job_run *row = &job->u.load_plan.row;
-        row->namespace_ = plan->namespace_;
-        row->pipeline = plan->name;
-        for (uint32_t i = 0; i < plan->steps.count; i++)
-            row->steps += sc_plan_instances(&plan->steps.items[i]);
-        sc_journal_add_run(loop->journal, row);
+        sc_job_run_name(&job->u.load_plan.row, job->u.load_plan.plan->plan);
+        sc_journal_add_run(loop->journal, &job->u.load_plan.row);
     }
     event.u.plan_loaded = SC_STEAL(job->u.load_plan.plan);
     sc_loop_feed(loop, &event);
@@ -144,6 +139,7 @@ static void take_answer(struct sc_loop *loop, struct sc_job *job)
     case SC_JOB_TROUBLE:
         store_trouble(loop, job);
         break;
+    case SC_JOB_OPEN_RUN:
     case SC_JOB_PUT_DROP:
     case SC_JOB_HURRY:
         break;

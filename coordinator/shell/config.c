@@ -1,5 +1,6 @@
 #include "coordinator/shell/config.h"
 
+#include "base/digest.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "pipeline/duration.h"
@@ -7,12 +8,25 @@
 #include "pipeline/plan_check.h"
 #include "pipeline/suggest.h"
 #include "proto/places.h"
+#include "store/names.h"
+
+#include <unistd.h>
 
 enum { CONFIG_BYTES = 64 << 10, PATIENCE_MS = 5 * 60 * 1000, ALLOW_MOST = 1000 };
 
-enum key { KEY_STATE, KEY_STORE, KEY_DOMAIN, KEY_CLIENT, KEY_AGENT, KEY_LOG, KEY_STORE_PATIENCE, KEY_COUNT };
-static const char *const key_names[KEY_COUNT] = {"state", "store", "domain",        "client",
-                                                 "agent", "log",   "store_patience"};
+enum key {
+    KEY_STATE,
+    KEY_STORE,
+    KEY_DOMAIN,
+    KEY_NAME,
+    KEY_CLIENT,
+    KEY_AGENT,
+    KEY_LOG,
+    KEY_STORE_PATIENCE,
+    KEY_COUNT
+};
+static const char *const key_names[KEY_COUNT] = {"state",  "store", "domain", "name",
+                                                 "client", "agent", "log",    "store_patience"};
 
 struct parser {
     const char *name;
@@ -45,7 +59,7 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
     return WRONG(p, SC_INVALID,
                  "unknown key '" SC_SLICE_FMT
-                 "': known are state, store, domain, client, agent, log, store_patience, allow.<namespace>",
+                 "': known are state, store, domain, name, client, agent, log, store_patience, allow.<namespace>",
                  SC_SLICE_ARG(key));
 }
 
@@ -68,15 +82,14 @@ static enum sc_rc need_endpoint(const struct parser *p, const char *key, struct 
     return SC_OK;
 }
 
-static bool domain_is_valid(struct sc_slice s)
+// Letters, digits and what hosts' names hold: it is a part of names in the store.
+static bool name_is_valid(struct sc_slice s)
 {
-    if (s.len == 0 || s.len > 63 || s.ptr[0] == '-')
-        return false;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     for (size_t i = 0; i < s.len; i++)
-        if (!((s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || (s.ptr[i] >= '0' && s.ptr[i] <= '9') ||
-              s.ptr[i] == '-'))
+        if (!memchr(plain, s.ptr[i], sizeof plain - 1))
             return false;
-    return true;
+    return s.len > 0 && s.len <= 63 && s.ptr[0] != '-' && s.ptr[0] != '.';
 }
 
 static enum sc_rc take_patience(const struct parser *p, struct sc_slice value, int64_t *ret_ms)
@@ -102,11 +115,18 @@ static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, st
         config->store = sc_arena_cstr(p->arena, value);
         return rc;
     case KEY_DOMAIN:
-        if (!domain_is_valid(value))
+        if (!sc_name_domain_is_valid(value))
             return WRONG(p, SC_INVALID,
                          "domain: '" SC_SLICE_FMT "' is not of the form [a-z0-9][a-z0-9-]{0,62}",
                          SC_SLICE_ARG(value));
         config->domain = sc_arena_cstr(p->arena, value);
+        return SC_OK;
+    case KEY_NAME:
+        if (!name_is_valid(value))
+            return WRONG(p, SC_INVALID,
+                         "name: '" SC_SLICE_FMT "' is not of the form [A-Za-z0-9_][A-Za-z0-9_.-]{0,62}",
+                         SC_SLICE_ARG(value));
+        config->name = sc_arena_cstr(p->arena, value);
         return SC_OK;
     case KEY_CLIENT:
         config->client = sc_arena_cstr(p->arena, value);
@@ -228,13 +248,33 @@ enum sc_rc sc_config_parse(const char *name, struct sc_slice text, struct sc_are
     return SC_OK;
 }
 
+// The host and the state folder, by its path: it stays when what lies in the folder is lost, and two coordinators of one host
+// have two.
+static const char *default_name(struct sc_arena *arena, const char *state)
+{
+    enum { HOST_BYTES = 48 };
+    char host[256] = "", hex[SC_DIGEST_HEX_BYTES];
+    (void)gethostname(host, sizeof host - 1); // without one it is called by the folder alone
+    host[HOST_BYTES] = 0;
+    for (char *c = host; *c; c++)
+        if (!name_is_valid(sc_slice(c, 1)) && (c == host || (*c != '-' && *c != '.')))
+            *c = '_';
+    struct sc_digest folder = sc_digest_of(sc_slice_str(state));
+    sc_digest_hex(&folder, hex);
+    return (const char *)sc_arena_printf(arena, "%s%s%.8s", host, *host ? "-" : "", hex).ptr;
+}
+
 enum sc_rc sc_config_read(const char *path, struct sc_arena *arena, struct sc_config *ret_config,
                           struct sc_error *err)
 {
     SC_AUTO_BUF struct sc_buf text;
     sc_buf_init(&text, 0);
     enum sc_rc rc = sc_file_read(path, CONFIG_BYTES, &text, err);
-    return rc == SC_OK ? sc_config_parse(path, sc_buf_slice(&text), arena, ret_config, err) : rc;
+    if (rc == SC_OK)
+        rc = sc_config_parse(path, sc_buf_slice(&text), arena, ret_config, err);
+    if (rc == SC_OK && !ret_config->name)
+        ret_config->name = default_name(arena, ret_config->state);
+    return rc;
 }
 
 enum sc_rc sc_config_private(struct sc_arena *arena, struct sc_config *ret_config, struct sc_error *err)

@@ -11,6 +11,7 @@ struct sc_config {
     const char *state; // absolute folder
     const char *store; // URL or absolute folder
     const char *domain;
+    const char *name; // who this coordinator is in the store, over losses of its disk; NULL of a private one
     const char *client; // ipc:// endpoints
     const char *agent;
     const char *tether; // path of the tether socket: beside the client's socket
@@ -20,9 +21,10 @@ struct sc_config {
 };
 
 // Pure: the text of a file that is called `name` in messages. SC_INVALID with "name:line: …", the nearest key suggested;
-// SC_UNSUPPORTED for tcp:// endpoints.
+// SC_UNSUPPORTED for tcp:// endpoints. `name` is NULL when it is not given.
 SC_MUST_USE enum sc_rc sc_config_parse(const char *name, struct sc_slice text, struct sc_arena *arena,
                                        struct sc_config *ret_config, struct sc_error *err);
+// A name that is not given is made of the host's and the state folder's path.
 SC_MUST_USE enum sc_rc sc_config_read(const char *path, struct sc_arena *arena, struct sc_config *ret_config,
                                       struct sc_error *err);
 // Of proto/places.h; makes the folders.

@@ -96,6 +96,14 @@ static void journal(struct sc_loop *loop, const struct sc_effect *effect)
                                           .started_at = fact.at,
                                           .plan = fact.plan};
     sc_journal_add_run(loop->journal, &loop->submitted);
+    if (loop->config.name)
+        loop->submitted_open = (struct sc_open_run){.domain = sc_slice_str(loop->config.domain),
+                                                    .coordinator = sc_slice_str(loop->config.name),
+                                                    .run = loop->submitted.run,
+                                                    .user = loop->submitted.user,
+                                                    .plan = fact.plan,
+                                                    .options = fact.options,
+                                                    .started_at = fact.at};
 }
 
 static void load_plan(struct sc_loop *loop, const struct sc_effect *effect)
@@ -107,6 +115,10 @@ static void load_plan(struct sc_loop *loop, const struct sc_effect *effect)
         job->u.load_plan.row = loop->submitted;
         job->u.load_plan.row.run = sc_arena_copy(&job->arena, loop->submitted.run);
         job->u.load_plan.row.user = sc_arena_copy(&job->arena, loop->submitted.user);
+    }
+    if (loop->submitting && loop->submitted_open.run.len) {
+        job->u.load_plan.open = SC_NEW(&job->arena, struct sc_open_run);
+        sc_copy_struct(&sc_schema_open_run, &loop->submitted_open, &job->arena, job->u.load_plan.open);
     }
     send_job(loop, SC_LANE_READS, effect, job);
 }
@@ -335,6 +347,18 @@ static void notify_clients(struct sc_loop *loop, const struct sc_effect *effect)
     sc_lanes_account(&loop->lanes, held);
 }
 
+// What lies in the store of an open run is to say that it is cancelled, or to go.
+static void open_run(struct sc_loop *loop, const struct sc_effect *effect, struct sc_slice run,
+                     bool cancelled)
+{
+    if (!loop->config.name)
+        return;
+    struct sc_job *job = sc_job_new(SC_JOB_OPEN_RUN);
+    job->u.open_run.run = sc_arena_copy(&job->arena, run);
+    job->u.open_run.cancelled = cancelled;
+    send_job(loop, SC_LANE_WRITES, effect, job);
+}
+
 static void drop_agent(struct sc_loop *loop, const struct sc_effect *effect)
 {
     struct sc_held *held = sc_lanes_hold(&loop->lanes, SC_LANE_AGENTS, SC_HELD_AGENT_DROP, effect->after_seq);
@@ -378,8 +402,12 @@ static void carry_out(struct sc_loop *loop, const struct sc_effect *effect)
     case SC_EFFECT_NOTIFY:
         notify_clients(loop, effect);
         return;
+    case SC_EFFECT_RUN_CANCELLED:
+        open_run(loop, effect, effect->u.run_cancelled, true);
+        return;
     case SC_EFFECT_RUN_CLOSED:
         sc_journal_add_closed(loop->journal, effect->u.run_closed.run, effect->u.run_closed.keep_from);
+        open_run(loop, effect, effect->u.run_closed.run, false);
         return;
     case SC_EFFECT_TRACE:
         sc_log(SC_LOG_DEBUG, "part=core " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.trace));
@@ -408,6 +436,7 @@ void sc_loop_feed(struct sc_loop *loop, struct sc_event *event)
             sc_arena_done(&loop->submit_arena);
             loop->submitting = NULL;
             loop->submitted = (struct sc_job_run){0};
+            loop->submitted_open = (struct sc_open_run){0};
         }
         event = &go_on;
     }

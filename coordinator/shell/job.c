@@ -30,6 +30,15 @@ void sc_job_free(struct sc_job *job)
     free(job);
 }
 
+void sc_job_run_name(struct sc_job_run *row, const struct sc_plan *plan)
+{
+    row->namespace_ = plan->namespace_;
+    row->pipeline = plan->name;
+    row->steps = 0;
+    for (uint32_t i = 0; i < plan->steps.count; i++)
+        row->steps += sc_plan_instances(&plan->steps.items[i]);
+}
+
 struct sc_mailbox {
     int fd; // -1: none
     pthread_mutex_t lock;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "coordinator/core/core.h"
+#include "coordinator/shell/open_run.h"
 #include "store/records.h"
 
 enum sc_job_kind {
@@ -14,6 +15,7 @@ enum sc_job_kind {
     SC_JOB_WRITE_RECORD,
     SC_JOB_WRITE_VOID,
     SC_JOB_CLOSE_OUT,
+    SC_JOB_OPEN_RUN, // what the store says of an open run: that it is cancelled, or nothing any more
     SC_JOB_PUT,
     SC_JOB_PUT_DROP, // the uploads of a client that is gone
     SC_JOB_HURRY,    // what waits for company is to be written at once
@@ -32,6 +34,9 @@ struct sc_job_run { // a row of the runs table
     struct sc_digest plan;
     uint64_t hits, misses, joined, failed, skipped, ran_ms, saved_ms, steps;
 };
+
+// Completes the row of a run that began with what its plan tells; it borrows from the plan.
+void sc_job_run_name(struct sc_job_run *row, const struct sc_plan *plan);
 
 struct sc_job_latest { // of which step a record is the newest
     uint64_t number;   // 0: nothing to remember
@@ -69,6 +74,8 @@ struct sc_job {
             struct sc_loaded_plan *plan; // out
             bool has_row; // of a run that was just accepted: to be completed with the plan's names
             struct sc_job_run row;
+            struct sc_open_run
+                *open; // of a run that was just accepted: lies in the store before the answer; or NULL
         } load_plan;
         struct {
             struct sc_lookup_item *items;
@@ -109,6 +116,10 @@ struct sc_job {
             struct sc_published *outputs; // out
             uint32_t output_count;
         } close_out;
+        struct {
+            struct sc_slice run;
+            bool cancelled; // else closed
+        } open_run;
         struct sc_msg_put put;
         struct sc_job_query query;
         struct {

@@ -97,6 +97,39 @@ enum sc_rc sc_journal_restore(struct sc_journal *journal,
     return SC_OK;
 }
 
+void sc_journal_begin_at(struct sc_journal *journal, uint64_t seq)
+{
+    SC_ASSERT(!journal->started && journal->handed_seq == 0);
+    journal->handed_seq = seq;
+    atomic_store(&journal->shared_durable, seq);
+}
+
+enum sc_rc sc_journal_commit_first(struct sc_journal *journal, struct sc_error *err)
+{
+    struct sc_journal_batch *batch = journal->open;
+    struct sc_journal_commit done = {0};
+    SC_ASSERT(!journal->started);
+    if (!batch->first)
+        return SC_OK;
+    enum sc_rc rc = sc_journal_file_commit(journal->file, batch, &done, err);
+    if (rc != SC_OK)
+        return rc;
+    if (batch->last_seq) {
+        journal->handed_seq = batch->last_seq;
+        atomic_store(&journal->shared_durable, batch->last_seq);
+    }
+    journal->open = sc_journal_batch_new();
+    sc_journal_batch_free(batch);
+    return SC_OK;
+}
+
+enum sc_rc sc_journal_find_run(struct sc_journal *journal, struct sc_slice run, bool *ret_known,
+                               bool *ret_closed, struct sc_error *err)
+{
+    SC_ASSERT(!journal->started);
+    return sc_journal_file_find_run(journal->file, run, ret_known, ret_closed, err);
+}
+
 // ---- the thread
 
 static void wake_core(const struct sc_journal *journal)

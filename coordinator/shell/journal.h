@@ -24,6 +24,13 @@ struct sc_slice sc_journal_id(const struct sc_journal *journal);
 SC_MUST_USE enum sc_rc sc_journal_restore(struct sc_journal *journal,
                                           void (*visit)(void *context, uint64_t seq, struct sc_slice fact),
                                           void *context, uint64_t *ret_last_seq, struct sc_error *err);
+// Before the thread is started, of a journal that holds no fact yet: the first fact's seq is to be larger than this.
+void sc_journal_begin_at(struct sc_journal *journal, uint64_t seq);
+// Before the thread is started: what was added is durable when it returns.
+SC_MUST_USE enum sc_rc sc_journal_commit_first(struct sc_journal *journal, struct sc_error *err);
+// Before the thread is started: whether the run is known, and whether it is closed.
+SC_MUST_USE enum sc_rc sc_journal_find_run(struct sc_journal *journal, struct sc_slice run, bool *ret_known,
+                                           bool *ret_closed, struct sc_error *err);
 // Starts the thread; wake_fd is an eventfd that is rung when more is durable or a failure was met.
 void sc_journal_start(struct sc_journal *journal, int wake_fd);
 

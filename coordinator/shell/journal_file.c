@@ -276,12 +276,28 @@ enum sc_rc sc_journal_file_facts(struct sc_journal_file *file,
     return rc;
 }
 
-// ---- committing
-
 static void bind_text(sqlite3_stmt *s, int at, struct sc_slice text)
 {
     sqlite3_bind_text(s, at, text.len ? (const char *)text.ptr : "", (int)text.len, SQLITE_STATIC);
 }
+
+enum sc_rc sc_journal_file_find_run(struct sc_journal_file *file, struct sc_slice run, bool *ret_known,
+                                    bool *ret_closed, struct sc_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    if (sqlite3_prepare_v2(file->db, "SELECT state <> 'open' FROM runs WHERE run = ?", -1, &s, NULL) !=
+        SQLITE_OK)
+        return failed(file, "look for a run", err);
+    bind_text(s, 1, run);
+    int step = sqlite3_step(s);
+    *ret_known = step == SQLITE_ROW;
+    *ret_closed = step == SQLITE_ROW && sqlite3_column_int(s, 0) != 0;
+    enum sc_rc rc = step == SQLITE_ROW || step == SQLITE_DONE ? SC_OK : failed(file, "look for a run", err);
+    sqlite3_finalize(s);
+    return rc;
+}
+
+// ---- committing
 
 static bool run(struct sc_journal_file *file, enum statement which)
 {

@@ -37,6 +37,8 @@ void sc_journal_file_close(struct sc_journal_file *file);
 SC_MUST_USE enum sc_rc sc_journal_file_facts(struct sc_journal_file *file,
                                              void (*visit)(void *context, uint64_t seq, struct sc_slice fact),
                                              void *context, uint64_t *ret_last_seq, struct sc_error *err);
+SC_MUST_USE enum sc_rc sc_journal_file_find_run(struct sc_journal_file *file, struct sc_slice run,
+                                                bool *ret_known, bool *ret_closed, struct sc_error *err);
 // All batches of the list in one transaction: all or none.
 SC_MUST_USE enum sc_rc sc_journal_file_commit(struct sc_journal_file *file,
                                               const struct sc_journal_batch *batches,

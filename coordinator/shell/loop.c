@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -340,12 +341,28 @@ static void restore_row(void *context, uint64_t seq, struct sc_slice fact)
     sc_loop_feed(loop, &event);
 }
 
+// The numbers of facts are those of attempts, too. Where the disk was lost an agent may still speak of an attempt of that earlier
+// life, and its report must fit none of this one's: so a new journal begins to count anywhere.
+static enum sc_rc begin_anew(struct sc_loop *loop, uint64_t *ret_last_seq, struct sc_error *err)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return sc_error_set(err, SC_IO, "no random bytes");
+    *ret_last_seq = random >> 16; // leaves room to count on, and is exact as a number in JSON
+    sc_journal_begin_at(loop->journal, *ret_last_seq);
+    return SC_OK;
+}
+
 static enum sc_rc restore(struct sc_loop *loop, struct sc_error *err)
 {
     struct restoring restoring = {loop};
     uint64_t last_seq;
     loop->durable_seq = UINT64_MAX; // what it is restored from is durable
     enum sc_rc rc = sc_journal_restore(loop->journal, restore_row, &restoring, &last_seq, err);
+    if (rc == SC_OK && last_seq == 0)
+        rc = begin_anew(loop, &last_seq, err);
+    if (rc == SC_OK && loop->config.name)
+        rc = sc_loop_take_up(loop, &last_seq, err);
     if (rc != SC_OK)
         return rc;
     loop->durable_seq = last_seq;

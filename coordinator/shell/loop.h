@@ -62,6 +62,7 @@ struct sc_loop {
     // while a submit is handled: what its run's row starts with
     const struct sc_event *submitting;
     struct sc_job_run submitted;
+    struct sc_open_run submitted_open;
     struct sc_arena submit_arena;
     // while a watch is handled: whether the core knew the run
     const struct sc_event *watching;
@@ -112,6 +113,10 @@ void sc_loop_flush_events_of(struct sc_loop *loop, uint64_t client);
 // effects.c: gives an event to the core and carries out what it wants, until it has no more to do.
 void sc_loop_feed(struct sc_loop *loop, struct sc_event *event);
 void sc_loop_release(struct sc_loop *loop); // what the journal is durable for
+
+// take_up.c: what this coordinator's open runs left in the store and the journal does not know becomes durable rows and facts, as if
+// the journal had held them. While the core is restored; `last_seq` moves on with each fact.
+enum sc_rc sc_loop_take_up(struct sc_loop *loop, uint64_t *last_seq, struct sc_error *err);
 
 // requests.c
 void sc_loop_query_answered(struct sc_loop *loop, struct sc_job *job); // takes the job over

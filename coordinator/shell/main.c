@@ -105,6 +105,7 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
         .warm = loop->config.private_,
         .url = config->store,
         .domain = sc_slice_str(config->domain),
+        .name = sc_slice_str(config->name ? config->name : ""),
         .coordinator = sc_arena_copy(&program->arena, sc_journal_id(loop->journal)),
         .journal_path = journal,
         .scratch = (const char *)sc_arena_printf(&program->arena, "%s/scratch", config->state).ptr,

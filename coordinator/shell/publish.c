@@ -1,6 +1,6 @@
 // Published outputs (3-FORMATS, "The bucket"): plain objects under a prefix that names their content, a manifest after them, and
-// latest.json, which moves forward only. What is there with the right size is not written again.
-#include "coordinator/shell/storage_parts.h"
+// latest.json, which moves forward only. Where the manifest is there, what is there with the right size is not written again.
+#include "coordinator/shell/placing.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
@@ -19,6 +19,10 @@ struct publishing {
     const struct sc_publish_item *item;
     struct sc_arena *arena;
     json_t *files;                // of the manifest
+    bool before;                  // it was published before, as its manifest says
+    uint64_t manifest_bytes;      // of that manifest
+    uint64_t written;             // files
+    struct placing *placing;      // NULL: the store is a folder of this machine
     struct sc_pack_reader *packs; // of the folder, where its small files lie together
 };
 
@@ -46,11 +50,8 @@ static struct sc_slice name_of(const struct publishing *p, struct sc_slice rest)
 
 static bool is_there(struct storage_writer *writer, struct sc_slice name, uint64_t bytes)
 {
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_HEAD, name);
-    bool there = sc_store_wait(writer->store, &op) == SC_OK && op.bytes == bytes;
-    sc_store_op_done(&op);
-    return there;
+    uint64_t there;
+    return storage_has_named(writer->store, name, &there) && there == bytes;
 }
 
 // path NULL: bytes.
@@ -70,40 +71,55 @@ static enum sc_rc put_from(struct publishing *p, struct sc_slice name, const str
     return rc;
 }
 
-// Where the store is a server, it copies within itself.
-static enum sc_rc copy_object(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
-                              struct sc_error *err)
+static bool has_inline(const struct sc_artifact *artifact)
+{
+    struct sc_digest digest =
+        artifact->has_inline ? sc_digest_of(artifact->inline_bytes) : (struct sc_digest){{0}};
+    return artifact->has_inline && sc_digest_eq(&digest, &artifact->digest);
+}
+
+// As an object in the store, and neither inline nor in a pack.
+static bool lies_alone(const struct publishing *p, const struct sc_artifact *artifact)
+{
+    return !has_inline(artifact) && !(p->packs && artifact->bytes <= SC_PACK_FILE_BYTES);
+}
+
+// Of what does not lie alone.
+static enum sc_rc bytes_of(void *context, const struct sc_artifact *artifact, struct sc_slice *ret_bytes,
+                           struct sc_error *err)
+{
+    struct publishing *p = context;
+    if (!has_inline(artifact))
+        return sc_pack_reader_get(p->packs, &artifact->digest, ret_bytes, err);
+    *ret_bytes = artifact->inline_bytes;
+    return SC_OK;
+}
+
+// A server copies within itself what it has.
+static void place_file(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact)
 {
     SC_AUTO_BUF struct sc_buf from;
     sc_buf_init(&from, SC_LIMIT_PATH_BYTES);
-    sc_name_cas(&from, p->writer->storage->config.domain, &artifact->digest);
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_COPY, name);
-    op.from = sc_buf_slice(&from);
-    enum sc_rc rc = sc_store_wait(p->writer->store, &op);
-    if (rc != SC_OK && err)
-        *err = op.err;
-    sc_store_op_done(&op);
-    return rc;
+    if (lies_alone(p, artifact))
+        sc_name_cas(&from, p->writer->storage->config.domain, &artifact->digest);
+    placing_add(p->placing, name, artifact, sc_buf_slice(&from), p->before);
 }
 
 static enum sc_rc put_file(struct publishing *p, struct sc_slice name, const struct sc_artifact *artifact,
                            struct sc_error *err)
 {
-    if (is_there(p->writer, name, artifact->bytes))
-        return SC_OK;
-    if (artifact->has_inline) {
-        struct sc_digest digest = sc_digest_of(artifact->inline_bytes);
-        if (sc_digest_eq(&digest, &artifact->digest))
-            return put_from(p, name, artifact, NULL, artifact->inline_bytes, false, err);
+    if (p->placing) {
+        place_file(p, name, artifact);
+        return SC_OK; // how it went is told at the end
     }
-    if (p->packs && artifact->bytes <= SC_PACK_FILE_BYTES) {
+    if (p->before && is_there(p->writer, name, artifact->bytes))
+        return SC_OK;
+    p->written++;
+    if (!lies_alone(p, artifact)) {
         struct sc_slice bytes;
-        enum sc_rc rc = sc_pack_reader_get(p->packs, &artifact->digest, &bytes, err);
+        enum sc_rc rc = bytes_of(p, artifact, &bytes, err);
         return rc == SC_OK ? put_from(p, name, artifact, NULL, bytes, false, err) : rc;
     }
-    if (!sc_store_local_root(p->writer->store))
-        return copy_object(p, name, artifact, err);
     if (artifact->exec) { // a checked copy of its own, which the store then takes
         const char *copy = storage_scratch(p->writer, p->arena);
         enum sc_rc rc = sc_objects_extract(p->writer->objects, artifact, copy, err);
@@ -172,27 +188,35 @@ static enum sc_rc put_entries(struct publishing *p, const struct sc_tree *tree,
     return rc;
 }
 
+static enum sc_rc finish_placing(struct publishing *p, enum sc_rc rc, struct sc_error *err)
+{
+    if (!p->placing)
+        return rc;
+    enum sc_rc placed = placing_finish(SC_STEAL(p->placing), &p->written, rc == SC_OK ? err : NULL);
+    return rc == SC_OK ? placed : rc;
+}
+
 static enum sc_rc put_folder(struct publishing *p, struct sc_error *err)
 {
     struct sc_tree tree;
     enum sc_rc rc = sc_objects_get_tree(p->writer->objects, &p->item->artifact.digest, p->arena, &tree, err);
     if (rc != SC_OK)
-        return rc;
+        return finish_placing(p, rc, err);
     if (tree.packs.count)
         p->packs = sc_pack_reader_new(p->writer->objects, tree.packs.items, tree.packs.count);
     rc = put_entries(p, &tree, &p->item->artifact.digest, sc_slice(NULL, 0), SC_LIMIT_TREE_DEPTH + 1, err);
+    rc = finish_placing(p, rc, err);
     sc_pack_reader_free(SC_STEAL(p->packs));
     return rc;
 }
 
-static enum sc_rc put_json(struct storage_writer *writer, struct sc_slice name, const json_t *json,
-                           struct sc_error *err)
+static const char manifest_name[] = "manifest.json";
+
+static char *text_of_json(const json_t *json)
 {
     char *text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
     SC_ASSERT(text != NULL);
-    enum sc_rc rc = storage_put_named(writer->store, name, sc_slice_str(text), err);
-    free(text);
-    return rc;
+    return text;
 }
 
 static enum sc_rc put_manifest(struct publishing *p, struct sc_error *err)
@@ -208,9 +232,12 @@ static enum sc_rc put_manifest(struct publishing *p, struct sc_error *err)
     json_object_set_new(manifest, "digest", digest_text(&artifact->digest));
     json_object_set_new(manifest, "bytes", json_integer((json_int_t)artifact->bytes));
     json_object_set(manifest, "files", p->files);
-    enum sc_rc rc = put_json(p->writer, name_of(p, sc_slice_str("manifest.json")), manifest, err);
+    SC_AUTO_FREE char *text = text_of_json(manifest);
     json_decref(manifest);
-    return rc;
+    if (p->before && p->written == 0 && p->manifest_bytes == strlen(text))
+        return SC_OK;
+    return storage_put_named(p->writer->store, name_of(p, sc_slice_str(manifest_name)), sc_slice_str(text),
+                             err);
 }
 
 // The instance of a matrix step in the published name: report[lr=0.1].
@@ -243,10 +270,14 @@ static enum sc_rc publish_one(struct publishing *p, struct sc_published *ret_out
                                            SC_SLICE_ARG(artifact->ext));
     enum sc_rc rc;
     p->files = json_array();
+    p->before =
+        storage_has_named(p->writer->store, name_of(p, sc_slice_str(manifest_name)), &p->manifest_bytes);
+    if (!sc_store_local_root(p->writer->store))
+        p->placing = placing_new(p->writer->store, bytes_of, p);
     if (artifact->kind == SC_ARTIFACT_DIR) {
         rc = put_folder(p, err);
     } else {
-        rc = put_file(p, name_of(p, file), artifact, err);
+        rc = finish_placing(p, put_file(p, name_of(p, file), artifact, err), err);
         list_file(p, file, artifact);
     }
     if (rc == SC_OK)
@@ -318,9 +349,9 @@ static enum sc_rc move_latest(struct storage_writer *writer, const struct sc_job
         }
         free(key);
     }
-    enum sc_rc rc = moved ? put_json(writer, sc_buf_slice(&name), latest, err) : SC_OK;
+    SC_AUTO_FREE char *text = text_of_json(latest);
     json_decref(latest);
-    return rc;
+    return moved ? storage_put_named(writer->store, sc_buf_slice(&name), sc_slice_str(text), err) : SC_OK;
 }
 
 enum sc_rc storage_publish(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)

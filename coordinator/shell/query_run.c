@@ -147,11 +147,26 @@ static json_t *run_row(sqlite3_stmt *s)
     return row;
 }
 
+// Where results are kept, for those who read them by themselves.
+static void send_store(struct sc_queries *queries, struct sc_job *job)
+{
+    json_t *rows = json_array(), *row = json_object();
+    json_object_set_new(row, "store", json_string(sc_store_url(queries->store)));
+    json_object_set_new(row, "domain", query_text(queries->config.domain));
+    json_array_append_new(rows, row);
+    query_send_rows(queries, job, rows);
+    json_decref(rows);
+}
+
 enum sc_rc query_list(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
 {
     const struct sc_msg_list *list = &job->u.query.message.body.list;
+    if (sc_slice_eq_str(list->what, "store")) {
+        send_store(queries, job);
+        return SC_OK;
+    }
     if (!sc_slice_eq_str(list->what, "runs"))
-        return sc_error_set(err, SC_INVALID, "list: there are runs and agents, not '" SC_SLICE_FMT "'",
+        return sc_error_set(err, SC_INVALID, "list: there are runs, agents and store, not '" SC_SLICE_FMT "'",
                             SC_SLICE_ARG(list->what));
     sqlite3_stmt *s;
     enum sc_rc rc =

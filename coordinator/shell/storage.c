@@ -148,6 +148,7 @@ void sc_storage_post(struct sc_storage *storage, struct sc_job *job)
     case SC_JOB_WRITE_RECORD:
     case SC_JOB_WRITE_VOID:
     case SC_JOB_CLOSE_OUT:
+    case SC_JOB_OPEN_RUN:
     case SC_JOB_PUT:
     case SC_JOB_PUT_DROP:
     case SC_JOB_HURRY:

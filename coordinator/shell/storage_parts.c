@@ -109,6 +109,25 @@ static enum sc_rc run_op(struct sc_store *store, struct sc_store_op *op, struct 
     return rc;
 }
 
+enum sc_rc storage_remove_named(struct sc_store *store, struct sc_slice name, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_REMOVE, name);
+    enum sc_rc rc = run_op(store, &op, err);
+    sc_store_op_done(&op);
+    return rc == SC_NOT_FOUND ? SC_OK : rc;
+}
+
+bool storage_has_named(struct sc_store *store, struct sc_slice name, uint64_t *ret_bytes)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_HEAD, name);
+    bool there = sc_store_wait(store, &op) == SC_OK;
+    *ret_bytes = op.bytes;
+    sc_store_op_done(&op);
+    return there;
+}
+
 enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struct sc_slice bytes,
                              struct sc_error *err)
 {

@@ -68,6 +68,13 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job);
 void storage_write_jobs(struct storage_writer *writer, struct sc_job *jobs); // answers each
 void storage_writer_done(struct storage_writer *writer);
 
+// open_runs.c
+// Durable when it returns.
+enum sc_rc storage_put_open_run(struct storage_reader *reader, const struct sc_open_run *open,
+                                struct sc_error *err);
+enum sc_rc storage_end_open_run(struct storage_writer *writer, const struct sc_job *job,
+                                struct sc_error *err);
+
 // upload.c
 enum sc_rc storage_put(struct storage_writer *writer, struct sc_job *job, bool *ret_stored,
                        struct sc_error *err);
@@ -88,6 +95,9 @@ enum sc_rc storage_put_named(struct sc_store *store, struct sc_slice name, struc
 // SC_NOT_FOUND when absent.
 enum sc_rc storage_get_named(struct sc_store *store, struct sc_slice name, size_t max_bytes,
                              struct sc_buf *ret_bytes, struct sc_error *err);
+
+enum sc_rc storage_remove_named(struct sc_store *store, struct sc_slice name, struct sc_error *err);
+bool storage_has_named(struct sc_store *store, struct sc_slice name, uint64_t *ret_bytes);
 
 void storage_remember_template(struct sc_storage *storage, const struct sc_digest *template_, uint32_t count,
                                uint64_t marks);

@@ -358,6 +358,10 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job)
     case SC_JOB_LOAD_PLAN:
         storage_list_voids(reader);
         job->rc = storage_load_plan(reader, &job->u.load_plan.digest, &job->u.load_plan.plan, &job->err);
+        if (job->rc == SC_OK && job->u.load_plan.open) // durable before its client hears of it
+            job->rc = storage_put_open_run(reader, job->u.load_plan.open, &job->err);
+        if (job->rc != SC_OK)
+            sc_loaded_plan_free(SC_STEAL(job->u.load_plan.plan));
         return;
     case SC_JOB_LOOK_UP:
         if (sc_clock_mono_ms() - reader->voids_listed_ms >= STORAGE_VOIDS_EVERY_MS)
@@ -370,6 +374,7 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job)
     case SC_JOB_WRITE_RECORD:
     case SC_JOB_WRITE_VOID:
     case SC_JOB_CLOSE_OUT:
+    case SC_JOB_OPEN_RUN:
     case SC_JOB_PUT:
     case SC_JOB_PUT_DROP:
     case SC_JOB_HURRY:

@@ -289,6 +289,8 @@ static enum sc_rc try_single(struct storage_writer *writer, struct sc_job *job)
         return write_void(writer, job, &job->err);
     if (job->kind == SC_JOB_CLOSE_OUT)
         return storage_close_out(writer, job, &job->err);
+    if (job->kind == SC_JOB_OPEN_RUN)
+        return storage_end_open_run(writer, job, &job->err);
     if (job->kind == SC_JOB_HURRY)
         return SC_OK; // that it came was all
     SC_ASSERT(job->kind == SC_JOB_PUT_DROP);

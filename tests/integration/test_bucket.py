@@ -34,22 +34,22 @@ class Team:
         self.coordinator.says("ready")
         self.agent = self.home.start("--config", f"{self.root}/agent.conf", name="step-agent")
 
-    def stop(self):
+    def stop(self, with_=signal.SIGTERM):
         for live in (self.agent, self.coordinator):
-            live.signal(signal.SIGTERM)
+            live.signal(with_)
             live.wait()
 
-    def forget(self):
+    def forget(self, with_=signal.SIGTERM):
         """Ends, and loses all that it had on this machine."""
-        self.stop()
+        self.stop(with_)
         for folder in ("c", "a"):
             shutil.rmtree(os.path.join(self.root, folder))
 
     def run(self, project, *args, code=0):
         return self.home.stepctl("submit", "--watch", "--json", "--coordinator", self.endpoint, "pipeline.yaml", *args, cwd=project.root, code=code)
 
-    def get(self, what, to, store):
-        return self.home.stepctl("get", "--coordinator", self.endpoint, "--store", store, "latest", what, to, code=0)
+    def get(self, what, to):
+        return self.home.stepctl("get", "--coordinator", self.endpoint, "latest", what, to, code=0)
 
 
 class Bucket(lib.Case):
@@ -122,8 +122,8 @@ class Shared(Bucket):
         before = sum(self.requests().values())
         self.assertEqual(set(second.run(project).says.values()), {"hit"})
         self.assert_witness()
-        self.assertLessEqual(sum(self.requests().values()) - before, 20)
-        second.get("sum.sum", self.home.path("sum"), self.store)
+        self.assertLessEqual(sum(self.requests().values()) - before, 23)
+        second.get("sum.sum", self.home.path("sum"))
 
         first.forget()
         first.start()
@@ -138,6 +138,8 @@ class Shared(Bucket):
         published = {key.rpartition("/report/")[2]: key for key in self.keys("out/") if not key.endswith(".json")}
         with open(self.home.path("sum"), "rb") as file:
             self.assertEqual(self.bytes_of(published["a%20b.txt"]), file.read())
+        said = self.home.stepctl("uri", "--coordinator", first.endpoint, "report", code=0).out.strip()
+        self.assertEqual(f"{said}/a%20b.txt", f"s3://team/{self.prefix}/v1/main/{published['a%20b.txt']}")
 
     def test_a_withdrawn_result_is_a_miss_for_the_other_team(self):
         project = self.project(self.pipeline())
@@ -161,7 +163,105 @@ class Shared(Bucket):
         spent = self.requests()
         self.assertLessEqual(spent["PUT"], 3 * steps + 10, spent)
         self.assertLessEqual(spent["GET"] + spent["HEAD"], 3 * steps + 20, spent)
-        self.assertEqual(spent["DELETE"] + spent["POST"], 0, spent)
+        self.assertEqual(spent["DELETE"] + spent["POST"], 1, spent)  # of what lay there to go on with the run
+
+
+class Published(Bucket):
+    def folder(self):
+        """Small files, some that lie alone, one that can be run, one in a folder."""
+        return self.home.doc({
+            "make": {"run": 'd="${outputs.d}"; i=0; while [ $i -lt %d ]; do echo "file $i" > "$d/$i"; i=$((i+1)); done\n'
+                            'mkdir "$d/sub"; for i in 0 1 2; do head -c 300000 /dev/zero | openssl enc -aes-128-ctr -K 00 -iv 0$i > "$d/sub/large $i"; done\n'
+                            'echo "#!/bin/sh" > "$d/tool"; chmod +x "$d/tool"' % FILES, "outputs": {"d": "d/"}}}, outputs={"all": "make.d"})
+
+    def published(self, team):
+        """{path: digest} of what lies in the bucket, and the same as `get` and the manifest tell it."""
+        keys = {key.split("/d/", 1)[1].split("/", 1)[1]: key for key in self.keys("out/") if not key.endswith("latest.json")}
+        manifest = json.loads(self.bytes_of(keys.pop("manifest.json")))
+        lies = {path[len("d/"):].replace("%20", " "): hashlib.sha256(self.bytes_of(key)).hexdigest() for path, key in keys.items()}
+        to = self.home.path(f"got-{team.name}")
+        team.get("make.d", to)
+        got = {}
+        for folder, _, files in os.walk(to):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as file:
+                    got[os.path.relpath(file.name, to)] = hashlib.sha256(file.read()).hexdigest()
+        return lies, got, {row["path"]: row["digest"] for row in manifest["files"]}
+
+    def out_requests(self):
+        return [(method, target) for _, method, target, _ in self.server.requests() if f"{self.prefix}/v1/main/out/" in target]
+
+    def test_a_folder_is_published_byte_for_byte_and_its_manifest_last(self):
+        project = self.project(self.folder())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        asked = self.out_requests()
+        lies, got, manifest = self.published(team)
+        self.assertEqual(len(lies), FILES + 4)
+        self.assertEqual(lies, got)
+        self.assertEqual(lies, manifest)
+        written = [target for method, target in asked if method == "PUT"]
+        self.assertEqual(len(written), FILES + 4 + 2)
+        self.assertIn("manifest.json", written[-2])
+        self.assertLessEqual(len(asked) - len(written), 2, "what is new is not asked for file by file")
+        # The same again writes nothing, and what is lost or cut is written again.
+        before = len(self.out_requests())
+        second = Team(self, "second", self.store)
+        second.run(project)
+        again = [target for method, target in self.out_requests()[before:] if method == "PUT"]
+        self.assertEqual([target.rpartition("/")[2] for target in again], ["latest.json"])
+        some = sorted(key for key in self.keys("out/") if re.search("/d/(7|sub/large%201|tool)$", key))
+        self.assertEqual(len(some), 3)
+        for key in some[:2]:
+            self.server.client().delete(f"/team/{self.prefix}/v1/main/{key.replace('%', '%25')}")
+        self.server.client().put(f"/team/{self.prefix}/v1/main/{some[2].replace('%', '%25')}", b"cut")
+        second.run(project)
+        self.assertEqual(self.published(second)[0], got)
+
+    def test_a_folder_is_published_through_a_broken_network(self):
+        project = self.project(self.folder())
+        proxy = faultproxy.FaultProxy(self.server.options["port"], seed=int(os.environ.get("STEPCACHE_SEED", "11")))
+        self.addCleanup(proxy.stop)
+        proxy.rules(*({"fault": fault, "percent": 2} for fault in Faulty.FAULTS))
+        team = Team(self, "faulty", self.server.store("team", self.prefix, proxy.endpoint))
+        made = team.run(project)
+        self.assertEqual(made.run["state"], "done", str(made))
+        self.assertGreater(sum(proxy.count(fault=fault) for fault in Faulty.FAULTS), 10)
+        proxy.rules()
+        lies, got, manifest = self.published(team)
+        self.assertEqual(len(lies), FILES + 4)
+        self.assertEqual(lies, got)
+        self.assertEqual(lies, manifest)
+
+
+class Cattle(Bucket):
+    def test_a_killed_team_on_an_empty_disk_goes_on_with_its_run(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({
+            "a": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
+            "b": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; cat "${inputs.i}" > "${outputs.o}"', "inputs": {"i": "a.o"}, "outputs": {"o": "o"}}}))
+        team = Team(self, "first", self.store)
+        at = ("--coordinator", team.endpoint)
+        run = self.home.stepctl("submit", "--json", *at, "pipeline.yaml", cwd=project.root, code=0).events[0]["run"]
+        bell.wait()
+        self.assert_witness("a", "b")
+        clock = lib.Clock()
+        while not self.keys("key/"):
+            clock.left("the record of a")
+        self.assertEqual([key.rpartition("/")[2] for key in self.keys("open/")], [run])
+        team.forget(signal.SIGKILL)
+        other = Team(self, "second", self.store)  # another coordinator on this host is another one
+        self.assertEqual(len(self.keys("open/")), 1)
+        other.stop()
+        team.start()
+        bell.wait()
+        gate.let()
+        end = self.home.stepctl("watch", "--json", *at, run, code=0)
+        self.assertEqual(end.run["state"], "done", str(end))
+        self.assertEqual(end.says["a"], "hit")
+        self.assert_witness("b")
+        team.stop()
+        self.assertEqual(self.keys("open/"), {})
 
 
 class Doctor(Bucket):

@@ -7,7 +7,7 @@ import subprocess
 
 import lib
 
-COMMANDS = ("run", "plan", "submit", "status", "runs", "watch", "logs", "get", "cancel", "key", "explain", "diff", "cache", "graph", "completion", "doctor", "version")
+COMMANDS = ("run", "plan", "submit", "status", "runs", "watch", "logs", "get", "uri", "cancel", "key", "explain", "diff", "cache", "graph", "completion", "doctor", "version")
 
 
 class Commands(lib.Case):
@@ -137,6 +137,47 @@ class Commands(lib.Case):
             with self.subTest(args[0]):
                 said = self.ctl(project, *args, code=2)
                 self.assertIn("nope", said.err)
+
+    # ---- uri
+
+    def test_uri_prints_the_newest_address_or_that_of_a_run(self):
+        project = self.small()
+        first = project.run()
+        before = self.ctl(project, "uri", "all").out
+        self.assertRegex(before, r"^dir:/.*/out/default/e2e/b/d/[0-9a-f]{16}/d\n$")
+        self.assertEqual(sorted(os.listdir(before.strip()[4:])), ["copy"])
+        second = project.run("-p", "depth=6")
+        project.write("s.txt", "another\n")
+        third = project.run()
+        after = self.ctl(project, "uri", "all").out
+        self.assertNotEqual(after, before)
+        for name in ("all", "b.d"):
+            self.assertEqual(self.ctl(project, "uri", first.id, name).out, before)
+            self.assertEqual(self.ctl(project, "uri", third.id, name).out, after)
+        self.assertEqual(json.loads(self.ctl(project, "uri", "--json", second.id, "b.d").out)["uri"] + "\n", before)
+        # A newer run that published nothing does not hide it.
+        self.project(self.home.doc({"x": {"run": ":"}}, name="other"), name="other").run()
+        self.assertEqual(self.ctl(project, "uri", "all").out, after)
+
+    def test_uri_of_a_matrix_step_names_its_instance(self):
+        project = self.project(self.home.doc({"r": {"run": 'echo "${matrix.lr}" > "${outputs.o}"', "matrix": {"lr": [0.1, 0.2]}, "outputs": {"o": "o.txt"}}}, outputs={"report": "r.o"}))
+        project.run()
+        for name in ("report[lr=0.1]", "r[lr=0.1].o"):
+            with open(self.ctl(project, "uri", name).out.strip()[4:], encoding="utf-8") as file:
+                self.assertEqual(file.read(), "0.1\n")
+        said = self.ctl(project, "uri", "report", code=2).err
+        self.assertIn("report[lr=0.1]", said)
+        self.assertIn("report[lr=0.2]", said)
+
+    def test_uri_of_a_wrong_name_tells_the_right_ones(self):
+        project = self.small()
+        self.assertIn("no run has published", self.ctl(project, "uri", "all", code=2).err)
+        project.run()
+        for args in (["al"], ["latest", "al"]):
+            said = self.ctl(project, "uri", *args, code=2).err
+            self.assertIn("did you mean all?", said)
+        self.assertIn("it published: all", self.ctl(project, "uri", "a.o", code=2).err)
+        self.assertIn("nope", self.ctl(project, "uri", "nope", "all", code=2).err)
 
     # ---- get
 

@@ -1,4 +1,5 @@
 """Coordinator and agent by hand, with configuration files; submit, detach, attach again, drain."""
+import json
 import os
 import signal
 
@@ -25,6 +26,26 @@ class Fleet(lib.ByHand):
         again = self.home.stepctl("submit", "--json", "--watch", "pipeline.yaml", cwd=project.root, code=0)
         self.assertEqual(again.says, {"a": "hit", "b": "hit"})
         self.assertIn("node-1", self.home.stepctl("agents", cwd=project.root, code=0).out)
+
+    def test_get_and_diff_find_the_store_of_a_coordinator_by_hand(self):
+        with open(self.coordinator_file, "a", encoding="utf-8") as file:
+            file.write("domain: side\n")
+        with open(self.agent_file, "a", encoding="utf-8") as file:
+            file.write("domain: side\n")
+        self.coordinator(), self.agent()
+        project = self.project(self.home.doc({"a": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}, params={"depth": 5}))
+        for depth in ("5", "6"):
+            self.home.stepctl("submit", "--watch", "-p", f"depth={depth}", "pipeline.yaml", cwd=project.root, code=0)
+        self.home.stepctl("get", "latest", "a.o", self.home.path("got"), code=0)
+        with open(self.home.path("got"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "1\n")
+        runs = [json.loads(line)["run"] for line in self.home.stepctl("runs", "--json", code=0).out.splitlines()]
+        self.assertIn("depth", self.home.stepctl("diff", *runs, code=0).out)
+        self.home.stepctl("key", "latest", "a", code=0)
+        # As a folder of another machine would look from here.
+        os.rename(self.home.path("cache/stepcache/store/stepcache.json"), self.home.path("away"))
+        self.assertIn("not on this machine", self.home.stepctl("get", "latest", "a.o", self.home.path("no"), code=2).err)
+        os.rename(self.home.path("away"), self.home.path("cache/stepcache/store/stepcache.json"))
 
     def test_ctrl_c_detaches_from_a_submitted_run(self):
         gate, bell = self.home.pipe("gate"), self.home.pipe("bell")

@@ -355,6 +355,7 @@ static void obey(struct world *world, const struct sc_effect *effect)
             say(world, "error " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.reply.message->body.error.message));
         return;
     case SC_EFFECT_DROP_AGENT:
+    case SC_EFFECT_RUN_CANCELLED:
     case SC_EFFECT_RUN_CLOSED:
     case SC_EFFECT_TRACE:
         return;

@@ -8,6 +8,7 @@ static const char good[] = "# a coordinator\n"
                            "store: dir:/srv/store\n"
                            "client: ipc:///run/stepcache/client.sock\n"
                            "agent:  ipc:///run/stepcache/agent.sock   \n"
+                           "name: herd-1.example\n"
                            "store_patience: PT30S\n"
                            "allow.team: s3://data/raw , /srv/data/\n"
                            "allow.*: s3://public\n";
@@ -23,6 +24,7 @@ static void test_config_reads_what_is_written(void **state)
     assert_string_equal(config.state, "/var/lib/stepcache");
     assert_string_equal(config.store, "dir:/srv/store");
     assert_string_equal(config.domain, "main");
+    assert_string_equal(config.name, "herd-1.example");
     assert_string_equal(config.agent, "ipc:///run/stepcache/agent.sock");
     assert_string_equal(config.tether, "/run/stepcache/tether.sock");
     assert_int_equal(config.store_patience_ms, 30000);
@@ -53,6 +55,8 @@ static void test_config_mistakes_are_told_with_their_line(void **state)
          SC_UNSUPPORTED},
         {"agent: /run/x.sock\n", "c.conf:1: agent: '/run/x.sock' is no endpoint", SC_INVALID},
         {"domain: Main\n", "c.conf:1: domain: 'Main' is not of the form", SC_INVALID},
+        {"name: a/b\n", "c.conf:1: name: 'a/b' is not of the form", SC_INVALID},
+        {"name: .x\n", "c.conf:1: name: '.x' is not of the form", SC_INVALID},
         {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
         {"allow.X!: s3://data\n", "c.conf:1: allow.: 'X!' is no namespace", SC_INVALID},
         {"allow.team: data\n", "c.conf:1: allow.team: 'data' is neither s3://", SC_INVALID},

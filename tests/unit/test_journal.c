@@ -125,6 +125,38 @@ static void test_journal_facts_of_closed_runs_go_but_slots_and_the_last_seq_stay
     close_it(&o);
 }
 
+static void test_journal_begins_to_count_where_it_is_told_and_knows_its_runs(void **state)
+{
+    SC_AUTO_FREE char *path = sc_scratch_path(*state, "journal.db");
+    SC_AUTO_FREE struct seen *seen = sc_calloc(1, sizeof *seen);
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_journal *journal;
+    uint64_t last;
+    bool known, closed;
+    assert_ok(sc_journal_open(path, &journal, &err), err);
+    assert_ok(sc_journal_restore(journal, see, seen, &last, &err), err);
+    sc_journal_begin_at(journal, 1000);
+    assert_int_equal(sc_journal_durable(journal), 1000);
+    sc_journal_add_fact(journal, 1001, sc_slice_str(""), sc_slice_str("run"), false);
+    sc_journal_add_run(journal, &(struct sc_job_run){.run = SC_SLICE_LIT("r1")});
+    sc_journal_add_run(journal, &(struct sc_job_run){.run = SC_SLICE_LIT("r2"), .state = SC_END_DONE});
+    assert_ok(sc_journal_commit_first(journal, &err), err);
+    assert_int_equal(sc_journal_durable(journal), 1001);
+    assert_ok(sc_journal_commit_first(journal, &err), err); // nothing: is done at once
+    assert_ok(sc_journal_find_run(journal, sc_slice_str("r1"), &known, &closed, &err), err);
+    assert_true(known && !closed);
+    assert_ok(sc_journal_find_run(journal, sc_slice_str("r2"), &known, &closed, &err), err);
+    assert_true(known && closed);
+    assert_ok(sc_journal_find_run(journal, sc_slice_str("r"), &known, &closed, &err), err);
+    assert_false(known || closed);
+    assert_ok(sc_journal_close(journal, &err), err);
+    struct open_journal o;
+    open_it(&o, path);
+    assert_int_equal(o.last, 1001);
+    assert_int_equal(o.seen->count, 1);
+    close_it(&o);
+}
+
 static void test_journal_lazy_facts_wait_and_urgent_ones_do_not(void **state)
 {
     SC_AUTO_FREE char *path = sc_scratch_path(*state, "journal.db");
@@ -269,6 +301,7 @@ int main(void)
         T(test_journal_facts_come_back_in_order),
         T(test_journal_a_slot_holds_its_newest_fact),
         T(test_journal_facts_of_closed_runs_go_but_slots_and_the_last_seq_stay),
+        T(test_journal_begins_to_count_where_it_is_told_and_knows_its_runs),
         T(test_journal_lazy_facts_wait_and_urgent_ones_do_not),
         T(test_journal_id_is_made_once),
         T(test_journal_refuses_a_newer_format_and_leaves_it_untouched),
