@@ -2,6 +2,9 @@
 // store below the XDG folders. Pure but for reading the environment and making the runtime folder.
 #pragma once
 
+// Below agent_state: a link whose target is the endpoint that the agent there works for.
+#define SC_AGENT_ENDPOINT_LINK "agent.endpoint"
+
 #include "base/arena.h"
 #include "base/error.h"
 

@@ -60,6 +60,13 @@ static void note(struct state *s, const char *text)
     sc_say("%s", text);
 }
 
+static void tick(struct state *s)
+{
+    SC_AUTO_FREE char *news = sc_private_tick(&s->client->private, sc_clock_mono_ms());
+    if (news)
+        note(s, news);
+}
+
 // ---- events
 
 static void show(struct state *s, const struct sc_event_body *e)
@@ -294,7 +301,7 @@ static void loop(struct state *s)
         if (sc_client_wait(s->client, s->signals, timeout_of(s)))
             take_signals(s);
         if (!s->client->endpoint)
-            sc_private_tick(&s->client->private, sc_clock_mono_ms());
+            tick(s);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "stepctl/private.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/child.h"
 #include "base/os/clock.h"
@@ -15,7 +16,10 @@
 
 extern char **environ;
 
-enum { LOG_TAIL_BYTES = 600 };
+enum {
+    LOG_TAIL_BYTES = 600,
+    STRANGER_MS = 2000, // an agent of an earlier run that leaves takes less
+};
 
 void sc_private_init(struct sc_private *private, const struct sc_places *places, bool wants_agent)
 {
@@ -206,17 +210,43 @@ enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id 
     }
 }
 
-void sc_private_tick(struct sc_private *private, int64_t mono_ms)
+// An agent that works for another coordinator, which is found by another XDG_RUNTIME_DIR.
+static char *stranger(const struct sc_places *places)
+{
+    char endpoint[SC_LIMIT_PATH_BYTES];
+    SC_AUTO_FREE char *link = sc_asprintf("%s/" SC_AGENT_ENDPOINT_LINK, places->agent_state);
+    SC_AUTO_FREE char *lock = sc_asprintf("%s/agent.lock", places->agent_state);
+    ssize_t len = readlink(link, endpoint, sizeof endpoint - 1);
+    endpoint[len > 0 ? len : 0] = 0;
+    SC_AUTO_BUF struct sc_buf pid;
+    sc_buf_init(&pid, 32 + 65536);
+    if (len <= 0 || strcmp(endpoint, places->agent_endpoint) == 0 ||
+        sc_file_read(lock, 32, &pid, NULL) != SC_OK)
+        return NULL;
+    return sc_asprintf(
+        "the agent of another session (process %.*s, for %s) works in %s: this run's steps wait until it "
+        "leaves; to run beside it, set XDG_CACHE_HOME to another folder",
+        (int)strcspn(sc_buf_cstr(&pid), "\n"), sc_buf_cstr(&pid), endpoint, places->agent_state);
+}
+
+char *sc_private_tick(struct sc_private *private, int64_t mono_ms)
 {
     // Often at first, when an agent of an earlier run may just be leaving; later once a second.
     int64_t every = mono_ms - private->started_ms < 3000 ? 50 : 1000;
     if (!private->wants_agent || mono_ms - private->agent_checked_ms < every)
-        return;
+        return NULL;
     private->agent_checked_ms = mono_ms;
     SC_AUTO_FREE char *lock = sc_asprintf("%s/agent.lock", private->places->agent_state);
     struct sc_error ignored = SC_ERROR_INIT;
-    if (ended(&private->agent) && !sc_file_is_locked(lock) && start_agent(private, &ignored) != SC_OK)
+    bool locked = sc_file_is_locked(lock);
+    if (ended(&private->agent) && !locked && start_agent(private, &ignored) != SC_OK)
     private->wants_agent = false; // said once, when it was started first; it cannot be now
+    // One that is just leaving is not worth a word.
+    if (!locked || private->told_stranger || mono_ms - private->started_ms < STRANGER_MS)
+        return NULL;
+    char *news = stranger(private->places);
+    private->told_stranger = news != NULL;
+    return news;
 }
 
 bool sc_private_is_gone(struct sc_private *private)

@@ -7,6 +7,7 @@
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
+#include "proto/places.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -430,6 +431,16 @@ static void turn(struct sc_agent *agent)
 
 // ---- life
 
+// For stepctl of another session, which finds the work folder locked. A link is made whole.
+static void tell_endpoint(const struct sc_agent *agent)
+{
+    SC_AUTO_FREE char *link = sc_asprintf("%s/" SC_AGENT_ENDPOINT_LINK, agent->place.root);
+    SC_AUTO_FREE char *temporary = sc_asprintf("%s.new", link);
+    unlink(temporary);
+    if (symlink(agent->config->endpoint, temporary) || rename(temporary, link))
+        sc_log(SC_LOG_WARN, "ignoring that %s was not made: %s", link, strerror(errno));
+}
+
 static enum sc_rc open_workplace(struct sc_agent *agent)
 {
     int64_t until = sc_clock_mono_ms() + agent->config->lock_wait_ms;
@@ -443,6 +454,7 @@ static enum sc_rc open_workplace(struct sc_agent *agent)
     }
     if (rc != SC_OK)
         return rc;
+    tell_endpoint(agent);
     rc = sc_file_refuse_network(agent->place.root, agent->err);
     struct sc_store *store = NULL;
     uint32_t found = 0;

@@ -6,6 +6,23 @@ import signal
 import lib
 
 
+class Sessions(lib.Case):
+    def test_a_second_session_with_the_same_work_folder_says_whom_it_waits_for(self):
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        project = self.project(self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        other = self.project(self.home.doc({"b": {"run": 'echo 1 > "${outputs.o}"', "outputs": {"o": "o"}}}), name="other")
+        first = project.start()
+        bell.wait()
+        env = {"XDG_RUNTIME_DIR": self.home.path("run2"), "XDG_STATE_HOME": self.home.path("state2")}
+        os.mkdir(env["XDG_RUNTIME_DIR"], 0o700)
+        second = self.home.start("run", "--plain", "pipeline.yaml", cwd=other.root, env=env)
+        second.says("the agent of another session (process ")
+        gate.let()
+        self.assertEqual(first.wait().code, 0)
+        self.assertEqual(second.wait().code, 0)
+        self.assert_witness("a", "b")
+
+
 class Fleet(lib.ByHand):
     def doc(self):
         return self.home.doc({"a": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo 1 > "${outputs.o}"', "outputs": {"o": "o"}},
