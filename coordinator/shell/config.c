@@ -57,10 +57,11 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
     if (sc_suggest_found(&suggest))
         return WRONG(p, SC_INVALID, "unknown key '" SC_SLICE_FMT "': did you mean '" SC_SLICE_FMT "'?",
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
-    return WRONG(p, SC_INVALID,
-                 "unknown key '" SC_SLICE_FMT
-                 "': known are state, store, domain, name, client, agent, log, store_patience, allow.<namespace>",
-                 SC_SLICE_ARG(key));
+    return WRONG(
+        p, SC_INVALID,
+        "unknown key '" SC_SLICE_FMT
+        "': known are state, store, domain, name, client, agent, log, store_patience, allow.<namespace>",
+        SC_SLICE_ARG(key));
 }
 
 static enum sc_rc need_absolute(const struct parser *p, const char *key, struct sc_slice value)

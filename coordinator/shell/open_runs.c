@@ -149,7 +149,7 @@ enum sc_rc sc_storage_open_runs(struct sc_storage *storage, const struct sc_open
         struct sc_error own = SC_ERROR_INIT;
         rc = look_at(storage, names.items[i], visitor, &own);
         // What passes is worth another start; the rest would stand in the way for ever.
-        if (rc != SC_OK && storage_may_pass(rc)) {
+        if (rc != SC_OK && storage_may_pass(rc, own.sys_errno)) {
             *err = own;
         } else if (rc != SC_OK) {
             sc_log(SC_LOG_WARN, "part=store left alone, and not taken up: %s", own.message);
