@@ -143,12 +143,6 @@ class Cattle(lib.ByHand):
         self.lose()
         self.assertIn(f"run={run} taken up", self.says(self.coordinator()))
 
-    def test_a_run_that_is_refused_leaves_nothing(self):
-        self.coordinator()
-        root = self.project(self.doc()).root
-        self.home.stepctl("submit", "--only", "nosuch", "pipeline.yaml", cwd=root)
-        self.assertEqual(self.open_runs(), [])
-
 
 if __name__ == "__main__":
     lib.main()

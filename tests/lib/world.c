@@ -354,9 +354,13 @@ static void obey(struct world *world, const struct sc_effect *effect)
         if (effect->u.reply.message->type == SC_MESSAGE_ERROR)
             say(world, "error " SC_SLICE_FMT, SC_SLICE_ARG(effect->u.reply.message->body.error.message));
         return;
-    case SC_EFFECT_DROP_AGENT:
     case SC_EFFECT_RUN_CANCELLED:
+        world->cancelled_told++;
+        return;
     case SC_EFFECT_RUN_CLOSED:
+        world->closed_told++;
+        return;
+    case SC_EFFECT_DROP_AGENT:
     case SC_EFFECT_TRACE:
         return;
     }

@@ -70,6 +70,7 @@ struct world {
     enum sc_rc gone_rc;              // what PRESENCE tells of them
     struct sc_digest unreadable;     // what agents that say INPUT_LOST could not have
     enum sc_end_state last_state;
+    uint32_t cancelled_told, closed_told; // RUN_CANCELLED, RUN_CLOSED: for those who keep track of open runs
 };
 
 void world_init(struct world *world);

@@ -134,6 +134,26 @@ static void test_cancelling_the_owner_leaves_the_flight_to_the_joiner(void **sta
     assert_true(world_says(&w, "1: a done"));
 }
 
+static void test_a_run_that_is_refused_done_or_cancelled_is_told_closed_once(void **state)
+{
+    WORLD;
+    struct sc_slice nosuch[] = {SC_SLICE_LIT("nosuch")};
+    struct sc_run_options only = {.only = {nosuch, 1}}, dry = {.dry = true};
+    run_chain(&w);
+    assert_int_equal(w.closed_told, 1);
+    world_submit(&w, chain, &only);
+    assert_true(world_says(&w, "error the pipeline has no step nosuch"));
+    assert_int_equal(w.closed_told, 2);
+    world_submit(&w, chain, &dry);
+    assert_int_equal(w.closed_told, 2); // nobody knows of it
+    world_submit(&w, chain_changed, NULL);
+    assert_int_equal(w.cancelled_told, 0);
+    world_cancel(&w, 2);
+    assert_int_equal(w.cancelled_told, 1);
+    world_ended(&w, "a");
+    assert_int_equal(w.closed_told, 3);
+}
+
 static void test_cancel_revokes_what_nobody_waits_for(void **state)
 {
     WORLD;
@@ -675,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_two_runs_join_one_flight),
         cmocka_unit_test(test_a_joiner_does_not_inherit_a_failure),
         cmocka_unit_test(test_cancelling_the_owner_leaves_the_flight_to_the_joiner),
+        cmocka_unit_test(test_a_run_that_is_refused_done_or_cancelled_is_told_closed_once),
         cmocka_unit_test(test_cancel_revokes_what_nobody_waits_for),
         cmocka_unit_test(test_cancel_again_leaves_no_grace),
         cmocka_unit_test(test_a_cancelled_run_does_not_wait_for_an_agent_that_is_lost),
