@@ -48,7 +48,7 @@ class Faults(test_bucket.Bucket):
         key, = (key for key in self.keys("cas/") if key.endswith(self.digest))
         self.assertEqual(hashlib.sha256(self.bytes_of(key)).hexdigest(), self.digest)
         got = self.home.path("sum-of-" + team.name)
-        team.get("sum.sum", got, self.store)
+        team.get("sum.sum", got)
         with open(got, encoding="utf-8") as file:
             self.assertEqual(file.read().split()[0], self.digest)
 
@@ -157,7 +157,7 @@ class Hostile(test_bucket.Bucket):
         healed = second.run(project)
         self.assert_says(healed, good="hit", bad="miss record-corrupt")
         self.assert_witness("bad")
-        second.get("bad.o", self.home.path("o"), self.store)
+        second.get("bad.o", self.home.path("o"))
         with open(self.home.path("o"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "bad\n")
         self.forget_segments()
@@ -189,7 +189,7 @@ class Hostile(test_bucket.Bucket):
             healed = team.run(project, "--force", "use")
             self.assertEqual(healed.run["state"], "done", str(healed))
             self.assert_witness("use", *(["make"] if entries != good else []))
-            team.get("use.o", self.home.path(f"o{i}"), self.store)
+            team.get("use.o", self.home.path(f"o{i}"))
             with open(self.home.path(f"o{i}"), encoding="utf-8") as text:
                 self.assertEqual(text.read(), "hello\n")
             team.stop()
