@@ -46,7 +46,7 @@ static inline int sc_slice_cmp(struct sc_slice a, struct sc_slice b)
 static inline bool sc_slice_starts(struct sc_slice s, const char *prefix)
 {
     size_t n = strlen(prefix);
-    return s.len >= n && memcmp(s.ptr, prefix, n) == 0;
+    return s.len >= n && (n == 0 || memcmp(s.ptr, prefix, n) == 0);
 }
 static inline struct sc_slice sc_slice_from(struct sc_slice s, size_t start)
 {
