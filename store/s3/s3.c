@@ -356,17 +356,7 @@ static void end_syncs(struct s3_store *s3)
 
 static void sweep_more(struct job *job);
 
-static void swept(struct sc_s3_call *call)
-{
-    struct job *job = call->context;
-    enum sc_rc rc = take_error(job, call);
-    if (rc != SC_OK)
-        end_job(job, rc);
-    else
-        sweep_more(job);
-}
-
-static void sweep_list_done(struct sc_s3_call *call)
+static void sweep_answered(struct sc_s3_call *call)
 {
     struct job *job = call->context;
     enum sc_rc rc = take_error(job, call);
@@ -394,7 +384,7 @@ static void sweep_list(struct job *job)
         job->params[n++] = (struct sc_s3_param){sc_slice_str("key-marker"), job->list.next};
         job->params[n++] = (struct sc_s3_param){sc_slice_str("upload-id-marker"), job->list.next_upload};
     }
-    struct sc_s3_call *call = make_call(job, SC_S3_UPLOADS, sweep_list_done);
+    struct sc_s3_call *call = make_call(job, SC_S3_UPLOADS, sweep_answered);
     call->key = (struct sc_slice){NULL, 0};
     call->params = job->params;
     call->param_count = n;
@@ -416,7 +406,7 @@ static void sweep_more(struct job *job)
         if (item->mtime_ms >= job->op->before_ms || !is_ours(job, item->key) || !item->upload_id.len)
             continue;
         job->params[0] = (struct sc_s3_param){sc_slice_str("uploadId"), item->upload_id};
-        struct sc_s3_call *call = make_call(job, SC_S3_ABORT, swept);
+        struct sc_s3_call *call = make_call(job, SC_S3_ABORT, sweep_answered);
         call->key = item->key;
         call->params = job->params;
         call->param_count = 1;

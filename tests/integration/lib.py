@@ -57,6 +57,11 @@ class Timeout(AssertionError):
     pass
 
 
+def need_s3_server():
+    for name in ("ceph-mon", "ceph-osd", "radosgw"):
+        need_program(name)
+
+
 class Clock:
     """What is left of a deadline."""
 
@@ -482,6 +487,15 @@ class Case(unittest.TestCase):
     def project(self, document=None, name="project"):
         return Project(self.home, name, document)
 
+    def end_in_order(self):
+        """Asks all that still runs to leave, and waits until it has."""
+        for live in self.home.lives:
+            if live.process.poll() is None:
+                live.signal(signal.SIGTERM)
+        for live in self.home.lives:
+            if not live.process.stdout.closed:
+                live.wait()
+
     def assert_witness(self, *rows):
         self.assertEqual(sorted(self.home.witness()), sorted(rows))
 
@@ -530,12 +544,7 @@ class ByHand(Case):
         return self.home.start("--config", self.agent_file, name="step-agent")
 
     def tearDown(self):
-        for live in self.home.lives:
-            if live.process.poll() is None:
-                live.signal(signal.SIGTERM)
-        for live in self.home.lives:
-            if not live.process.stdout.closed:
-                live.wait()
+        self.end_in_order()
         super().tearDown()
 
 

@@ -57,8 +57,7 @@ class Bucket(lib.Case):
 
     @classmethod
     def setUpClass(cls):
-        for name in ("ceph-mon", "ceph-osd", "radosgw"):
-            lib.need_program(name)
+        lib.need_s3_server()
         cls.server = s3server.Server()
         cls.addClassCleanup(cls.server.stop)
         cls.server.bucket("team")
@@ -70,12 +69,7 @@ class Bucket(lib.Case):
         self.store = self.server.store("team", self.prefix)
 
     def tearDown(self):
-        for live in self.home.lives:
-            if live.process.poll() is None:
-                live.signal(signal.SIGTERM)
-        for live in self.home.lives:
-            if not live.process.stdout.closed:
-                live.wait()
+        self.end_in_order()
         super().tearDown()
 
     def keys(self, area=""):

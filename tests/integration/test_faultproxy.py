@@ -25,8 +25,7 @@ class Proxied(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        for name in ("ceph-mon", "ceph-osd", "radosgw"):
-            lib.need_program(name)
+        lib.need_s3_server()
         cls.server = s3server.Server()
         cls.addClassCleanup(cls.server.stop)
         cls.server.bucket("data")

@@ -19,17 +19,12 @@ LIB = os.path.dirname(os.path.abspath(s3server.__file__))
 NOBODY = 65534
 
 
-def need_ceph():
-    for name in ("ceph-mon", "ceph-osd", "radosgw"):
-        lib.need_program(name)
-
-
 class Answers(unittest.TestCase):
     """One calm server for all of them."""
 
     @classmethod
     def setUpClass(cls):
-        need_ceph()
+        lib.need_s3_server()
         cls.server = s3server.Server(tls=True)
         cls.addClassCleanup(cls.server.stop)
         cls.server.bucket("data")
@@ -139,7 +134,7 @@ class Faults(unittest.TestCase):
     """What really goes wrong, with a server of its own that keeps its bytes on the disk."""
 
     def setUp(self):
-        need_ceph()
+        lib.need_s3_server()
         self.server = s3server.Server(store="bluestore")
         self.addCleanup(self.server.stop)
         self.server.bucket("data")
@@ -198,7 +193,7 @@ class Lives(unittest.TestCase):
     """It goes when its test goes, however that is."""
 
     def setUp(self):
-        need_ceph()
+        lib.need_s3_server()
         self.root = tempfile.mkdtemp(prefix="s3life.")
         self.addCleanup(self.tidy)
         self.env = {"PATH": lib.PATH, "PYTHONPATH": LIB, "TMPDIR": self.root, "PYTHONDONTWRITEBYTECODE": "1"}
