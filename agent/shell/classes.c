@@ -1,6 +1,7 @@
 #include "agent/shell/classes.h"
 
 #include "base/limits.h"
+#include "base/mp.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
@@ -69,10 +70,20 @@ struct known { // a path that tells of a class
     UT_hash_handle hh;
 };
 
+struct glance {             // the last look: as long as nothing moves, the next one comes to the same
+    struct sc_buf question; // what was looked at
+    struct facts *facts;
+    uint32_t count;
+    uint64_t moves;
+    struct sc_fingerprint fingerprint;
+};
+
 struct sc_classes {
     char *file;
     struct known *known; // by path
     uint64_t changes;    // that were seen of them
+    uint64_t moves;      // of anything in `known`
+    struct glance last;
     uint32_t count;
     struct entry entries[CLASSES_MOST];
 };
@@ -93,6 +104,7 @@ static void copy_entry(const struct sc_remembered *from, struct entry *ret_entry
 struct sc_classes *sc_classes_open(const char *file)
 {
     struct sc_classes *classes = sc_calloc(1, sizeof *classes);
+    sc_buf_init(&classes->last.question, 0);
     if (!file)
         return classes;
     classes->file = sc_strdup(file);
@@ -113,6 +125,7 @@ struct sc_classes *sc_classes_open(const char *file)
 static void forget_all(struct sc_classes *classes)
 {
     struct known *known, *next;
+    classes->moves++;
     HASH_ITER (hh, classes->known, known, next) {
         HASH_DEL(classes->known, known);
         free(known->path);
@@ -127,6 +140,8 @@ void sc_classes_close(struct sc_classes *classes)
     for (uint32_t i = 0; i < classes->count; i++)
         sc_arena_done(&classes->entries[i].arena);
     forget_all(classes);
+    sc_buf_done(&classes->last.question);
+    free(classes->last.facts);
     free(classes->file);
     free(classes);
 }
@@ -213,6 +228,28 @@ static struct facts look_at(const char *path, int64_t *newest_ns)
     return facts;
 }
 
+// False for a path that is too long to be looked at.
+static bool to_path(struct sc_slice item, char *ret_path)
+{
+    if (item.len >= SC_LIMIT_PATH_BYTES)
+        return false;
+    memcpy(ret_path, item.ptr, item.len);
+    ret_path[item.len] = 0;
+    return true;
+}
+
+static int64_t look_at_all(const struct sc_watch *watch, struct facts *facts)
+{
+    int64_t newest_ns = 0;
+    char path[SC_LIMIT_PATH_BYTES];
+    for (uint32_t i = 0; i < watch->items.count; i++)
+        if (to_path(watch->items.items[i], path))
+            facts[i] = look_at(path, &newest_ns);
+        else
+            newest_ns = INT64_MAX;
+    return newest_ns;
+}
+
 static bool is_near(int64_t later_ns, int64_t earlier_ns)
 {
     return later_ns >= earlier_ns && later_ns - earlier_ns <= NEAR_NS;
@@ -243,10 +280,12 @@ static const struct known *settle(struct sc_classes *classes, const char *path, 
         known = sc_calloc(1, sizeof *known);
         *known = (struct known){.path = sc_strdup(path), .now = *now, .settled = *now};
         HASH_ADD_KEYPTR(hh, classes->known, known->path, strlen(known->path), known);
+        classes->moves++;
         return known;
     }
     if (memcmp(&known->now, now, sizeof *now) == 0)
         return known;
+    classes->moves++;
     if (!has_new_pycache(path, &known->now, now)) {
         known->settled = *now;
         known->change = ++classes->changes;
@@ -255,12 +294,13 @@ static const struct known *settle(struct sc_classes *classes, const char *path, 
     return known;
 }
 
-struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const struct sc_watch *watch,
-                                             struct sc_slice extra)
+static struct sc_fingerprint digest_of(struct sc_classes *classes, const struct sc_watch *watch,
+                                       struct sc_slice extra, const struct facts *facts)
 {
     struct sc_hasher *all = sc_hasher_new(), *steady = sc_hasher_new();
     struct sc_fingerprint fingerprint = {0};
     uint64_t last_change = 0;
+    char path[SC_LIMIT_PATH_BYTES];
     if (HASH_COUNT(classes->known) > WATCH_MOST)
         forget_all(classes);
     sc_hasher_begin(all);
@@ -268,20 +308,14 @@ struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const s
     sc_hasher_add(all, extra.ptr, extra.len);
     sc_hasher_add(steady, extra.ptr, extra.len);
     for (uint32_t i = 0; i < watch->items.count; i++) {
-        char path[SC_LIMIT_PATH_BYTES];
         struct sc_slice item = watch->items.items[i];
-        if (item.len >= sizeof path) {
-            fingerprint.newest_ns = INT64_MAX;
+        if (!to_path(item, path))
             continue;
-        }
-        memcpy(path, item.ptr, item.len);
-        path[item.len] = 0;
-        struct facts now = look_at(path, &fingerprint.newest_ns);
         sc_hasher_add(all, path, item.len + 1);
-        sc_hasher_add(all, &now, sizeof now);
+        sc_hasher_add(all, &facts[i], sizeof facts[i]);
         if (i >= watch->steady_count)
             continue;
-        const struct known *known = settle(classes, path, &now);
+        const struct known *known = settle(classes, path, &facts[i]);
         sc_hasher_add(steady, path, item.len + 1);
         sc_hasher_add(steady, &known->settled, sizeof known->settled);
         if (known->change > last_change) {
@@ -294,4 +328,40 @@ struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const s
     sc_hasher_free(all);
     sc_hasher_free(steady);
     return fingerprint;
+}
+
+static void put_question(struct sc_buf *question, const struct sc_watch *watch, struct sc_slice extra)
+{
+    sc_mp_put_uint(question, watch->steady_count);
+    sc_mp_put_bin(question, extra);
+    for (uint32_t i = 0; i < watch->items.count; i++)
+        sc_mp_put_bin(question, watch->items.items[i]);
+}
+
+struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const struct sc_watch *watch,
+                                             struct sc_slice extra)
+{
+    struct glance *last = &classes->last;
+    uint32_t count = watch->items.count;
+    struct facts *facts = sc_calloc(count + 1, sizeof *facts);
+    int64_t newest_ns = look_at_all(watch, facts);
+    SC_AUTO_BUF struct sc_buf question;
+    sc_buf_init(&question, 0);
+    put_question(&question, watch, extra);
+    if (last->facts && !question.overflow && last->moves == classes->moves && last->count == count &&
+        memcmp(last->facts, facts, count * sizeof *facts) == 0 &&
+        sc_slice_eq(sc_buf_slice(&last->question), sc_buf_slice(&question))) {
+        free(facts);
+    } else {
+        free(last->facts);
+        last->fingerprint = digest_of(classes, watch, extra, facts);
+        last->facts = facts;
+        last->count = count;
+        last->moves = classes->moves;
+        struct sc_buf old = last->question;
+        last->question = question;
+        question = old;
+    }
+    last->fingerprint.newest_ns = newest_ns;
+    return last->fingerprint;
 }
