@@ -70,11 +70,10 @@ struct known { // a path that tells of a class
     UT_hash_handle hh;
 };
 
-struct glance {             // the last look: as long as nothing moves, the next one comes to the same
+struct glance {             // the last look: the next one, where it asks and sees the same, comes to the same
     struct sc_buf question; // what was looked at
     struct facts *facts;
     uint32_t count;
-    uint64_t moves;
     struct sc_fingerprint fingerprint;
 };
 
@@ -82,7 +81,6 @@ struct sc_classes {
     char *file;
     struct known *known; // by path
     uint64_t changes;    // that were seen of them
-    uint64_t moves;      // of anything in `known`
     struct glance last;
     uint32_t count;
     struct entry entries[CLASSES_MOST];
@@ -125,7 +123,6 @@ struct sc_classes *sc_classes_open(const char *file)
 static void forget_all(struct sc_classes *classes)
 {
     struct known *known, *next;
-    classes->moves++;
     HASH_ITER (hh, classes->known, known, next) {
         HASH_DEL(classes->known, known);
         free(known->path);
@@ -280,12 +277,10 @@ static const struct known *settle(struct sc_classes *classes, const char *path, 
         known = sc_calloc(1, sizeof *known);
         *known = (struct known){.path = sc_strdup(path), .now = *now, .settled = *now};
         HASH_ADD_KEYPTR(hh, classes->known, known->path, strlen(known->path), known);
-        classes->moves++;
         return known;
     }
     if (memcmp(&known->now, now, sizeof *now) == 0)
         return known;
-    classes->moves++;
     if (!has_new_pycache(path, &known->now, now)) {
         known->settled = *now;
         known->change = ++classes->changes;
@@ -348,7 +343,7 @@ struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const s
     SC_AUTO_BUF struct sc_buf question;
     sc_buf_init(&question, 0);
     put_question(&question, watch, extra);
-    if (last->facts && !question.overflow && last->moves == classes->moves && last->count == count &&
+    if (last->facts && !question.overflow && last->count == count &&
         memcmp(last->facts, facts, count * sizeof *facts) == 0 &&
         sc_slice_eq(sc_buf_slice(&last->question), sc_buf_slice(&question))) {
         free(facts);
@@ -357,7 +352,6 @@ struct sc_fingerprint sc_classes_fingerprint(struct sc_classes *classes, const s
         last->fingerprint = digest_of(classes, watch, extra, facts);
         last->facts = facts;
         last->count = count;
-        last->moves = classes->moves;
         struct sc_buf old = last->question;
         last->question = question;
         question = old;
