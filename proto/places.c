@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/os/file.h"
 
-enum { SOCKET_PATH_BYTES = 100, LONGEST_SOCKET_NAME = sizeof "/client.sock" - 1 };
+enum { SOCKET_PATH_BYTES = 100, LONGEST_SOCKET_NAME = sizeof "/0123456789ab/client.sock" - 1 };
 
 static char *join(struct sc_arena *arena, const char *folder, const char *name)
 {
@@ -99,25 +99,61 @@ static enum sc_rc check_runtime(const char *folder, struct sc_error *err)
     return rc;
 }
 
+// What tells one store from another. The same address may be another bucket where the environment names the server.
+static struct sc_slice identity_of(struct sc_arena *arena, const char *store)
+{
+    const char *s3 = getenv("AWS_ENDPOINT_URL_S3"), *any = getenv("AWS_ENDPOINT_URL");
+    if (strncmp(store, "s3://", 5) != 0)
+        return sc_slice_str(store);
+    return sc_arena_printf(arena, "%s\n%s", store, s3 ? s3 : any ? any : "");
+}
+
+static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, const char **ret_part,
+                             struct sc_error *err)
+{
+    const char *asked = getenv("STEPCACHE_STORE");
+    places->store = join(arena, places->cache, "/store");
+    *ret_part = "";
+    if (!asked || !*asked || strcmp(asked, places->store) == 0)
+        return sc_dir_make(places->store, 0700, err);
+    if (asked[0] != '/' && strncmp(asked, "dir:/", 5) != 0 && strncmp(asked, "s3://", 5) != 0) {
+        enum sc_rc rc = sc_error_set(err, SC_INVALID, "%s: not a store", asked);
+        sc_error_hint(err, "STEPCACHE_STORE and --store take /absolute/folder or s3://bucket/prefix");
+        return rc;
+    }
+    char hex[SC_DIGEST_HEX_BYTES];
+    struct sc_digest digest = sc_digest_of(identity_of(arena, asked));
+    sc_digest_hex(&digest, hex);
+    places->store = sc_arena_cstr(arena, sc_slice_str(asked[0] == 'd' ? asked + strlen("dir:") : asked));
+    *ret_part = sc_arena_cstr(arena, sc_arena_printf(arena, "/%.12s", hex));
+    return SC_OK;
+}
+
 enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, struct sc_error *err)
 {
     struct sc_places places = {.runtime = runtime_folder(arena)};
+    const char *part = "";
     enum sc_rc rc = below_home(arena, "XDG_STATE_HOME", "/.local/state/stepcache", &places.state, err);
     if (rc == SC_OK)
         rc = below_home(arena, "XDG_CACHE_HOME", "/.cache/stepcache", &places.cache, err);
+    if (rc == SC_OK)
+        rc = find_store(arena, &places, &part, err);
     if (rc != SC_OK)
         return rc;
-    places.store = join(arena, places.cache, "/store");
-    places.client_endpoint = join(arena, "ipc://", join(arena, places.runtime, "/client.sock"));
-    places.agent_endpoint = join(arena, "ipc://", join(arena, places.runtime, "/agent.sock"));
-    places.tether = join(arena, places.runtime, "/tether.sock");
-    places.coordinator_state = join(arena, places.state, "/coordinator");
-    places.agent_state = join(arena, places.cache, "/agent");
-    const char *folders[] = {places.runtime, places.coordinator_state, places.store, places.agent_state};
+    places.sockets = join(arena, places.runtime, part);
+    places.client_endpoint = join(arena, "ipc://", join(arena, places.sockets, "/client.sock"));
+    places.agent_endpoint = join(arena, "ipc://", join(arena, places.sockets, "/agent.sock"));
+    places.tether = join(arena, places.sockets, "/tether.sock");
+    places.logs = join(arena, places.state, part);
+    places.coordinator_state = join(arena, places.logs, "/coordinator");
+    places.agent_state = join(arena, join(arena, places.cache, part), "/agent");
+    const char *folders[] = {places.runtime, places.sockets, places.coordinator_state, places.agent_state};
     for (size_t i = 0; rc == SC_OK && i < SC_COUNT(folders); i++)
         rc = sc_dir_make(folders[i], 0700, err);
     if (rc == SC_OK)
         rc = check_runtime(places.runtime, err);
+    if (rc == SC_OK)
+        rc = check_runtime(places.sockets, err);
     if (rc == SC_OK)
         *ret_places = places;
     return rc;

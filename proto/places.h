@@ -8,19 +8,25 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+// The user's own, whatever the store: what steps must not see.
+//   runtime           $XDG_RUNTIME_DIR/stepcache, else /tmp/stepcache-<uid>
+//   state             $XDG_STATE_HOME/stepcache, else ~/.local/state/stepcache
+//   cache             $XDG_CACHE_HOME/stepcache, else ~/.cache/stepcache
+// Of one store: each has a coordinator and an agent of its own. For <cache>/store they lie right in those folders, for
+// another one (STEPCACHE_STORE) below a folder named by its digest.
 struct sc_places {
-    char *runtime;           // $XDG_RUNTIME_DIR/stepcache, else /tmp/stepcache-<uid>
-    char *state;             // $XDG_STATE_HOME/stepcache, else ~/.local/state/stepcache
-    char *cache;             // $XDG_CACHE_HOME/stepcache, else ~/.cache/stepcache
-    char *store;             // <cache>/store
-    char *client_endpoint;   // ipc://<runtime>/client.sock
-    char *agent_endpoint;    // ipc://<runtime>/agent.sock
-    char *tether;            // <runtime>/tether.sock
-    char *coordinator_state; // <state>/coordinator
+    char *runtime, *state, *cache;
+    char *store;           // $STEPCACHE_STORE, else <cache>/store
+    char *sockets;         // <runtime>[/<digest12>]: client.sock, agent.sock, tether.sock
+    char *client_endpoint; // ipc://…
+    char *agent_endpoint;  // ipc://…
+    char *tether;
+    char *logs;              // <state>[/<digest12>]
+    char *coordinator_state; // <logs>/coordinator
     char *
-        agent_state; // <cache>/agent: work folders and laid-out inputs (same file system as the store), agent.lock
+        agent_state; // <cache>[/<digest12>]/agent: work folders and laid-out inputs (same file system as the usual store), agent.lock
 };
 // Strings lie in the arena. Makes the folders 0700. SC_DENIED when the runtime folder belongs to somebody else or is open to
-// others; SC_LIMIT when a socket's path would be longer than 100 bytes (falls back to /tmp/stepcache-<uid>-<hash> first).
+// others; SC_INVALID when STEPCACHE_STORE is neither an absolute folder nor s3://; SC_LIMIT when a socket's path would be longer than 100 bytes (falls back to /tmp/stepcache-<uid>-<hash> first).
 SC_MUST_USE enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places,
                                       struct sc_error *err);

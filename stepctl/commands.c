@@ -2,7 +2,8 @@
 
 #include "base/memory.h"
 
-#define ANY_COORDINATOR SC_OPTION_BIT(COORDINATOR)
+#define ANY_COORDINATOR (SC_OPTION_BIT(COORDINATOR) | SC_OPTION_BIT(OWN_STORE) | SC_OPTION_BIT(ENDPOINT_URL))
+#define READS_STORE     (SC_OPTION_BIT(COORDINATOR) | SC_OPTION_BIT(STORE) | SC_OPTION_BIT(ENDPOINT_URL))
 #define JSON            SC_OPTION_BIT(JSON)
 
 const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
@@ -30,8 +31,8 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
                          "Of a hit: what the execution that made the result wrote.",
                          JSON | SC_OPTION_BIT(FOLLOW) | SC_OPTION_BIT(ATTEMPT) | ANY_COORDINATOR, 2, 2},
     [SC_COMMAND_GET] = {"get", "RUN STEP.OUTPUT DEST", "copy an output to a file or folder",
-                        "DEST must not exist. Every byte is checked against its digest.",
-                        JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 3, 3},
+                        "DEST must not exist. Every byte is checked against its digest.", JSON | READS_STORE,
+                        3, 3},
     [SC_COMMAND_URI] = {"uri", "[RUN] OUTPUT|STEP.OUTPUT", "print the address of a published output",
                         "OUTPUT is a name below the document's `outputs`, of a matrix step with its "
                         "instance: 'report[lr=0.1]'. Without RUN:\nthe newest run that published it. What "
@@ -42,15 +43,15 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
         {"key", "FILE|RUN STEP", "print the labelled fields of a step's key",
          "Of a step of a document as it is now, or of one of a run. --json prints what is needed "
          "to compute the key by hand.",
-         SC_OPTION_BIT(PARAM) | JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2},
+         SC_OPTION_BIT(PARAM) | JSON | READS_STORE, 2, 2},
     [SC_COMMAND_EXPLAIN] =
         {"explain", "[RUN] STEP", "tell why a step ran, or did not",
          "For a miss: the very fields that differ, old value and new. For a hit: who made the "
          "result, when, how long it took,\n"
          "what it saved. STEP alone is looked up in the newest run.",
-         JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 1, 2},
+         JSON | READS_STORE, 1, 2},
     [SC_COMMAND_DIFF] = {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL,
-                         JSON | SC_OPTION_BIT(STORE) | ANY_COORDINATOR, 2, 2},
+                         JSON | READS_STORE, 2, 2},
     [SC_COMMAND_CACHE] = {"cache", "ls|show KEY|rm KEY…|verify|stats", "look at what is stored, or remove it",
                           "rm asks first, unless --yes is given.",
                           JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | ANY_COORDINATOR, 1, 1000},
@@ -61,7 +62,7 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
     [SC_COMMAND_DOCTOR] =
         {"doctor", "", "check store, clock, sockets, sandbox and environment",
          "--store: that one instead of your own; of a bucket, what its server must be able to do.",
-         JSON | SC_OPTION_BIT(STORE), 0, 0},
+         JSON | SC_OPTION_BIT(STORE) | SC_OPTION_BIT(ENDPOINT_URL), 0, 0},
     [SC_COMMAND_VERSION] = {"version", "", "print the version", NULL, JSON, 0, 0},
     [SC_COMMAND_HELP] = {"help", "[COMMAND]", "print help", NULL, 0, 0, 1},
 };

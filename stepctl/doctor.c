@@ -244,11 +244,11 @@ int sc_command_doctor(const struct sc_options *options, struct sc_arena *arena)
     struct sc_places places;
     sc_out_init(&doctor.out, STDOUT_FILENO);
     bool mine = check_sockets(&doctor, arena, &places);
-    if (options->store && strncmp(options->store, "s3://", 5) == 0) {
-        sc_doctor_bucket(&doctor, options->store);
+    const char *store =
+        mine ? places.store : options->store; // the former is the latter, where that was given
+    if (store && strncmp(store, "s3://", 5) == 0) {
+        sc_doctor_bucket(&doctor, store);
     } else if (mine) {
-        if (options->store)
-            places.store = sc_arena_cstr(arena, sc_slice_str(options->store));
         check_store(&doctor, &places);
         check_clock(&doctor, &places);
     }

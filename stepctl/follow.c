@@ -251,7 +251,7 @@ static enum sc_rc recover(struct state *s)
     if (s->restarts++ >= RESTARTS) {
         sc_error_set(&s->err, SC_UNREACHABLE, "run %s: the coordinator died %d times", s->run, RESTARTS + 1);
         sc_error_hint(&s->err, "its log is %s/coordinator.log; the same command goes on where it was",
-                      s->client->places.state);
+                      s->client->places.logs);
         return SC_UNREACHABLE;
     }
     enum sc_rc rc = reconnect(s);

@@ -38,7 +38,7 @@ static enum sc_rc find_store(struct sc_look *look, struct sc_client *client, con
 {
     const char *asked = NULL;
     if (!client->endpoint) {
-        *ret_url = options->store ? options->store : client->places.store;
+        *ret_url = client->places.store;
         return SC_OK;
     }
     enum sc_rc rc = ask_store(look, client, &asked, err);

@@ -1,6 +1,7 @@
 // stepctl: the user's command. Finds the command, reads its options, runs it.
 #include "base/memory.h"
 #include "stepctl/command.h"
+#include "stepctl/own_store.h"
 #include "stepctl/say.h"
 
 #include <stdio.h>
@@ -40,7 +41,8 @@ int main(int argc, char **argv)
     struct sc_options options;
     struct sc_error err = SC_ERROR_INIT;
     if (sc_options_parse(argc - 1, argv + 1, command->options, command->args_min, command->args_max, &arena,
-                         &options, &err) != SC_OK)
+                         &options, &err) != SC_OK ||
+        sc_own_store_choose(&options, &arena, &err) != SC_OK)
         return sc_say_error(wants_json(argc, argv), &err);
     return options.help ? sc_command_print_help(command) : functions[command - sc_commands](&options, &arena);
 }

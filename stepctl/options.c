@@ -76,10 +76,12 @@ static bool *flag_of(struct sc_options *o, enum sc_option option)
 
 static const char **text_of(struct sc_options *o, enum sc_option option)
 {
-    return option == SC_OPTION_PIPELINE      ? &o->pipeline
-           : option == SC_OPTION_COORDINATOR ? &o->coordinator
-           : option == SC_OPTION_STORE       ? &o->store
-                                             : NULL;
+    return option == SC_OPTION_PIPELINE       ? &o->pipeline
+           : option == SC_OPTION_COORDINATOR  ? &o->coordinator
+           : option == SC_OPTION_OWN_STORE    ? &o->own_store
+           : option == SC_OPTION_STORE        ? &o->store
+           : option == SC_OPTION_ENDPOINT_URL ? &o->endpoint_url
+                                              : NULL;
 }
 
 static enum sc_rc take(struct sc_options *o, enum sc_option option, char *value, struct sc_error *err)

@@ -29,7 +29,11 @@
     X(COORDINATOR, "coordinator", 0, "ENDPOINT", false,                                                      \
       "talk to this coordinator (default: $STEPCACHE_COORDINATOR, "                                          \
       "else your own on this machine)")                                                                      \
+    X(OWN_STORE, "store", 0, "STORE", false,                                                                 \
+      "your own coordinator keeps results there: a folder, or s3://bucket/prefix?… (default: "             \
+      "$STEPCACHE_STORE, else a folder in your cache)")                                                      \
     X(STORE, "store", 0, "STORE", false, "this store: a folder, or s3://bucket/prefix?…")                    \
+    X(ENDPOINT_URL, "endpoint-url", 0, "URL", false, "the S3 server of that store, when it is not AWS")      \
     X(HELP, "help", 'h', NULL, false, "print this help")
 
 enum sc_option {
@@ -60,7 +64,7 @@ struct sc_options {
     struct sc_run_options run;
     bool json, plain, quiet, logs, watch, follow, yes, svg, help;
     uint32_t limit, attempt;
-    const char *pipeline, *coordinator, *store;
+    const char *pipeline, *coordinator, *own_store, *store, *endpoint_url;
     char **args; // what is no option, in order
     uint32_t arg_count;
 };

@@ -97,7 +97,7 @@ static enum sc_rc start(const struct sc_places *places, const char *name, const 
         sc_error_hint(err, "install it, or say --coordinator ENDPOINT to talk to one that runs");
         return rc;
     }
-    SC_AUTO_FREE char *log = sc_asprintf("%s/%s", places->state, log_name);
+    SC_AUTO_FREE char *log = sc_asprintf("%s/%s", places->logs, log_name);
     if (!*pid)
         *log_bytes = size_of(log);
     return spawn(program, log, pid, err);
@@ -155,7 +155,7 @@ static bool ended(pid_t *pid)
 // What the coordinator wrote since we started it, its last lines.
 static void log_tail(const struct sc_private *private, struct sc_error *err)
 {
-    SC_AUTO_FREE char *path = sc_asprintf("%s/coordinator.log", private->places->state);
+    SC_AUTO_FREE char *path = sc_asprintf("%s/coordinator.log", private->places->logs);
     int64_t size = size_of(path), from = private->coordinator_log;
     if (size - from > LOG_TAIL_BYTES)
         from = size - LOG_TAIL_BYTES;
@@ -252,7 +252,7 @@ char *sc_private_tick(struct sc_private *private, int64_t mono_ms)
 bool sc_private_is_gone(struct sc_private *private)
 {
     SC_AUTO_FREE char *agent = sc_asprintf("%s/agent.lock", private->places->agent_state);
-    SC_AUTO_FREE char *coordinator = sc_asprintf("%s/coordinator.lock", private->places->state);
+    SC_AUTO_FREE char *coordinator = sc_asprintf("%s/coordinator.lock", private->places->coordinator_state);
     bool children = ended(&private->coordinator) && ended(&private->agent);
     return children && !sc_file_is_locked(agent) && !sc_file_is_locked(coordinator);
 }

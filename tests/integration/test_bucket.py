@@ -321,6 +321,37 @@ class Broken(Bucket):
             second.stop()
 
 
+class Own(Bucket):
+    """A user's own coordinator on a bucket: nothing but `stepctl run`."""
+
+    def test_a_bucket_by_option_and_by_variable_is_shared_with_an_empty_disk(self):
+        project = self.project(self.pipeline())
+        address, _, parameters = self.store.partition("?")
+        endpoint = re.search(r"endpoint=([^&]*)", parameters).group(1)
+        made = project.run("--store", address, "--endpoint-url", endpoint)
+        self.assertEqual(made.run["misses"], 3, str(made))
+        self.assertTrue(self.keys("out/"), "published in the bucket")
+        again = project.run("--store", address, "--endpoint-url", endpoint)
+        self.assertEqual(again.run["hits"], 3, str(again))
+        for folder in ("cache", "state"):
+            shutil.rmtree(self.home.path(folder))
+        by_variable = project.run(env={"STEPCACHE_STORE": f"{address}?endpoint={endpoint}"})
+        self.assertEqual(by_variable.run["hits"], 3, str(by_variable))
+        self.assertEqual(len(self.home.witness()), 3)
+        alone = project.run()
+        self.assertEqual(alone.run["misses"], 3, "the usual store knows nothing of it")
+
+    def test_outputs_are_read_from_the_bucket(self):
+        project = self.project(self.pipeline())
+        env = {"STEPCACHE_STORE": self.store}
+        project.run(env=env)
+        self.home.stepctl("get", "latest", "sum.sum", self.home.path("sum"), env=env, code=0)
+        with open(self.home.path("sum"), encoding="ascii") as file:
+            self.assertRegex(file.read(), "^[0-9a-f]{64} ")
+        verified = json.loads(self.home.stepctl("cache", "verify", "--json", env=env, code=0).out.splitlines()[0])
+        self.assertEqual(verified["state"], "ok", str(verified))
+
+
 class Faulty(Bucket):
     FAULTS = ["slow-down", "internal", "conflict", "reset-before", "reset-after", "truncate", "reset-mid", "internal-after", "reset-upload", "flip"]
 

@@ -232,5 +232,27 @@ class Examples(lib.Case):
         self.assertEqual(sorted(os.listdir(dest)), ["predicted.png", "report.md"])
 
 
+class Stores(Chain):
+    def test_another_store_has_a_coordinator_of_its_own_even_at_once(self):
+        waits = self.home.pipe("gate")
+        steps = {"wait": {"run": 'read line < "$GATE"; echo > "${outputs.o}"; '
+                                 '[ -z "$(find "$RUNTIME" "$STATE" "$CACHE" -type s -o -name "*.log" 2>/dev/null)" ] || echo seen >> "$SEEN"',
+                          "outputs": {"o": "o"},
+                          "env": {"GATE": waits.path, "SEEN": self.home.path("witness/seen"), "RUNTIME": self.home.path("run/stepcache"),
+                                  "STATE": self.home.path("state/stepcache"), "CACHE": self.home.path("cache/stepcache")}}}
+        project = self.project(self.home.doc(steps))
+        other = self.home.path("other store")
+        live = [project.start(), project.start("--store", other)]
+        for one in live:
+            one.event("step.started")
+        waits.let(2)
+        for one in live:
+            self.assertEqual(one.wait().run["misses"], 1)
+        self.assertEqual(self.home.witness(), ["wait", "wait"])
+        self.assertFalse(os.path.exists(self.home.path("witness/seen")), "a step sees nothing of the other session")
+        self.assertEqual(project.run("--store", other).run["hits"], 1)
+        self.assertTrue(os.path.exists(os.path.join(other, "stepcache.json")))
+
+
 if __name__ == "__main__":
     lib.main()

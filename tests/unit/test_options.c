@@ -1,7 +1,10 @@
 #include "stepctl/options.h"
 
 #include "stepctl/command.h"
+#include "stepctl/own_store.h"
 #include "tests/lib/test.h"
+
+#include <unistd.h>
 
 static struct sc_arena arena;
 static struct sc_options options;
@@ -131,6 +134,50 @@ static void test_every_command_is_found_and_has_help(void **state)
     assert_null(sc_command_find(sc_slice_str("rnu")));
 }
 
+#define TALKS (SC_OPTION_BIT(COORDINATOR) | SC_OPTION_BIT(OWN_STORE) | SC_OPTION_BIT(ENDPOINT_URL))
+
+// What STEPCACHE_STORE is then; NULL: refused.
+static const char *chosen(const char *before, const char *line)
+{
+    unsetenv("STEPCACHE_COORDINATOR");
+    if (before)
+        setenv("STEPCACHE_STORE", before, 1);
+    else
+        unsetenv("STEPCACHE_STORE");
+    assert_ok(parse(TALKS, 0, 0, line), err);
+    const char *store =
+        sc_own_store_choose(&options, &arena, &err) == SC_OK ? getenv("STEPCACHE_STORE") : NULL;
+    return store ? sc_arena_cstr(&arena, sc_slice_str(store)) : NULL;
+}
+
+static void test_a_store_is_chosen_by_option_or_variable(void **state)
+{
+    (void)state;
+    char folder[4096];
+    assert_non_null(getcwd(folder, sizeof folder));
+    SC_AUTO_FREE char *here = sc_asprintf("%s/results", folder);
+    assert_null(chosen(NULL, "run"));
+    assert_string_equal(chosen("s3://b/p", "run"), "s3://b/p");
+    assert_string_equal(chosen("s3://b/p", "run --store /x"), "/x");
+    assert_string_equal(chosen(NULL, "run --store results"), here);
+    assert_string_equal(chosen(NULL, "run --store s3://b/p --endpoint-url http://127.0.0.1:9000"),
+                        "s3://b/p?endpoint=http://127.0.0.1:9000");
+    assert_string_equal(chosen("s3://b/p?region=eu-west-1", "run --endpoint-url https://h/a?b&c%"),
+                        "s3://b/p?region=eu-west-1&endpoint=https://h/a%3Fb%26c%25");
+}
+
+static void test_stores_that_do_not_go_together_are_said(void **state)
+{
+    (void)state;
+    assert_null(chosen("/x", "run --endpoint-url http://h"));
+    assert_contains(err.message, "not in S3");
+    assert_null(chosen("s3://b/p?style=path&endpoint=http://g", "run --endpoint-url http://h"));
+    assert_contains(err.message, "has an endpoint already");
+    assert_null(chosen(NULL, "run --coordinator ipc:///c --store /x"));
+    assert_contains(err.message, "ipc:///c has a store of its own");
+    assert_string_equal(chosen("/mine", "run --coordinator ipc:///c"), "/mine"); // its own, and not asked for
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -156,6 +203,8 @@ int main(void)
         cmocka_unit_test(test_missing_and_surplus_words_are_said),
         cmocka_unit_test(test_a_parameter_without_a_value_is_said),
         cmocka_unit_test(test_counts_are_checked),
+        cmocka_unit_test(test_a_store_is_chosen_by_option_or_variable),
+        cmocka_unit_test(test_stores_that_do_not_go_together_are_said),
         cmocka_unit_test(test_help_needs_no_words),
         cmocka_unit_test(test_every_command_is_found_and_has_help),
     };

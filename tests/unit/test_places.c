@@ -8,7 +8,13 @@
 #include "base/os/file.h"
 #include "proto/places.h"
 
-static const char *const variables[] = {"HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"};
+static const char *const variables[] = {"HOME",
+                                        "XDG_RUNTIME_DIR",
+                                        "XDG_STATE_HOME",
+                                        "XDG_CACHE_HOME",
+                                        "STEPCACHE_STORE",
+                                        "AWS_ENDPOINT_URL_S3",
+                                        "AWS_ENDPOINT_URL"};
 
 struct fixture {
     char *folder, *runtime, *saved[SC_COUNT(variables)];
@@ -197,6 +203,54 @@ static void test_places_runtime_folder_with_a_long_name_gets_a_short_one(void **
     rmdir(f->places.runtime);
 }
 
+// What lies in the folders of one store is nothing to another: index, journal, sockets, locks.
+static void assert_apart(struct fixture *f, const char *store, const char *other)
+{
+    setenv("STEPCACHE_STORE", store, 1);
+    assert_ok(find(f), f->err);
+    struct sc_places first = f->places;
+    setenv("STEPCACHE_STORE", other, 1);
+    assert_ok(find(f), f->err);
+    assert_string_not_equal(first.client_endpoint, f->places.client_endpoint);
+    assert_string_not_equal(first.agent_endpoint, f->places.agent_endpoint);
+    assert_string_not_equal(first.tether, f->places.tether);
+    assert_string_not_equal(first.coordinator_state, f->places.coordinator_state);
+    assert_string_not_equal(first.agent_state, f->places.agent_state);
+    assert_string_not_equal(first.logs, f->places.logs);
+    assert_string_equal(first.runtime, f->places.runtime);
+    assert_string_equal(first.state, f->places.state);
+    assert_string_equal(first.cache, f->places.cache);
+    assert_private(f->places.sockets);
+}
+
+static void test_places_each_store_has_its_own(void **state)
+{
+    struct fixture *f = *state;
+    assert_apart(f, "", "s3://bucket/prefix");
+    assert_string_equal(f->places.store, "s3://bucket/prefix");
+    assert_apart(f, "s3://bucket/prefix", "s3://bucket/other");
+    assert_apart(f, "/nowhere/cache", "dir:/nowhere/other");
+    assert_string_equal(f->places.store, "/nowhere/other");
+    assert_int_equal(access("/nowhere/other", F_OK), -1); // whoever opens it makes it
+    setenv("STEPCACHE_STORE", "s3://bucket/prefix", 1);
+    assert_ok(find(f), f->err);
+    SC_AUTO_FREE char *usual = sc_strdup(f->places.sockets);
+    setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000", 1);
+    assert_ok(find(f), f->err);
+    assert_string_not_equal(f->places.sockets, usual); // another server
+}
+
+static void test_places_what_is_no_store_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const wrong[] = {"relative", "dir:relative", "http://x", "s3:/bucket"};
+    for (size_t i = 0; i < SC_COUNT(wrong); i++) {
+        setenv("STEPCACHE_STORE", wrong[i], 1);
+        assert_rc(find(f), SC_INVALID);
+        assert_contains(f->err.message, wrong[i]);
+    }
+}
+
 static void test_places_need_no_home_when_nothing_lies_below_it(void **state)
 {
     struct fixture *f = *state;
@@ -222,6 +276,8 @@ int main(void)
         TEST(test_places_without_a_runtime_folder_are_in_tmp),
         TEST(test_places_another_users_runtime_folder_is_left_alone),
         TEST(test_places_runtime_folder_with_a_long_name_gets_a_short_one),
+        TEST(test_places_each_store_has_its_own),
+        TEST(test_places_what_is_no_store_is_refused),
         TEST(test_places_need_no_home_when_nothing_lies_below_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
