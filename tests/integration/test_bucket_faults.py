@@ -22,7 +22,9 @@ def zstd_of(data):
     return ZSTD_MAGIC + b"\xa0" + len(data).to_bytes(4, "little") + (len(data) << 3 | 1).to_bytes(3, "little") + data
 
 
-class Faults(test_bucket.Bucket):
+class Behind(test_bucket.Bucket):
+    """Behind a proxy."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -52,6 +54,8 @@ class Faults(test_bucket.Bucket):
         with open(got, encoding="utf-8") as file:
             self.assertEqual(file.read().split()[0], self.digest)
 
+
+class Faults(Behind):
     def killed_in(self, method, team, project, *args):
         """A run, and the gateway is killed while the large object's body is under way; then it comes back."""
         which = {"method": method, "path": self.digest}
@@ -126,6 +130,70 @@ class Faults(test_bucket.Bucket):
         self.assertEqual(made.run["state"], "done", str(made))
         self.assertEqual(self.proxy.count(fault="time-skewed"), 1)
         self.assertTrue(self.proxy.requests(server=403), "the server never saw the other clock")
+        self.assert_whole(team)
+
+
+class EachWay(Behind):
+    """A fifth of all requests fails, in one way at a time: what is made is what a calm team made, byte for byte."""
+
+    FAULTS = ("slow-down", "unavailable", "internal", "internal-after", "timeout", "conflict", "reset-before", "reset-after", "reset-upload",
+              "reset-mid", "truncate", "flip")
+
+    def made(self, areas=("cas/", "tree/", "out/")):
+        """Packs and records tell when and by whom; what they lead to must be the same."""
+        return {key: hashlib.sha256(self.bytes_of(key)).hexdigest() for key in self.keys() if key.startswith(areas) and not key.endswith("latest.json")}
+
+    def test_a_fifth_of_all_requests_fails(self):
+        project = self.project(self.pipeline())
+        calm = test_bucket.Team(self, "calm", self.store)
+        calm.run(project)
+        want, prefix = self.made(), self.prefix
+        for fault in self.FAULTS:
+            with self.subTest(fault):
+                self.prefix = f"{prefix}-{fault}"
+                self.proxy.rules({"fault": fault, "percent": 20})
+                self.proxy.forget()
+                team = test_bucket.Team(self, fault, self.server.store("team", self.prefix, self.proxy.endpoint))
+                made = team.run(project)
+                self.assertEqual(made.run["state"], "done", str(made))
+                self.assertGreater(self.proxy.count(fault=fault), 0, "the fault has happened")
+                got = self.made()
+                self.assertEqual({key: got.get(key) for key in want}, want)
+                again = test_bucket.Team(self, fault + "-again", self.server.store("team", self.prefix, self.proxy.endpoint))
+                self.assertEqual(again.run(project).run["hits"], 3)
+                again.stop()
+                team.stop()
+
+
+class Server(Behind):
+    """What a server in trouble does by itself."""
+
+    def test_real_slow_downs_slow_down_and_lose_nothing(self):
+        self.server.restart("rgw", rgw_max_concurrent_requests=2)
+        self.addCleanup(self.server.restart, "rgw", rgw_max_concurrent_requests=1024)
+        steps = {f"s{i}": {"run": f'head -c 3000000 /dev/zero | openssl enc -aes-128-ctr -K {i:02} -iv 00 > "${{outputs.o}}"', "outputs": {"o": "o"}}
+                 for i in range(24)}
+        project = self.project(self.home.doc(steps))
+        store = self.server.store("team", self.prefix)
+        teams = [test_bucket.Team(self, name, store) for name in ("first", "second", "third")]
+        runs = [self.begin(team, project) for team in teams]
+        for run in runs:
+            self.assertEqual(run.event("run.finished")["state"], "done", run.story())
+        refused = [row for row in self.server.requests() if row[3] == 503 and self.prefix in row[2]]
+        self.assertTrue(refused, "the gateway said SlowDown")
+        for key in self.keys("cas/"):
+            self.assertEqual(hashlib.sha256(self.bytes_of(key)).hexdigest(), key.rpartition("/")[2])
+
+    def test_a_stalled_disk_is_waited_for(self):
+        project = self.large()
+        team = test_bucket.Team(self, "first", self.store)
+        self.proxy.forget()
+        self.server.pause("osd")
+        self.addCleanup(self.server.resume, "osd")
+        run = self.begin(team, project)
+        self.proxy.wait(1, ended=False, path=self.prefix)
+        self.server.resume("osd")
+        self.assertEqual(run.event("run.finished")["state"], "done", run.story())
         self.assert_whole(team)
 
 
