@@ -176,7 +176,10 @@ class Node:
             process.wait()
 
     def end(self, orderly):
-        """Ends all of them. `orderly`: so that a memstore can come again."""
+        """Ends all of them, paused ones too. `orderly`: so that a memstore can come again."""
+        for daemon in self.daemons.values():  # all before the first is asked: a gateway waits for what its osd does not do
+            if daemon.poll() is None:
+                daemon.send_signal(signal.SIGCONT)
         for name in reversed(NAMES):
             if name in self.daemons:
                 self.kill(name, signal.SIGTERM if orderly else signal.SIGKILL)
