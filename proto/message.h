@@ -113,8 +113,13 @@ struct sc_msg_hello {
     struct sc_slice software;  // version
     uint64_t pid;
 };
+// That were sent to the store since the agent began, by the classes of S3's price list (store/store.h).
+struct sc_requests {
+    uint64_t put, get, delete_;
+};
 struct sc_msg_renew {
     SC_LIST(uint64_t, held);
+    struct sc_requests requests;
 };
 struct sc_msg_accepted {
     SC_LIST(uint64_t, attempts);
@@ -171,6 +176,7 @@ struct sc_result {
 };
 struct sc_msg_reported { // outputs that are not inline are durable in the store
     uint64_t attempt;
+    struct sc_requests requests;
     struct sc_result result;
 };
 struct sc_msg_ended { // after a revoke: nothing of it runs any more
@@ -178,6 +184,7 @@ struct sc_msg_ended { // after a revoke: nothing of it runs any more
 };
 struct sc_msg_goodbye {
     struct sc_slice reason;
+    struct sc_requests requests;
 };
 
 // ---- coordinator to agent

@@ -44,8 +44,16 @@ static const struct sc_field hello_fields[] = {
 SC_SCHEMA(sc_schema_msg_hello, "hello", T, hello_fields);
 #undef T
 
+static const struct sc_field requests_fields[] = {
+    SC_WIRE("delete", struct sc_requests, delete_, SC_F_U64),
+    SC_WIRE("get", struct sc_requests, get, SC_F_U64),
+    SC_WIRE("put", struct sc_requests, put, SC_F_U64),
+};
+static SC_SCHEMA(sc_schema_requests, "requests", struct sc_requests, requests_fields);
+
 static const struct sc_field renew_fields[] = {
     SC_WIRE_LIST("held", struct sc_msg_renew, held, &sc_schema_u64, SC_MESSAGE_ATTEMPTS),
+    SC_WIRE_IN("requests", struct sc_msg_renew, requests, &sc_schema_requests),
 };
 SC_SCHEMA(sc_schema_msg_renew, "renew", struct sc_msg_renew, renew_fields);
 
@@ -115,6 +123,7 @@ SC_SCHEMA(sc_schema_result, "result", T, result_fields);
 
 static const struct sc_field reported_fields[] = {
     SC_WIRE("attempt", struct sc_msg_reported, attempt, SC_F_U64),
+    SC_WIRE_IN("requests", struct sc_msg_reported, requests, &sc_schema_requests),
     SC_WIRE_IN("result", struct sc_msg_reported, result, &sc_schema_result),
 };
 SC_SCHEMA(sc_schema_msg_reported, "reported", struct sc_msg_reported, reported_fields);
@@ -126,6 +135,7 @@ SC_SCHEMA(sc_schema_msg_ended, "ended", struct sc_msg_ended, ended_fields);
 
 static const struct sc_field goodbye_fields[] = {
     SC_WIRE("reason", struct sc_msg_goodbye, reason, SC_F_TEXT),
+    SC_WIRE_IN("requests", struct sc_msg_goodbye, requests, &sc_schema_requests),
 };
 SC_SCHEMA(sc_schema_msg_goodbye, "goodbye", struct sc_msg_goodbye, goodbye_fields);
 

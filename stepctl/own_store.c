@@ -55,7 +55,7 @@ static enum sc_rc make_absolute(struct sc_arena *arena, const char **store, stru
         return SC_OK;
     if (!getcwd(folder, sizeof folder))
         return sc_error_errno(err, errno, "--store %s: the current folder", *store);
-    *store = (const char *)sc_arena_printf(arena, "%s/%s%c", folder, *store, 0).ptr;
+    *store = (const char *)sc_arena_printf(arena, "%s/%s", folder, *store).ptr;
     return SC_OK;
 }
 

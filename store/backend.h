@@ -18,6 +18,7 @@ struct sc_store {
     const struct sc_store_backend *backend;
     char *url;
     struct sc_store_counts counts;
+    struct sc_store_requests told; // of counts: what the process's sum has
 };
 
 // Whether it is a name of an object: no part is empty, "." or "..", or longer than a file's name may be; no NUL.

@@ -4,6 +4,12 @@
 #include "base/memory.h"
 #include "store/backend.h"
 
+#include <stdatomic.h>
+
+static struct {
+    _Atomic uint64_t put, get, delete_;
+} shared_requests;
+
 bool sc_store_name_is_valid(struct sc_slice name)
 {
     if (name.len == 0 || name.len >= SC_LIMIT_PATH_BYTES || memchr(name.ptr, 0, name.len))
@@ -20,10 +26,33 @@ bool sc_store_name_is_valid(struct sc_slice name)
     return true;
 }
 
+// What the handle sent since the last call goes into the sum.
+static void tell_requests(struct sc_store *store)
+{
+    struct sc_store_counts counts = sc_store_counts(store);
+    atomic_fetch_add_explicit(&shared_requests.put, counts.requests_put - store->told.put,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared_requests.get, counts.requests_get - store->told.get,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared_requests.delete_, counts.requests_delete - store->told.delete_,
+                              memory_order_relaxed);
+    store->told =
+        (struct sc_store_requests){counts.requests_put, counts.requests_get, counts.requests_delete};
+}
+
+struct sc_store_requests sc_store_requests(void)
+{
+    return (struct sc_store_requests){
+        .put = atomic_load_explicit(&shared_requests.put, memory_order_relaxed),
+        .get = atomic_load_explicit(&shared_requests.get, memory_order_relaxed),
+        .delete_ = atomic_load_explicit(&shared_requests.delete_, memory_order_relaxed)};
+}
+
 void sc_store_close(struct sc_store *store)
 {
     if (!store)
         return;
+    tell_requests(store);
     char *url = store->url;
     store->backend->close(store);
     free(url);
@@ -55,7 +84,10 @@ void sc_store_submit(struct sc_store *store, struct sc_store_op *op)
 
 uint32_t sc_store_dispatch(struct sc_store *store, int wait_ms)
 {
-    return store->backend->dispatch(store, wait_ms);
+    uint32_t ended = store->backend->dispatch(store, wait_ms);
+    if (store->backend->counts) // others send none
+        tell_requests(store);
+    return ended;
 }
 
 static void mark_ended(struct sc_store_op *op)

@@ -123,3 +123,8 @@ struct sc_store_counts {
     uint64_t retries;         // how many of all were repetitions
 };
 struct sc_store_counts sc_store_counts(const struct sc_store *store);
+// Those requests of all handles that this process has, or had. Any thread.
+struct sc_store_requests {
+    uint64_t put, get, delete_;
+};
+struct sc_store_requests sc_store_requests(void);

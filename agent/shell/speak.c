@@ -59,10 +59,17 @@ static bool has_untold(const struct sc_agent_task *task)
     return task->logs.listened && (s[0].told < s[0].bytes || s[1].told < s[1].bytes);
 }
 
+static struct sc_requests requests(void)
+{
+    struct sc_store_requests sent = sc_store_requests();
+    return (struct sc_requests){sent.put, sent.get, sent.delete_};
+}
+
 static void send_reported(struct sc_agent *agent, struct sc_agent_task *task)
 {
-    struct sc_message message = {.type = SC_MESSAGE_REPORTED,
-                                 .body.reported = {.attempt = task->attempt, .result = task->result}};
+    struct sc_message message = {
+        .type = SC_MESSAGE_REPORTED,
+        .body.reported = {.attempt = task->attempt, .requests = requests(), .result = task->result}};
     send(agent, &message);
 }
 
@@ -164,6 +171,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
         message.type = SC_MESSAGE_RENEW;
         message.body.renew.held.items = effect->held.items;
         message.body.renew.held.count = effect->held.count;
+        message.body.renew.requests = requests();
         break;
     case SC_AGENT_SAY_ACCEPTED:
         message.type = SC_MESSAGE_ACCEPTED;
@@ -196,6 +204,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
     case SC_AGENT_LEAVE:
         message.type = SC_MESSAGE_GOODBYE;
         message.body.goodbye.reason = effect->text;
+        message.body.goodbye.requests = requests();
         break;
     case SC_AGENT_PREPARE:
     case SC_AGENT_LAUNCH:

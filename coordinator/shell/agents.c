@@ -92,6 +92,17 @@ static bool event_of(const struct sc_message *message, struct sc_event *event)
     return false;
 }
 
+// The agent counts from its own beginning. One that is new under an old number counts from nothing again.
+static void hear_requests(struct sc_loop *loop, struct sc_peer *agent, const struct sc_requests *now)
+{
+    struct sc_requests last = agent->requests;
+    if (now->put < last.put || now->get < last.get || now->delete_ < last.delete_)
+        last = (struct sc_requests){0};
+    struct sc_requests more = {now->put - last.put, now->get - last.get, now->delete_ - last.delete_};
+    agent->requests = *now;
+    sc_spending_add(loop->spending, &more);
+}
+
 void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
                            const struct sc_message *message)
 {
@@ -118,6 +129,12 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
         return;
     }
     event.agent = agent->number;
+    if (message->type == SC_MESSAGE_RENEW)
+        hear_requests(loop, agent, &message->body.renew.requests);
+    else if (message->type == SC_MESSAGE_REPORTED)
+        hear_requests(loop, agent, &message->body.reported.requests);
+    else if (message->type == SC_MESSAGE_GOODBYE)
+        hear_requests(loop, agent, &message->body.goodbye.requests);
     if (event.kind == SC_EVENT_AGENT_GONE) {
         sc_peers_mark_gone(&loop->agents, agent); // told to the core with the others
         return;

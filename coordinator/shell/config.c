@@ -23,10 +23,14 @@ enum key {
     KEY_AGENT,
     KEY_LOG,
     KEY_STORE_PATIENCE,
+    KEY_TARIFF_PUT,
+    KEY_TARIFF_GET,
+    KEY_TARIFF_STORAGE,
     KEY_COUNT
 };
-static const char *const key_names[KEY_COUNT] = {"state",  "store", "domain", "name",
-                                                 "client", "agent", "log",    "store_patience"};
+static const char *const key_names[KEY_COUNT] = {
+    "state", "store",          "domain",     "name",       "client",        "agent",
+    "log",   "store_patience", "tariff_put", "tariff_get", "tariff_storage"};
 
 struct parser {
     const char *name;
@@ -57,11 +61,11 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
     if (sc_suggest_found(&suggest))
         return WRONG(p, SC_INVALID, "unknown key '" SC_SLICE_FMT "': did you mean '" SC_SLICE_FMT "'?",
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
-    return WRONG(
-        p, SC_INVALID,
-        "unknown key '" SC_SLICE_FMT
-        "': known are state, store, domain, name, client, agent, log, store_patience, allow.<namespace>",
-        SC_SLICE_ARG(key));
+    return WRONG(p, SC_INVALID,
+                 "unknown key '" SC_SLICE_FMT
+                 "': known are state, store, domain, name, client, agent, log, store_patience, tariff_put, "
+                 "tariff_get, tariff_storage, allow.<namespace>",
+                 SC_SLICE_ARG(key));
 }
 
 static enum sc_rc need_absolute(const struct parser *p, const char *key, struct sc_slice value)
@@ -102,6 +106,32 @@ static enum sc_rc take_patience(const struct parser *p, struct sc_slice value, i
                  SC_SLICE_ARG(value));
 }
 
+// A decimal number to millionths: "0.0004".
+static enum sc_rc take_price(const struct parser *p, const char *key, struct sc_slice value,
+                             uint64_t *ret_millionths)
+{
+    enum { DECIMALS = 6, DIGITS = 12 };
+    uint64_t millionths = 0;
+    int decimals = -1, digits = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        bool is_digit = value.ptr[i] >= '0' && value.ptr[i] <= '9';
+        if ((!is_digit && (value.ptr[i] != '.' || decimals >= 0 || digits == 0)) || decimals == DECIMALS ||
+            digits == DIGITS)
+            return WRONG(p, SC_INVALID,
+                         "%s: '" SC_SLICE_FMT "' is no price: like 0.005, of six decimals at most", key,
+                         SC_SLICE_ARG(value));
+        if (is_digit) {
+            millionths = millionths * 10 + (uint64_t)(value.ptr[i] - '0');
+            digits++;
+        }
+        decimals += decimals >= 0 || !is_digit;
+    }
+    for (int i = decimals < 0 ? 0 : decimals; i < DECIMALS; i++)
+        millionths *= 10;
+    *ret_millionths = millionths;
+    return SC_OK;
+}
+
 static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, struct sc_config *config)
 {
     enum sc_rc rc = SC_OK;
@@ -140,6 +170,12 @@ static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, st
         return need_absolute(p, "log", value);
     case KEY_STORE_PATIENCE:
         return take_patience(p, value, &config->store_patience_ms);
+    case KEY_TARIFF_PUT:
+        return take_price(p, "tariff_put", value, &config->tariff.put);
+    case KEY_TARIFF_GET:
+        return take_price(p, "tariff_get", value, &config->tariff.get);
+    case KEY_TARIFF_STORAGE:
+        return take_price(p, "tariff_storage", value, &config->tariff.storage);
     case KEY_COUNT:
         break;
     }
@@ -228,7 +264,7 @@ enum sc_rc sc_config_parse(const char *name, struct sc_slice text, struct sc_are
                            struct sc_config *ret_config, struct sc_error *err)
 {
     struct parser p = {.name = name, .arena = arena, .err = err};
-    struct sc_config config = {.domain = "main", .store_patience_ms = PATIENCE_MS};
+    struct sc_config config = {.domain = "main", .store_patience_ms = PATIENCE_MS, .tariff = SC_TARIFF_USUAL};
     while (text.len) {
         const uint8_t *end = memchr(text.ptr, '\n', text.len);
         size_t len = end ? (size_t)(end - text.ptr) : text.len;
@@ -293,6 +329,7 @@ enum sc_rc sc_config_private(struct sc_arena *arena, struct sc_config *ret_confi
         .agent = places.agent_endpoint,
         .tether = places.tether,
         .store_patience_ms = PATIENCE_MS,
+        .tariff = SC_TARIFF_USUAL,
     };
     return SC_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "coordinator/core/core.h"
+#include "coordinator/shell/spending.h"
 
 struct sc_config {
     bool private_;     // leaves by itself when nobody needs it
@@ -17,6 +18,7 @@ struct sc_config {
     const char *tether; // path of the tether socket: beside the client's socket
     const char *log;    // file; NULL: standard error
     int64_t store_patience_ms;
+    struct sc_tariff tariff;
     sc_allow_list allow;
 };
 

@@ -8,6 +8,7 @@
 #include "coordinator/shell/lanes.h"
 #include "coordinator/shell/peers.h"
 #include "coordinator/shell/queries.h"
+#include "coordinator/shell/spending.h"
 #include "coordinator/shell/storage.h"
 
 struct sc_loop_tether {
@@ -41,6 +42,7 @@ struct sc_loop {
     struct sc_journal *journal;
     struct sc_storage *storage;
     struct sc_queries *queries;
+    struct sc_spending *spending;
     struct sc_mailbox *answers; // of the workers; its descriptor wakes the loop, the journal rings it too
     struct sc_bus *clients_bus, *agents_bus;
     int tether_fd, signal_fd;

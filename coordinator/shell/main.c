@@ -98,6 +98,8 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
     struct sc_loop *loop = &program->loop;
     const char *journal = (const char *)sc_arena_printf(&program->arena, "%s/journal.db", config->state).ptr;
     loop->answers = sc_mailbox_new(true);
+    loop->spending = sc_spending_open(
+        (const char *)sc_arena_printf(&program->arena, "%s/requests.json", config->state).ptr);
     enum sc_rc rc = sc_journal_open(journal, &loop->journal, err);
     if (rc != SC_OK)
         return rc;
@@ -110,6 +112,8 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
         .journal_path = journal,
         .scratch = (const char *)sc_arena_printf(&program->arena, "%s/scratch", config->state).ptr,
         .patience_ms = config->store_patience_ms,
+        .spending = loop->spending,
+        .tariff = config->tariff,
         .answers = loop->answers,
     };
     rc = sc_storage_open(&storage, &loop->storage, err);
@@ -139,6 +143,7 @@ static enum sc_rc close_all(struct program *program, enum sc_rc rc, struct sc_er
     struct sc_loop *loop = &program->loop;
     sc_queries_close(loop->queries);
     sc_storage_close(loop->storage);
+    sc_spending_close(loop->spending); // after all handles are closed
     struct sc_error closing = SC_ERROR_INIT;
     enum sc_rc closed = sc_journal_close(loop->journal, &closing);
     if (rc == SC_OK && closed != SC_OK)

@@ -8,9 +8,10 @@
 struct sc_peer {
     struct sc_peer_id id; // the bytes past len are zero: the whole struct is the map's key
     uint64_t number;
-    uint32_t tethers; // open ones of a client
-    bool gone;        // to be told to the core
-    uint64_t used;    // order of the last use
+    uint32_t tethers;            // open ones of a client
+    bool gone;                   // to be told to the core
+    struct sc_requests requests; // of an agent, as it told them last
+    uint64_t used;               // order of the last use
     UT_hash_handle by_id, by_number;
 };
 

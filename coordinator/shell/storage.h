@@ -5,6 +5,7 @@
 //   write thread: PUT, WRITE_RECORD (in batches: objects, one sync, records), WRITE_VOID, CLOSE_OUT, OPEN_RUN
 #pragma once
 
+#include "coordinator/shell/spending.h"
 #include "coordinator/shell/index.h"
 #include "coordinator/shell/job.h"
 #include "coordinator/shell/latest.h"
@@ -17,7 +18,9 @@ struct sc_storage_config {
     const char *scratch;      // folder for uploads and what is published; emptied at the start
     int64_t patience_ms;      // how long a write is tried again
     size_t index_bytes;       // 0: SC_INDEX_BYTES
-    bool warm;                // load the last run's plan and records at the start
+    struct sc_spending *spending;
+    struct sc_tariff tariff;
+    bool warm; // load the last run's plan and records at the start
     struct sc_mailbox *answers;
 };
 

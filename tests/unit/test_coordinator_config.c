@@ -10,6 +10,8 @@ static const char good[] = "# a coordinator\n"
                            "agent:  ipc:///run/stepcache/agent.sock   \n"
                            "name: herd-1.example\n"
                            "store_patience: PT30S\n"
+                           "tariff_put: 12.5\n"
+                           "tariff_get: 0.000001\n"
                            "allow.team: s3://data/raw , /srv/data/\n"
                            "allow.*: s3://public\n";
 
@@ -28,6 +30,9 @@ static void test_config_reads_what_is_written(void **state)
     assert_string_equal(config.agent, "ipc:///run/stepcache/agent.sock");
     assert_string_equal(config.tether, "/run/stepcache/tether.sock");
     assert_int_equal(config.store_patience_ms, 30000);
+    assert_int_equal(config.tariff.put, 12500000);
+    assert_int_equal(config.tariff.get, 1);
+    assert_int_equal(config.tariff.storage, SC_TARIFF_USUAL.storage);
     assert_null(config.log);
     assert_false(config.private_);
     assert_int_equal(config.allow.count, 2);
@@ -57,6 +62,12 @@ static void test_config_mistakes_are_told_with_their_line(void **state)
         {"domain: Main\n", "c.conf:1: domain: 'Main' is not of the form", SC_INVALID},
         {"name: a/b\n", "c.conf:1: name: 'a/b' is not of the form", SC_INVALID},
         {"name: .x\n", "c.conf:1: name: '.x' is not of the form", SC_INVALID},
+        {"tariff_put: -1\n", "c.conf:1: tariff_put: '-1' is no price", SC_INVALID},
+        {"tariff_put: 1e3\n", "is no price", SC_INVALID},
+        {"tariff_get: 1.2.3\n", "is no price", SC_INVALID},
+        {"tariff_get: .5\n", "is no price", SC_INVALID},
+        {"tariff_storage: 0.0000001\n", "is no price", SC_INVALID},
+        {"tariff_storage: 1234567890123\n", "is no price", SC_INVALID},
         {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
         {"allow.X!: s3://data\n", "c.conf:1: allow.: 'X!' is no namespace", SC_INVALID},
         {"allow.team: data\n", "c.conf:1: allow.team: 'data' is neither s3://", SC_INVALID},
