@@ -412,11 +412,17 @@ enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice byte
                                 struct sc_digest *ret_digest, struct sc_error *err)
 {
     struct sc_digest digest = sc_digest_of(bytes);
-    struct source source = {.bytes = bytes, .force = force};
-    enum sc_rc rc = put(objects, SC_AREA_CAS, &digest, &source, err);
+    enum sc_rc rc = sc_object_put_bytes(objects, &digest, bytes, force, err);
     if (rc == SC_OK)
         *ret_digest = digest;
     return rc;
+}
+
+enum sc_rc sc_object_put_bytes(struct sc_objects *objects, const struct sc_digest *digest,
+                               struct sc_slice bytes, bool force, struct sc_error *err)
+{
+    struct source source = {.bytes = bytes, .force = force};
+    return put(objects, SC_AREA_CAS, digest, &source, err);
 }
 
 enum sc_rc sc_object_absolute(const char *path, char **ret_path, struct sc_error *err)

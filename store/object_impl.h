@@ -64,6 +64,12 @@ void sc_object_remember(struct sc_objects *objects, const struct sc_digest *dige
 // Puts: as sc_objects_put_file and put_tree do it for one object; path is absolute.
 SC_MUST_USE enum sc_rc sc_object_put_path(struct sc_objects *objects, const struct sc_digest *digest,
                                           const char *path, bool move, bool force, struct sc_error *err);
+// As sc_objects_put_bytes; the digest is that of the bytes.
+SC_MUST_USE enum sc_rc sc_object_put_bytes(struct sc_objects *objects, const struct sc_digest *digest,
+                                           struct sc_slice bytes, bool force, struct sc_error *err);
+// Of something that was just made, and so most likely is not there: whether it goes to the store unasked. Where the store
+// is elsewhere, a small put costs about what asking for it costs; it is right whatever is there, and makes its age new.
+bool sc_object_goes_unasked(const struct sc_objects *objects, uint64_t bytes);
 // The caller saw that it is not there.
 SC_MUST_USE enum sc_rc sc_object_put_tree_bytes(struct sc_objects *objects, const struct sc_digest *root,
                                                 struct sc_slice bytes, bool force, struct sc_error *err);
