@@ -210,24 +210,11 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
     shell_done(&s);
 }
 
-static bool no_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path)
-{
-    (void)store, (void)name, (void)ret_path;
-    return false;
-}
-
-static const char *no_root(const struct sc_store *store)
-{
-    (void)store;
-    return NULL;
-}
-
 // A folder that is spoken to as if it lay elsewhere, where each look costs a request.
 static void move_elsewhere(struct sc_store *store, struct sc_store_backend *backend)
 {
     *backend = *store->backend;
-    backend->local_path = no_path;
-    backend->local_root = no_root;
+    shell_be_elsewhere(backend);
     store->backend = backend;
 }
 
