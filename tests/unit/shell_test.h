@@ -10,7 +10,6 @@
 #include "coordinator/shell/journal.h"
 #include "coordinator/shell/queries.h"
 #include "coordinator/shell/storage.h"
-#include "store/backend.h"
 #include "store/names.h"
 #include "store/object.h"
 
@@ -165,26 +164,6 @@ static SHELL_UNUSED_OK void shell_commit(struct shell *s)
         *tail = sc_mailbox_take(s->answers, 0);
     }
     sc_latest_committed(sc_storage_latest(s->storage), sc_journal_latest(s->journal));
-}
-
-static SHELL_UNUSED_OK bool shell_no_path(struct sc_store *store, struct sc_slice name,
-                                          struct sc_buf *ret_path)
-{
-    (void)store, (void)name, (void)ret_path;
-    return false;
-}
-
-static SHELL_UNUSED_OK const char *shell_no_root(const struct sc_store *store)
-{
-    (void)store;
-    return NULL;
-}
-
-// The folder behind it is spoken to as if it lay elsewhere, where each look costs a request.
-static SHELL_UNUSED_OK void shell_be_elsewhere(struct sc_store_backend *backend)
-{
-    backend->local_path = shell_no_path;
-    backend->local_root = shell_no_root;
 }
 
 static SHELL_UNUSED_OK struct sc_digest digest_of_text(const char *text)

@@ -1,10 +1,10 @@
 // The store threads over a real folder: records, look-ups, lost objects, voids, uploads, close-outs.
+#include "tests/lib/odd_store.h"
 #include "tests/unit/shell_test.h"
 
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
-#include "store/backend.h"
 #include "store/compress.h"
 
 #include <fcntl.h>
@@ -214,7 +214,7 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
 static void move_elsewhere(struct sc_store *store, struct sc_store_backend *backend)
 {
     *backend = *store->backend;
-    shell_be_elsewhere(backend);
+    odd_store_be_elsewhere(backend);
     store->backend = backend;
 }
 
