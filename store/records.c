@@ -55,27 +55,60 @@ bool sc_records_is_unreadable(enum sc_rc rc)
     return rc == SC_MALFORMED || rc == SC_VERSION || rc == SC_CORRUPT || rc == SC_LIMIT;
 }
 
+static void take_read(struct sc_store *store, struct sc_slice domain, struct sc_record_read *r,
+                      struct sc_store_op *op, struct sc_arena *arena)
+{
+    r->rc = op->rc;
+    if (r->rc == SC_OK) {
+        r->bytes = sc_arena_copy(arena, sc_buf_slice(&op->data));
+        r->rc = sc_record_decode(r->bytes, domain, &r->key, arena, &r->record, &r->err);
+    } else {
+        r->err = op->err;
+    }
+    if (sc_records_is_unreadable(r->rc)) {
+        // Once more: what is read over a network may be damaged on the way.
+        r->rc = fetch(store, op->name, SC_LIMIT_RECORD_BYTES, arena, &r->bytes, &r->err);
+        if (r->rc == SC_OK)
+            r->rc = sc_record_decode(r->bytes, domain, &r->key, arena, &r->record, &r->err);
+    }
+}
+
+void sc_records_get_all(struct sc_store *store, struct sc_slice domain, struct sc_record_read *reads,
+                        uint32_t count, struct sc_arena *arena)
+{
+    for (uint32_t from = 0; from < count; from += AT_ONCE) {
+        struct sc_store_op ops[AT_ONCE];
+        struct sc_buf names[AT_ONCE];
+        uint32_t n = count - from < AT_ONCE ? count - from : AT_ONCE;
+        for (uint32_t i = 0; i < n; i++) {
+            reads[from + i].err = (struct sc_error)SC_ERROR_INIT;
+            sc_buf_init(&names[i], SC_LIMIT_PATH_BYTES);
+            sc_name_key(&names[i], domain, &reads[from + i].key);
+            sc_store_op_init(&ops[i], SC_STORE_GET, sc_buf_slice(&names[i]));
+            ops[i].max_bytes = SC_LIMIT_RECORD_BYTES;
+        }
+        sc_store_wait_all(store, ops, n, AT_ONCE);
+        for (uint32_t i = 0; i < n; i++) {
+            take_read(store, domain, &reads[from + i], &ops[i], arena);
+            sc_store_op_done(&ops[i]);
+            sc_buf_done(&names[i]);
+        }
+    }
+}
+
 enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
                           struct sc_arena *arena, struct sc_slice *ret_bytes, struct sc_record *ret_record,
                           struct sc_error *err)
 {
-    SC_AUTO_BUF struct sc_buf name;
-    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
-    sc_name_key(&name, domain, key);
-    struct sc_slice bytes;
-    enum sc_rc rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
-    if (rc == SC_OK)
-        rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
-    if (sc_records_is_unreadable(rc)) {
-        // Once more: what is read over a network may be damaged on the way.
-        rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
-        if (rc == SC_OK)
-            rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
+    struct sc_record_read read = {.key = *key};
+    sc_records_get_all(store, domain, &read, 1, arena);
+    if (read.rc == SC_OK) {
+        *ret_bytes = read.bytes;
+        *ret_record = read.record;
+    } else if (err) {
+        *err = read.err;
     }
-    if (rc != SC_OK)
-        return rc;
-    *ret_bytes = bytes;
-    return SC_OK;
+    return read.rc;
 }
 
 static bool is_own(const struct sc_record *a, const struct sc_record *b)

@@ -10,6 +10,17 @@ SC_MUST_USE enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice do
                                       const struct sc_digest *key, struct sc_arena *arena,
                                       struct sc_slice *ret_bytes, struct sc_record *ret_record,
                                       struct sc_error *err);
+// The same of many, several at once.
+struct sc_record_read {
+    struct sc_digest key;
+    // out
+    enum sc_rc rc;
+    struct sc_error err;
+    struct sc_slice bytes;
+    struct sc_record record;
+};
+void sc_records_get_all(struct sc_store *store, struct sc_slice domain, struct sc_record_read *reads,
+                        uint32_t count, struct sc_arena *arena);
 // What could not be read again is not written: SC_INVALID, or SC_LIMIT for its size.
 enum sc_record_put { SC_RECORD_WON, SC_RECORD_SAME, SC_RECORD_LOST };
 // Puts records of different keys if absent, several at once; each tells what came of it. When one is there: SAME if its
