@@ -22,14 +22,22 @@ static enum sc_rc set_mode(int fd, bool exec, const char *name, struct sc_error 
     return fchmod(fd, exec ? 0755 : 0644) ? sc_error_errno(err, errno, "set the mode of %s", name) : SC_OK;
 }
 
-static enum sc_rc extract_file(struct sc_lay *lay, int dirfd, const char *name,
-                               const struct sc_digest *digest, bool exec, struct sc_error *err)
+static enum sc_rc begin_file(struct sc_lay *lay, int dirfd, const char *name, struct sc_lay_file *file,
+                             struct sc_error *err)
 {
-    SC_AUTO_CLOSE int fd = -1;
-    enum sc_rc rc = create(dirfd, name, &fd, err);
+    (void)lay;
+    enum sc_rc rc = create(dirfd, name, &file->fd, err);
     if (rc == SC_OK)
-        rc = sc_object_fetch(lay->objects, digest, fd, err);
-    return rc == SC_OK ? set_mode(fd, exec, name, err) : rc;
+        file->own = sc_strdup(name);
+    return rc;
+}
+
+// What is not whole goes with the folder.
+static enum sc_rc end_file(struct sc_lay *lay, struct sc_lay_file *file, enum sc_rc rc, struct sc_error *err)
+{
+    (void)lay;
+    SC_AUTO_FREE char *name = file->own;
+    return rc == SC_OK ? set_mode(file->fd, file->exec, name, err) : rc;
 }
 
 static enum sc_rc extract_one(struct sc_objects *objects, const struct sc_artifact *artifact,
@@ -67,7 +75,8 @@ static enum sc_rc extract_dir(struct sc_objects *objects, const struct sc_artifa
     SC_AUTO_CLOSE int fd = open(dest, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return sc_error_errno(err, errno, "open folder %s", dest);
-    struct sc_lay lay = {.objects = objects, .file = extract_file, .file_mode = 0644, .dir_mode = 0755};
+    struct sc_lay lay = {
+        .objects = objects, .begin = begin_file, .end = end_file, .file_mode = 0644, .dir_mode = 0755};
     rc = sc_lay_tree(&lay, &tree, fd, err);
     if (rc == SC_OK && fchmod(fd, 0755))
         rc = sc_error_errno(err, errno, "set the mode of %s", dest);

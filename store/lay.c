@@ -1,5 +1,6 @@
 #include "store/object_impl.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/file.h"
 #include "store/beneath.h"
@@ -9,6 +10,111 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+
+enum { AT_ONCE = 4 }; // large files that are under way
+
+struct sc_lay_fetch {
+    struct sc_store_op op;
+    struct sc_lay_file file;
+    struct sc_buf name; // the object's
+    bool answered;
+    struct sc_lay_fetch *next;
+};
+
+static void answered(struct sc_store_op *op)
+{
+    struct sc_lay_fetch *fetch = op->context;
+    fetch->answered = true;
+}
+
+// The first failure counts, with what could not be had.
+static void note_failure(struct sc_lay *lay, enum sc_rc rc, const struct sc_digest *digest,
+                         const struct sc_error *err)
+{
+    if (rc == SC_OK || lay->rc != SC_OK)
+        return;
+    lay->rc = rc;
+    lay->err = *err;
+    if (rc == SC_NOT_FOUND || rc == SC_CORRUPT)
+        lay->lost = *digest;
+}
+
+static void end_fetch(struct sc_lay *lay, struct sc_lay_fetch *fetch)
+{
+    struct sc_error err = SC_ERROR_INIT;
+    enum sc_rc rc = sc_object_fetched(lay->objects, &fetch->file.digest, &fetch->op, &err);
+    rc = lay->end(lay, &fetch->file, rc, &err);
+    note_failure(lay, rc, &fetch->file.digest, &err);
+    sc_fd_close(fetch->file.fd);
+    sc_buf_done(&fetch->name);
+    free(fetch);
+    lay->fetch_count--;
+}
+
+static bool has_equal(const struct sc_lay *lay, const struct sc_digest *digest)
+{
+    for (const struct sc_lay_fetch *fetch = lay->fetches; fetch; fetch = fetch->next)
+        if (digest && sc_digest_eq(&fetch->file.digest, digest))
+            return true;
+    return false;
+}
+
+// Until at most so many are under way, and none of this object (NULL: of any).
+static void wait_for(struct sc_lay *lay, uint32_t most, const struct sc_digest *digest)
+{
+    for (;;) {
+        for (struct sc_lay_fetch **at = &lay->fetches; *at;) {
+            struct sc_lay_fetch *fetch = *at;
+            if (!fetch->answered) {
+                at = &fetch->next;
+                continue;
+            }
+            *at = fetch->next;
+            end_fetch(lay, fetch);
+        }
+        if (lay->fetch_count <= most && !has_equal(lay, digest))
+            return;
+        sc_store_dispatch(lay->objects->store, -1);
+    }
+}
+
+enum sc_rc sc_lay_wait(struct sc_lay *lay, struct sc_error *err)
+{
+    wait_for(lay, 0, NULL);
+    if (lay->rc != SC_OK && err)
+        *err = lay->err;
+    return lay->rc;
+}
+
+enum sc_rc sc_lay_file(struct sc_lay *lay, int dirfd, const char *name, const struct sc_digest *digest,
+                       bool exec, struct sc_error *err)
+{
+    wait_for(lay, AT_ONCE - 1, digest);
+    if (lay->rc != SC_OK)
+        return sc_lay_wait(lay, err);
+    struct sc_lay_file file = {.digest = *digest, .exec = exec, .fd = -1};
+    struct sc_error own = SC_ERROR_INIT;
+    enum sc_rc rc = lay->begin(lay, dirfd, name, &file, &own);
+    note_failure(lay, rc, digest, &own);
+    if (rc != SC_OK)
+        return sc_lay_wait(lay, err);
+    if (file.fd < 0)
+        return SC_OK;
+    struct sc_lay_fetch *fetch = sc_calloc(1, sizeof *fetch);
+    fetch->file = file;
+    sc_buf_init(&fetch->name, SC_LIMIT_PATH_BYTES);
+    sc_buf_add_slice(&fetch->name, sc_object_name(lay->objects, SC_AREA_CAS, digest));
+    sc_store_op_init(&fetch->op, SC_STORE_GET, sc_buf_slice(&fetch->name));
+    fetch->op.to_fd = file.fd;
+    fetch->op.sha256 = *digest;
+    fetch->op.done = answered;
+    fetch->op.context = fetch;
+    fetch->next = lay->fetches;
+    lay->fetches = fetch;
+    lay->fetch_count++;
+    sc_store_submit(lay->objects->store, &fetch->op);
+    return SC_OK;
+}
 
 static enum sc_rc open_folder(int dirfd, const char *name, int *ret_fd, struct sc_error *err)
 {
@@ -23,8 +129,8 @@ static const struct sc_tree_node *node_of(const struct sc_digest_map *nodes, con
     return node;
 }
 
-static enum sc_rc lay_packed(struct sc_lay *lay, int dirfd, const char *name, const struct sc_digest *digest,
-                             bool exec, struct sc_error *err)
+static enum sc_rc write_packed(struct sc_lay *lay, int dirfd, const char *name,
+                               const struct sc_digest *digest, bool exec, struct sc_error *err)
 {
     struct sc_slice bytes;
     enum sc_rc rc = sc_pack_reader_get(lay->packs, digest, &bytes, err);
@@ -41,6 +147,15 @@ static enum sc_rc lay_packed(struct sc_lay *lay, int dirfd, const char *name, co
     if (rc == SC_OK)
         sc_object_remember(lay->objects, digest, &st);
     return rc;
+}
+
+static enum sc_rc lay_packed(struct sc_lay *lay, int dirfd, const char *name, const struct sc_digest *digest,
+                             bool exec, struct sc_error *err)
+{
+    struct sc_error own = SC_ERROR_INIT;
+    enum sc_rc rc = write_packed(lay, dirfd, name, digest, exec, &own);
+    note_failure(lay, rc, digest, &own);
+    return rc == SC_OK ? SC_OK : sc_lay_wait(lay, err);
 }
 
 static enum sc_rc lay_files(struct sc_lay *lay, const struct sc_digest_map *nodes,
@@ -64,9 +179,7 @@ static enum sc_rc lay_files(struct sc_lay *lay, const struct sc_digest_map *node
         } else {
             bool packed = lay->packs && e->bytes <= SC_PACK_FILE_BYTES, exec = e->kind == SC_ENTRY_EXEC;
             rc = packed ? lay_packed(lay, dirfd, name, &e->digest, exec, err)
-                        : lay->file(lay, dirfd, name, &e->digest, exec, err);
-            if ((rc == SC_NOT_FOUND || rc == SC_CORRUPT) && sc_digest_is_zero(&lay->lost))
-                lay->lost = e->digest;
+                        : sc_lay_file(lay, dirfd, name, &e->digest, exec, err);
         }
         if (rc != SC_OK)
             return rc;
@@ -109,6 +222,9 @@ enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd
     if (tree->packs.count)
         lay->packs = sc_pack_reader_new(lay->objects, tree->packs.items, tree->packs.count);
     enum sc_rc rc = lay_files(lay, &nodes, &tree->nodes.items[0], dirfd, err);
+    enum sc_rc ended = sc_lay_wait(lay, rc == SC_OK ? err : NULL);
+    if (rc == SC_OK)
+        rc = ended;
     sc_pack_reader_free(SC_STEAL(lay->packs));
     if (rc == SC_OK)
         rc = lay_links(lay, &nodes, &tree->nodes.items[0], dirfd, err);

@@ -45,6 +45,25 @@ static enum sc_rc new_file(struct sc_layouts *l, char ret_name[SC_SCRATCH_NAME_B
     return *ret_fd >= 0 ? SC_OK : sc_error_errno(err, errno, "create a file in %s", l->scratch.path);
 }
 
+// Gives a filled scratch file its place.
+static enum sc_rc place_file(struct sc_objects *objects, struct sc_layout *entry, const char *name, int fd,
+                             const char *path, struct sc_error *err)
+{
+    struct sc_layouts *l = objects->layouts;
+    struct stat st;
+    if (fchmod(fd, entry->kind == SC_LAYOUT_EXEC ? 0555 : 0444))
+        return sc_error_errno(err, errno, "set a file's mode");
+    if (renameat(l->scratch.fd, name, AT_FDCWD, path))
+        return sc_error_errno(err, errno, "rename to %s", path);
+    if (fstat(fd, &st))
+        return sc_error_errno(err, errno, "stat %s", path);
+    entry->checked = true;
+    entry->id = sc_file_id(&st);
+    sc_object_remember(objects, &entry->digest, &st);
+    sc_layouts_evict(l, (entry->id.size + 4095) / 4096 * 4096);
+    return SC_OK;
+}
+
 static enum sc_rc make_file(struct sc_objects *objects, struct sc_layout *entry,
                             const struct sc_artifact *inlined, const char *path, struct sc_error *err)
 {
@@ -60,21 +79,11 @@ static enum sc_rc make_file(struct sc_objects *objects, struct sc_layout *entry,
         return rc;
     rc = inlined ? sc_fd_write_all(fd, inlined->inline_bytes, err)
                  : sc_object_fetch(objects, &entry->digest, fd, err);
-    if (rc == SC_OK && fchmod(fd, entry->kind == SC_LAYOUT_EXEC ? 0555 : 0444))
-        rc = sc_error_errno(err, errno, "set a file's mode");
-    if (rc == SC_OK && renameat(l->scratch.fd, name, AT_FDCWD, path))
-        rc = sc_error_errno(err, errno, "rename to %s", path);
-    struct stat st;
-    if (rc == SC_OK && fstat(fd, &st))
-        rc = sc_error_errno(err, errno, "stat %s", path);
-    if (rc != SC_OK) {
+    if (rc == SC_OK)
+        rc = place_file(objects, entry, name, fd, path, err);
+    if (rc != SC_OK)
         unlinkat(l->scratch.fd, name, 0);
-        return rc;
-    }
-    entry->checked = true;
-    entry->id = sc_file_id(&st);
-    sc_object_remember(objects, &entry->digest, &st);
-    return SC_OK;
+    return rc;
 }
 
 static bool check_file(struct sc_objects *objects, struct sc_layout *entry, const char *path)
@@ -98,9 +107,10 @@ static bool check_file(struct sc_objects *objects, struct sc_layout *entry, cons
     return true;
 }
 
-static enum sc_rc local_file(struct sc_objects *objects, enum sc_layout_kind kind,
-                             const struct sc_digest *digest, const struct sc_artifact *inlined,
-                             struct sc_buf *ret_path, struct sc_layout **ret_entry, struct sc_error *err)
+// Pins the entry; `*ret_there` tells whether its file lies at the path and is whole, else it is to be made.
+static enum sc_rc take_entry(struct sc_objects *objects, enum sc_layout_kind kind,
+                             const struct sc_digest *digest, struct sc_buf *ret_path,
+                             struct sc_layout **ret_entry, bool *ret_there, struct sc_error *err)
 {
     struct sc_layouts *l = objects->layouts;
     struct sc_layout *entry = sc_layout_entry(l, kind, digest);
@@ -109,16 +119,23 @@ static enum sc_rc local_file(struct sc_objects *objects, enum sc_layout_kind kin
     if (rc != SC_OK)
         return rc;
     *ret_entry = entry;
-    if (check_file(objects, entry, sc_buf_cstr(ret_path)))
-        return SC_OK;
-    entry->checked = false;
-    rc = make_file(objects, entry, inlined, sc_buf_cstr(ret_path), err);
-    if (rc != SC_OK) {
-        sc_layout_unpin(l, entry);
-        return rc;
-    }
-    sc_layouts_evict(l, (entry->id.size + 4095) / 4096 * 4096);
+    *ret_there = check_file(objects, entry, sc_buf_cstr(ret_path));
+    entry->checked &= *ret_there;
     return SC_OK;
+}
+
+static enum sc_rc local_file(struct sc_objects *objects, enum sc_layout_kind kind,
+                             const struct sc_digest *digest, const struct sc_artifact *inlined,
+                             struct sc_buf *ret_path, struct sc_layout **ret_entry, struct sc_error *err)
+{
+    bool there;
+    enum sc_rc rc = take_entry(objects, kind, digest, ret_path, ret_entry, &there, err);
+    if (rc != SC_OK || there)
+        return rc;
+    rc = make_file(objects, *ret_entry, inlined, sc_buf_cstr(ret_path), err);
+    if (rc != SC_OK)
+        sc_layout_unpin(objects->layouts, *ret_entry);
+    return rc;
 }
 
 static enum sc_rc copy_into(struct sc_objects *objects, const char *from, int dirfd, const char *name,
@@ -156,47 +173,112 @@ static enum sc_rc link_into(struct sc_objects *objects, const char *from, int di
     return rc;
 }
 
-static enum sc_rc lay_cached(struct sc_objects *objects, int dirfd, const char *name,
-                             enum sc_layout_kind kind, const struct sc_digest *digest,
+static enum sc_rc link_entry(struct sc_objects *objects, struct sc_layout *entry, const char *path, int dirfd,
+                             const char *name, struct sc_error *err)
+{
+    bool linked;
+    struct stat st;
+    enum sc_rc rc = link_into(objects, path, dirfd, name, entry->kind == SC_LAYOUT_EXEC, &entry->digest,
+                              &linked, &st, err);
+    if (rc != SC_OK)
+        return rc;
+    if (linked)
+        entry->id = sc_file_id(&st);
+    sc_object_remember(objects, &entry->digest, &st);
+    return SC_OK;
+}
+
+static enum sc_rc lay_inline(struct sc_objects *objects, int dirfd, const char *name,
                              const struct sc_artifact *inlined, struct sc_error *err)
 {
-    struct sc_layouts *l = objects->layouts;
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, 0);
     struct sc_layout *entry;
-    enum sc_rc rc = local_file(objects, kind, digest, inlined, &path, &entry, err);
+    enum sc_rc rc = local_file(objects, inlined->exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, &inlined->digest,
+                               inlined, &path, &entry, err);
     if (rc != SC_OK)
         return rc;
-    bool linked;
-    struct stat st;
-    rc = link_into(objects, sc_buf_cstr(&path), dirfd, name, kind == SC_LAYOUT_EXEC, digest, &linked, &st,
-                   err);
-    if (rc == SC_OK) {
-        if (linked)
-            entry->id = sc_file_id(&st);
-        sc_object_remember(objects, digest, &st);
-    }
-    sc_layout_unpin(l, entry);
+    rc = link_entry(objects, entry, sc_buf_cstr(&path), dirfd, name, err);
+    sc_layout_unpin(objects->layouts, entry);
     return rc;
 }
 
-static enum sc_rc lay_file(struct sc_lay *lay, int dirfd, const char *name, const struct sc_digest *digest,
-                           bool exec, struct sc_error *err)
+// A file on its way into files/, and from there to its place.
+struct coming {
+    struct sc_layout *entry; // pinned
+    struct sc_buf path;      // its own
+    char scratch[SC_SCRATCH_NAME_BYTES];
+    int dirfd; // of its place
+    char *name;
+};
+
+static void free_coming(struct sc_objects *objects, struct coming *c)
+{
+    if (c->entry)
+        sc_layout_unpin(objects->layouts, c->entry);
+    if (c->dirfd >= 0)
+        sc_fd_close(c->dirfd);
+    sc_buf_done(&c->path);
+    free(c->name);
+    free(c);
+}
+
+static enum sc_rc begin_cached(struct sc_objects *objects, int dirfd, const char *name,
+                               struct sc_lay_file *file, struct sc_error *err)
+{
+    struct coming *c = sc_calloc(1, sizeof *c);
+    bool there;
+    c->dirfd = -1;
+    sc_buf_init(&c->path, 0);
+    enum sc_rc rc = take_entry(objects, file->exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, &file->digest, &c->path,
+                               &c->entry, &there, err);
+    if (rc == SC_OK && there)
+        rc = link_entry(objects, c->entry, sc_buf_cstr(&c->path), dirfd, name, err);
+    if (rc == SC_OK && !there && (c->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0)) < 0)
+        rc = sc_error_errno(err, errno, "open the folder of %s again", name);
+    if (rc == SC_OK && !there)
+        rc = new_file(objects->layouts, c->scratch, &file->fd, err);
+    if (rc != SC_OK || there) {
+        free_coming(objects, c);
+        return rc;
+    }
+    c->name = sc_strdup(name);
+    file->own = c;
+    return SC_OK;
+}
+
+static enum sc_rc end_file(struct sc_lay *lay, struct sc_lay_file *file, enum sc_rc rc, struct sc_error *err)
 {
     struct sc_objects *objects = lay->objects;
-    if (exec || !sc_store_local_root(objects->store))
-        return lay_cached(objects, dirfd, name, exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, digest, NULL, err);
+    struct coming *c = file->own;
+    const char *path = sc_buf_cstr(&c->path);
+    if (rc == SC_OK)
+        rc = place_file(objects, c->entry, c->scratch, file->fd, path, err);
+    if (rc != SC_OK)
+        unlinkat(objects->layouts->scratch.fd, c->scratch, 0);
+    else
+        rc = link_entry(objects, c->entry, path, c->dirfd, c->name, err);
+    free_coming(objects, c);
+    return rc;
+}
+
+static enum sc_rc begin_file(struct sc_lay *lay, int dirfd, const char *name, struct sc_lay_file *file,
+                             struct sc_error *err)
+{
+    struct sc_objects *objects = lay->objects;
+    if (file->exec || !sc_store_local_root(objects->store))
+        return begin_cached(objects, dirfd, name, file, err);
     const char *path;
-    enum sc_rc rc = sc_object_check(objects, SC_AREA_CAS, digest, &path, err);
+    enum sc_rc rc = sc_object_check(objects, SC_AREA_CAS, &file->digest, &path, err);
     if (rc != SC_OK)
         return rc;
     bool linked;
     struct stat st;
-    rc = link_into(objects, path, dirfd, name, false, digest, &linked, &st, err);
+    rc = link_into(objects, path, dirfd, name, false, &file->digest, &linked, &st, err);
     if (rc == SC_OK && linked)
-        sc_object_linked(objects, digest, &st);
+        sc_object_linked(objects, &file->digest, &st);
     else if (rc == SC_OK)
-        sc_object_remember(objects, digest, &st);
+        sc_object_remember(objects, &file->digest, &st);
     return rc;
 }
 
@@ -235,6 +317,9 @@ static enum sc_rc build_entry(struct building *b, const struct sc_fan_in_entry *
     enum sc_rc rc;
     if (a->kind == SC_ARTIFACT_DIR) {
         SC_AUTO_CLOSE int fd = -1;
+        rc = sc_lay_wait(&b->lay, err); // so that what is lost from here on is this entry's
+        if (rc != SC_OK)
+            return rc;
         if (mkdirat(dirfd, name, 0700) ||
             (fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
             return sc_error_errno(err, errno, "make folder %s", name);
@@ -246,10 +331,10 @@ static enum sc_rc build_entry(struct building *b, const struct sc_fan_in_entry *
         return rc;
     }
     b->bytes += a->bytes;
-    rc = a->has_inline
-             ? lay_cached(objects, dirfd, name, a->exec ? SC_LAYOUT_EXEC : SC_LAYOUT_FILE, &a->digest, a, err)
-             : lay_file(&b->lay, dirfd, name, &a->digest, a->exec, err);
-    if (rc == SC_NOT_FOUND || rc == SC_CORRUPT)
+    if (!a->has_inline)
+        return sc_lay_file(&b->lay, dirfd, name, &a->digest, a->exec, err);
+    rc = lay_inline(objects, dirfd, name, a, err);
+    if (rc == SC_CORRUPT)
         b->lay.lost = a->digest;
     return rc;
 }
@@ -258,12 +343,11 @@ static enum sc_rc fill(struct building *b, int fd, struct sc_error *err)
 {
     if (!b->entries)
         return build_tree(b, b->root, fd, err);
-    for (uint32_t i = 0; i < b->count; i++) {
-        enum sc_rc rc = build_entry(b, &b->entries[i], fd, err);
-        if (rc != SC_OK)
-            return rc;
-    }
-    return SC_OK;
+    enum sc_rc rc = SC_OK;
+    for (uint32_t i = 0; i < b->count && rc == SC_OK; i++)
+        rc = build_entry(b, &b->entries[i], fd, err);
+    enum sc_rc ended = sc_lay_wait(&b->lay, rc == SC_OK ? err : NULL);
+    return rc == SC_OK ? ended : rc;
 }
 
 static enum sc_rc write_bytes(struct sc_layouts *l, uint64_t bytes, const char *path, struct sc_error *err)
@@ -380,7 +464,8 @@ static enum sc_rc local_tree(struct sc_objects *objects, struct building *b, str
     rc = sc_layout_pin(l, entry, err);
     if (rc != SC_OK)
         return rc;
-    b->lay = (struct sc_lay){.objects = objects, .file = lay_file, .file_mode = 0444, .dir_mode = 0555};
+    b->lay = (struct sc_lay){
+        .objects = objects, .begin = begin_file, .end = end_file, .file_mode = 0444, .dir_mode = 0555};
     rc = provide_tree(objects, entry, b, sc_buf_cstr(&path), err);
     if (rc != SC_OK) {
         sc_layout_unpin(l, entry);

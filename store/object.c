@@ -412,11 +412,17 @@ enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct sc_slice byte
                                 struct sc_digest *ret_digest, struct sc_error *err)
 {
     struct sc_digest digest = sc_digest_of(bytes);
-    struct source source = {.bytes = bytes, .force = force};
-    enum sc_rc rc = put(objects, SC_AREA_CAS, &digest, &source, err);
+    enum sc_rc rc = sc_object_put_bytes(objects, &digest, bytes, force, err);
     if (rc == SC_OK)
         *ret_digest = digest;
     return rc;
+}
+
+enum sc_rc sc_object_put_bytes(struct sc_objects *objects, const struct sc_digest *digest,
+                               struct sc_slice bytes, bool force, struct sc_error *err)
+{
+    struct source source = {.bytes = bytes, .force = force};
+    return put(objects, SC_AREA_CAS, digest, &source, err);
 }
 
 enum sc_rc sc_object_absolute(const char *path, char **ret_path, struct sc_error *err)
@@ -530,10 +536,17 @@ enum sc_rc sc_object_fetch(struct sc_objects *objects, const struct sc_digest *d
     sc_store_op_init(&op, SC_STORE_GET, sc_object_name(objects, SC_AREA_CAS, digest));
     op.to_fd = to_fd;
     op.sha256 = *digest;
-    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    sc_store_wait(objects->store, &op);
+    return sc_object_fetched(objects, digest, &op, err);
+}
+
+enum sc_rc sc_object_fetched(struct sc_objects *objects, const struct sc_digest *digest,
+                             struct sc_store_op *op, struct sc_error *err)
+{
+    enum sc_rc rc = op->rc;
     if (rc != SC_OK && err)
-        *err = op.err;
-    sc_store_op_done(&op);
+        *err = op->err;
+    sc_store_op_done(op);
     if (rc == SC_CORRUPT)
         return tell_corrupt(objects, SC_AREA_CAS, digest, err);
     return rc == SC_OK ? SC_OK : wrap(err, rc, digest);

@@ -30,6 +30,20 @@ SC_MUST_USE enum sc_rc sc_objects_put_bytes(struct sc_objects *objects, struct s
 SC_MUST_USE enum sc_rc sc_objects_put_file(struct sc_objects *objects, const char *path,
                                            const struct sc_artifact *artifact, bool move, bool force,
                                            struct sc_error *err);
+// As sc_objects_put_file, of a file that was just made: a small one is sent to a store elsewhere without asking first.
+SC_MUST_USE enum sc_rc sc_objects_put_new_file(struct sc_objects *objects, const char *path,
+                                               const struct sc_artifact *artifact, bool move, bool force,
+                                               struct sc_error *err);
+// As sc_objects_put_bytes, of many that were just made: in a store elsewhere small ones go without asking first, several at
+// once, and equal ones once. Each tells what came of it.
+struct sc_new_bytes {
+    struct sc_slice bytes;
+    struct sc_digest digest; // that of the bytes
+    uint32_t owner;          // the caller's own
+    enum sc_rc rc;           // out
+    struct sc_error err;     // out
+};
+void sc_objects_put_new_bytes(struct sc_objects *objects, struct sc_new_bytes *items, uint32_t count);
 // All files of a hashed folder that are missing, then the tree object. `root` is the folder that was hashed.
 SC_MUST_USE enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root,
                                            const struct sc_tree *tree, bool move, bool force,

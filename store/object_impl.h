@@ -64,6 +64,12 @@ void sc_object_remember(struct sc_objects *objects, const struct sc_digest *dige
 // Puts: as sc_objects_put_file and put_tree do it for one object; path is absolute.
 SC_MUST_USE enum sc_rc sc_object_put_path(struct sc_objects *objects, const struct sc_digest *digest,
                                           const char *path, bool move, bool force, struct sc_error *err);
+// As sc_objects_put_bytes; the digest is that of the bytes.
+SC_MUST_USE enum sc_rc sc_object_put_bytes(struct sc_objects *objects, const struct sc_digest *digest,
+                                           struct sc_slice bytes, bool force, struct sc_error *err);
+// Of something that was just made, and so most likely is not there: whether it goes to the store unasked. Where the store
+// is elsewhere, a small put costs about what asking for it costs; it is right whatever is there, and makes its age new.
+bool sc_object_goes_unasked(const struct sc_objects *objects, uint64_t bytes);
 // The caller saw that it is not there.
 SC_MUST_USE enum sc_rc sc_object_put_tree_bytes(struct sc_objects *objects, const struct sc_digest *root,
                                                 struct sc_slice bytes, bool force, struct sc_error *err);
@@ -76,6 +82,9 @@ SC_MUST_USE enum sc_rc sc_object_get(struct sc_objects *objects, enum sc_object_
 // Fills the empty file with the object, checked.
 SC_MUST_USE enum sc_rc sc_object_fetch(struct sc_objects *objects, const struct sc_digest *digest, int to_fd,
                                        struct sc_error *err);
+// What came of such a get, for who submits it by himself; ends the operation.
+SC_MUST_USE enum sc_rc sc_object_fetched(struct sc_objects *objects, const struct sc_digest *digest,
+                                         struct sc_store_op *op, struct sc_error *err);
 // Hashes an open file; `shown` for errors. SC_CORRUPT when it is not that digest.
 SC_MUST_USE enum sc_rc sc_object_verify_fd(struct sc_objects *objects, int fd, const char *shown,
                                            const struct sc_digest *digest, struct stat *ret_st,
@@ -84,18 +93,36 @@ SC_MUST_USE enum sc_rc sc_object_verify_fd(struct sc_objects *objects, int fd, c
 enum sc_rc sc_object_wrong(struct sc_error *err, enum sc_rc rc, const struct sc_digest *digest,
                            const char *what);
 
-// Lays a tree out below an open, empty folder: folders and files first, then links, then modes.
+// Lays a tree out below an open, empty folder: folders and files first, then links, then modes. Large files come several
+// at once: sc_lay_file begins one, sc_lay_wait ends all.
 struct sc_lay;
-typedef enum sc_rc (*sc_lay_file_fn)(struct sc_lay *lay, int dirfd, const char *name,
-                                     const struct sc_digest *digest, bool exec, struct sc_error *err);
+struct sc_lay_file {
+    struct sc_digest digest;
+    bool exec;
+    int fd;    // empty, to be filled; -1: it is in its place already
+    void *own; // between begin and end
+};
 struct sc_lay {
     struct sc_objects *objects;
-    sc_lay_file_fn file; // puts one file there
+    // Makes the file that is to be filled, or puts one there that is had.
+    enum sc_rc (*begin)(struct sc_lay *lay, int dirfd, const char *name, struct sc_lay_file *file,
+                        struct sc_error *err);
+    // It is filled, or (rc) not: puts it in its place, or removes it. The folder may be closed by now. Returns rc, or its own.
+    enum sc_rc (*end)(struct sc_lay *lay, struct sc_lay_file *file, enum sc_rc rc, struct sc_error *err);
     mode_t
         file_mode; // of small files, which come from packs where the tree names any; those that run get an x for each r
     mode_t dir_mode;              // of the folders, set at the end so that a read-only one can be filled
     struct sc_digest lost;        // the object that could not be had, or zero
     struct sc_pack_reader *packs; // sc_lay_tree's
+    // lay.c's: those that are under way, and what befell the first that failed
+    struct sc_lay_fetch *fetches;
+    uint32_t fetch_count;
+    enum sc_rc rc;
+    struct sc_error err;
 };
+SC_MUST_USE enum sc_rc sc_lay_file(struct sc_lay *lay, int dirfd, const char *name,
+                                   const struct sc_digest *digest, bool exec, struct sc_error *err);
+// Ends all that were begun, also after a failure. The first of theirs that failed.
+SC_MUST_USE enum sc_rc sc_lay_wait(struct sc_lay *lay, struct sc_error *err);
 SC_MUST_USE enum sc_rc sc_lay_tree(struct sc_lay *lay, const struct sc_tree *tree, int dirfd,
                                    struct sc_error *err);

@@ -8,7 +8,7 @@
 
 // A part of a segment beyond the first is named by the first's name, a dot and five digits. The first is written last,
 // so that a segment is seen when it is whole.
-enum { PART_DIGITS = 5, LIST_NAMES = 1000 };
+enum { PART_DIGITS = 5, LIST_NAMES = 1000, AT_ONCE = 16 };
 
 static enum sc_rc fetch(struct sc_store *store, struct sc_slice name, size_t max_bytes,
                         struct sc_arena *arena, struct sc_slice *ret_bytes, struct sc_error *err)
@@ -55,27 +55,60 @@ bool sc_records_is_unreadable(enum sc_rc rc)
     return rc == SC_MALFORMED || rc == SC_VERSION || rc == SC_CORRUPT || rc == SC_LIMIT;
 }
 
+static void take_read(struct sc_store *store, struct sc_slice domain, struct sc_record_read *r,
+                      struct sc_store_op *op, struct sc_arena *arena)
+{
+    r->rc = op->rc;
+    if (r->rc == SC_OK) {
+        r->bytes = sc_arena_copy(arena, sc_buf_slice(&op->data));
+        r->rc = sc_record_decode(r->bytes, domain, &r->key, arena, &r->record, &r->err);
+    } else {
+        r->err = op->err;
+    }
+    if (sc_records_is_unreadable(r->rc)) {
+        // Once more: what is read over a network may be damaged on the way.
+        r->rc = fetch(store, op->name, SC_LIMIT_RECORD_BYTES, arena, &r->bytes, &r->err);
+        if (r->rc == SC_OK)
+            r->rc = sc_record_decode(r->bytes, domain, &r->key, arena, &r->record, &r->err);
+    }
+}
+
+void sc_records_get_all(struct sc_store *store, struct sc_slice domain, struct sc_record_read *reads,
+                        uint32_t count, struct sc_arena *arena)
+{
+    for (uint32_t from = 0; from < count; from += AT_ONCE) {
+        struct sc_store_op ops[AT_ONCE];
+        struct sc_buf names[AT_ONCE];
+        uint32_t n = count - from < AT_ONCE ? count - from : AT_ONCE;
+        for (uint32_t i = 0; i < n; i++) {
+            reads[from + i].err = (struct sc_error)SC_ERROR_INIT;
+            sc_buf_init(&names[i], SC_LIMIT_PATH_BYTES);
+            sc_name_key(&names[i], domain, &reads[from + i].key);
+            sc_store_op_init(&ops[i], SC_STORE_GET, sc_buf_slice(&names[i]));
+            ops[i].max_bytes = SC_LIMIT_RECORD_BYTES;
+        }
+        sc_store_wait_all(store, ops, n, AT_ONCE);
+        for (uint32_t i = 0; i < n; i++) {
+            take_read(store, domain, &reads[from + i], &ops[i], arena);
+            sc_store_op_done(&ops[i]);
+            sc_buf_done(&names[i]);
+        }
+    }
+}
+
 enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice domain, const struct sc_digest *key,
                           struct sc_arena *arena, struct sc_slice *ret_bytes, struct sc_record *ret_record,
                           struct sc_error *err)
 {
-    SC_AUTO_BUF struct sc_buf name;
-    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
-    sc_name_key(&name, domain, key);
-    struct sc_slice bytes;
-    enum sc_rc rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
-    if (rc == SC_OK)
-        rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
-    if (sc_records_is_unreadable(rc)) {
-        // Once more: what is read over a network may be damaged on the way.
-        rc = fetch(store, sc_buf_slice(&name), SC_LIMIT_RECORD_BYTES, arena, &bytes, err);
-        if (rc == SC_OK)
-            rc = sc_record_decode(bytes, domain, key, arena, ret_record, err);
+    struct sc_record_read read = {.key = *key};
+    sc_records_get_all(store, domain, &read, 1, arena);
+    if (read.rc == SC_OK) {
+        *ret_bytes = read.bytes;
+        *ret_record = read.record;
+    } else if (err) {
+        *err = read.err;
     }
-    if (rc != SC_OK)
-        return rc;
-    *ret_bytes = bytes;
-    return SC_OK;
+    return read.rc;
 }
 
 static bool is_own(const struct sc_record *a, const struct sc_record *b)
@@ -106,41 +139,70 @@ static enum sc_rc encode(const struct sc_record *record, struct sc_arena *arena,
     return SC_OK;
 }
 
-enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, uint64_t voided,
-                          struct sc_arena *arena, enum sc_record_put *ret_put, struct sc_slice *ret_bytes,
-                          struct sc_error *err)
+// A record is there already, or was just now: what is it?
+static enum sc_rc meet(struct sc_store *store, struct sc_record_write *w, const struct sc_store_op *op)
 {
     enum { TRIES = 4 };
-    SC_AUTO_BUF struct sc_buf name;
-    sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
-    struct sc_slice body, bytes;
-    enum sc_rc rc = encode(record, arena, &name, &body, err);
-    for (int i = 0; rc == SC_OK && i < TRIES; i++) {
-        rc = write(store, sc_buf_slice(&name), body, true, err);
-        if (rc == SC_OK) {
-            *ret_put = SC_RECORD_WON;
-            *ret_bytes = body;
-        }
-        if (rc != SC_EXISTS)
-            return rc;
+    for (int i = 0; i < TRIES; i++) {
         struct sc_record other;
-        rc = sc_records_get(store, record->domain, &record->key, arena, &bytes, &other, err);
+        struct sc_slice bytes;
+        enum sc_rc rc =
+            sc_records_get(store, w->record->domain, &w->record->key, w->arena, &bytes, &other, &w->err);
         if (sc_records_is_unreadable(rc))
             return SC_EXISTS;
-        if (rc == SC_OK && other.generation <= voided)
-            return sc_error_set(err, SC_EXISTS, "a record that was withdrawn is still there");
+        if (rc == SC_OK && other.generation <= w->voided)
+            return sc_error_set(&w->err, SC_EXISTS, "a record that was withdrawn is still there");
         if (rc == SC_OK) {
-            bool same = sc_record_same_result(record, &other) || is_own(record, &other);
-            *ret_put = same ? SC_RECORD_SAME : SC_RECORD_LOST;
-            *ret_bytes = bytes;
+            bool same = sc_record_same_result(w->record, &other) || is_own(w->record, &other);
+            w->put = same ? SC_RECORD_SAME : SC_RECORD_LOST;
+            w->bytes = bytes;
             return SC_OK;
         }
         if (rc == SC_NOT_FOUND) // removed meanwhile: the name is free again
-            rc = SC_OK;
+            rc = write(store, op->name, op->body, true, &w->err);
+        if (rc == SC_OK) {
+            w->put = SC_RECORD_WON;
+            w->bytes = op->body;
+        }
+        if (rc != SC_EXISTS)
+            return rc;
     }
-    return rc == SC_OK
-               ? sc_error_set(err, SC_BUSY, "a record is written and removed again and again by others")
-               : rc;
+    return sc_error_set(&w->err, SC_BUSY, "a record is written and removed again and again by others");
+}
+
+void sc_records_put(struct sc_store *store, struct sc_record_write *writes, uint32_t count)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_store_op *ops = SC_NEW_ARRAY(&arena, count, struct sc_store_op);
+    struct sc_record_write **sent = SC_NEW_ARRAY(&arena, count, struct sc_record_write *);
+    uint32_t sent_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sc_record_write *w = &writes[i];
+        SC_AUTO_BUF struct sc_buf name;
+        struct sc_slice body;
+        sc_buf_init(&name, SC_LIMIT_PATH_BYTES);
+        w->err = (struct sc_error)SC_ERROR_INIT;
+        w->rc = encode(w->record, w->arena, &name, &body, &w->err);
+        if (w->rc != SC_OK)
+            continue;
+        struct sc_store_op *op = &ops[sent_count];
+        sc_store_op_init(op, SC_STORE_PUT, sc_arena_copy(&arena, sc_buf_slice(&name)));
+        op->body = body;
+        op->if_absent = true;
+        sent[sent_count++] = w;
+    }
+    sc_store_wait_all(store, ops, sent_count, AT_ONCE);
+    for (uint32_t i = 0; i < sent_count; i++) {
+        struct sc_record_write *w = sent[i];
+        w->rc = ops[i].rc;
+        w->err = ops[i].err;
+        w->put = SC_RECORD_WON;
+        w->bytes = ops[i].body;
+        if (w->rc == SC_EXISTS)
+            w->rc = meet(store, w, &ops[i]);
+        sc_store_op_done(&ops[i]);
+    }
 }
 
 enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record, struct sc_arena *arena,

@@ -10,14 +10,34 @@ SC_MUST_USE enum sc_rc sc_records_get(struct sc_store *store, struct sc_slice do
                                       const struct sc_digest *key, struct sc_arena *arena,
                                       struct sc_slice *ret_bytes, struct sc_record *ret_record,
                                       struct sc_error *err);
+// The same of many, several at once.
+struct sc_record_read {
+    struct sc_digest key;
+    // out
+    enum sc_rc rc;
+    struct sc_error err;
+    struct sc_slice bytes;
+    struct sc_record record;
+};
+void sc_records_get_all(struct sc_store *store, struct sc_slice domain, struct sc_record_read *reads,
+                        uint32_t count, struct sc_arena *arena);
 // What could not be read again is not written: SC_INVALID, or SC_LIMIT for its size.
 enum sc_record_put { SC_RECORD_WON, SC_RECORD_SAME, SC_RECORD_LOST };
-// Put if absent. When one is there: SAME if its result is equal (or it is our own, retried), else LOST. `ret_bytes` is
-// the encoded record that is there now, in the arena. SC_EXISTS when what is there does not count, being unreadable or of
-// a generation of at most `voided`: it is to be replaced.
-SC_MUST_USE enum sc_rc sc_records_put(struct sc_store *store, const struct sc_record *record, uint64_t voided,
-                                      struct sc_arena *arena, enum sc_record_put *ret_put,
-                                      struct sc_slice *ret_bytes, struct sc_error *err);
+// Puts records of different keys if absent, several at once; each tells what came of it. When one is there: SAME if its
+// result is equal (or it is our own, retried), else LOST. `bytes` is the encoded record that is there now, in the arena.
+// SC_EXISTS when what is there does not count, being unreadable or of a generation of at most `voided`: it is to be
+// replaced.
+struct sc_record_write {
+    const struct sc_record *record;
+    uint64_t voided;
+    struct sc_arena *arena;
+    // out
+    enum sc_rc rc;
+    struct sc_error err;
+    enum sc_record_put put;
+    struct sc_slice bytes;
+};
+void sc_records_put(struct sc_store *store, struct sc_record_write *writes, uint32_t count);
 // Writes the record, whatever is there. What is there must have been voided before.
 SC_MUST_USE enum sc_rc sc_records_replace(struct sc_store *store, const struct sc_record *record,
                                           struct sc_arena *arena, struct sc_slice *ret_bytes,

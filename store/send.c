@@ -14,7 +14,7 @@ struct send {
     struct sc_digest digest;
     struct sc_buf name, body;
     char *path; // or NULL: body
-    bool asking;
+    bool asking, asked;
     struct send *prev, *next; // in the list of those that were answered
 };
 
@@ -46,12 +46,13 @@ static void submit(struct send *send, bool asking)
     struct sc_store_op *op = &send->op;
     sc_store_op_init(op, asking ? SC_STORE_HEAD : SC_STORE_PUT, sc_buf_slice(&send->name));
     send->asking = asking;
+    send->asked |= asking;
     op->done = answered;
     op->context = send;
     if (!asking) {
         op->body = sc_buf_slice(&send->body);
         op->body_path = send->path;
-        op->if_absent = !send->sends->force;
+        op->if_absent = send->asked;
         op->sha256 = send->digest;
     }
     sc_store_submit(send->sends->objects->store, op);
@@ -142,7 +143,7 @@ void sc_sends_pack(struct sc_sends *sends, const struct sc_digest *digest, struc
     if (send) {
         send->body = *bytes;
         *bytes = (struct sc_buf){.max_bytes = bytes->max_bytes};
-        submit(send, !sends->force);
+        submit(send, !sends->force && !sc_object_goes_unasked(sends->objects, send->body.len));
     }
     sc_buf_clear(bytes);
 }

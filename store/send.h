@@ -1,5 +1,5 @@
 // Objects on their way to a store that is not on this machine, several at once. What is there already is not sent: each is
-// asked for first. One thread; the first failure is kept, and what is put after it is passed over.
+// asked for first, but for a small pack. One thread; the first failure is kept, and what is put after it is passed over.
 #pragma once
 
 #include "store/object_impl.h"

@@ -109,6 +109,27 @@ enum sc_rc sc_store_wait(struct sc_store *store, struct sc_store_op *op)
     return op->rc;
 }
 
+static void count_down(struct sc_store_op *op)
+{
+    uint32_t *under_way = op->context;
+    --*under_way;
+}
+
+void sc_store_wait_all(struct sc_store *store, struct sc_store_op *ops, uint32_t count, uint32_t at_once)
+{
+    uint32_t under_way = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        while (under_way >= at_once)
+            sc_store_dispatch(store, -1);
+        ops[i].done = count_down;
+        ops[i].context = &under_way;
+        under_way++;
+        sc_store_submit(store, &ops[i]);
+    }
+    while (under_way)
+        sc_store_dispatch(store, -1);
+}
+
 bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path)
 {
     return store->backend->local_path(store, name, ret_path);

@@ -105,6 +105,9 @@ void sc_store_submit(struct sc_store *store, struct sc_store_op *op);
 uint32_t sc_store_dispatch(struct sc_store *store, int wait_ms);
 // Submits and dispatches until this one is done. Other operations may complete meanwhile.
 enum sc_rc sc_store_wait(struct sc_store *store, struct sc_store_op *op);
+// The same for many, at most `at_once` of them under way at a time; each tells its own rc. Takes their `done` and `context`.
+// No two may be of one name: they come in no order.
+void sc_store_wait_all(struct sc_store *store, struct sc_store_op *ops, uint32_t count, uint32_t at_once);
 // The object's own path where the back end is a folder on this machine (read-only use, checked by the caller), else false.
 bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path);
 // The store's folder where it is one on this machine, else NULL: what must be hidden from steps.

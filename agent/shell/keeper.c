@@ -55,7 +55,7 @@ static enum sc_rc put_object(struct sc_worker *worker, struct sc_log_stream *s,
         return rc;
     artifact.ext = sc_slice(NULL, 0);
     artifact.exec = false;
-    rc = sc_objects_put_file(worker->objects, s->spool_path, &artifact, true, false, err);
+    rc = sc_objects_put_new_file(worker->objects, s->spool_path, &artifact, true, false, err);
     if (rc == SC_OK)
         *ret_artifact = artifact;
     return rc;

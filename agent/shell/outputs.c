@@ -331,8 +331,8 @@ static bool put_outputs(struct taking *t)
             rc = sc_objects_put_tree(t->worker->objects, found->path, found->tree, move,
                                      t->assignment->force_upload, &err);
         else
-            rc = sc_objects_put_file(t->worker->objects, found->path, artifact, move,
-                                     t->assignment->force_upload, &err);
+            rc = sc_objects_put_new_file(t->worker->objects, found->path, artifact, move,
+                                         t->assignment->force_upload, &err);
         if (rc != SC_OK)
             return failed(t, &t->assignment->outputs.items[i], rc, &err);
     }

@@ -2,7 +2,7 @@
 // index and the newest-record table. Jobs are posted by the core thread and come back, done, in its mailbox.
 //
 //   read thread:  LOAD_PLAN (of a run that is new: with what it needs to be taken up), LOOK_UP, PRESENCE; lists the voids at a plan's load and once a minute
-//   write thread: PUT, WRITE_RECORD (in batches: objects, one sync, records), WRITE_VOID, CLOSE_OUT, OPEN_RUN
+//   write thread: PUT, WRITE_RECORD (in batches: objects, one sync, records, many at once), WRITE_VOID, CLOSE_OUT, OPEN_RUN
 #pragma once
 
 #include "coordinator/shell/spending.h"

@@ -148,22 +148,28 @@ static bool from_index(struct storage_reader *reader, const struct sc_digest *ke
     return false;
 }
 
+// What a reading of the key's own object tells.
+static enum sc_found judge_read(struct storage_reader *reader, const struct sc_record_read *read)
+{
+    if (read->rc == SC_NOT_FOUND)
+        return SC_FOUND_ABSENT;
+    if (read->rc != SC_OK)
+        return sc_records_is_unreadable(read->rc) ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
+    if (read->record.generation <= sc_index_voided(reader->storage->index, &read->key))
+        return SC_FOUND_VOIDED;
+    sc_index_put(reader->storage->index, &read->key, read->bytes);
+    return SC_FOUND;
+}
+
 static enum sc_found find_record(struct storage_reader *reader, const struct sc_digest *key,
-                                 struct sc_arena *arena, struct sc_record *ret_record, struct sc_error *err)
+                                 struct sc_arena *arena, struct sc_record *ret_record)
 {
     if (from_index(reader, key, arena, ret_record))
         return SC_FOUND;
-    struct sc_slice bytes;
-    enum sc_rc rc =
-        sc_records_get(reader->store, reader->storage->config.domain, key, arena, &bytes, ret_record, err);
-    if (rc == SC_NOT_FOUND)
-        return SC_FOUND_ABSENT;
-    if (rc != SC_OK)
-        return sc_records_is_unreadable(rc) ? SC_FOUND_CORRUPT : SC_FOUND_ERROR;
-    if (ret_record->generation <= sc_index_voided(reader->storage->index, key))
-        return SC_FOUND_VOIDED;
-    sc_index_put(reader->storage->index, key, bytes);
-    return SC_FOUND;
+    struct sc_record_read read = {.key = *key};
+    sc_records_get_all(reader->store, reader->storage->config.domain, &read, 1, arena);
+    *ret_record = read.record;
+    return judge_read(reader, &read);
 }
 
 // A record keeps a long value as its digest; what changed in it can only be said with the value itself, which is an object.
@@ -193,7 +199,7 @@ static const struct sc_core_record *find_previous(struct storage_reader *reader,
                                 : sc_latest_of_step(reader->latest, item->namespace_, item->pipeline,
                                                     item->step, &key);
         if (known && !sc_digest_eq(&key, &item->key) &&
-            find_record(reader, &key, arena, &record, NULL) == SC_FOUND) {
+            find_record(reader, &key, arena, &record) == SC_FOUND) {
             restore_long_fields(reader, &record, arena);
             return core_record(&record, arena);
         }
@@ -223,28 +229,52 @@ static void note_names(struct storage_reader *reader, struct sc_job *job, const 
                                .key = record->key};
 }
 
-static void look_up_one(struct storage_reader *reader, struct sc_job *job, uint32_t i)
+// err: why there is none, else NULL.
+static void tell_found(struct storage_reader *reader, struct sc_job *job, uint32_t i, enum sc_found found,
+                       const struct sc_record *record, const struct sc_error *err)
 {
     const struct sc_lookup_item *item = &job->u.look_up.items[i];
     struct sc_looked_up *out = &job->u.look_up.found[i];
-    struct sc_digest key = item->key;
-    struct sc_record record;
-    out->found = SC_FOUND_ABSENT;
-    if (item->by_step &&
-        !sc_latest_of_step(reader->latest, item->namespace_, item->pipeline, item->step, &key))
-        return;
-    struct sc_error err = SC_ERROR_INIT;
-    out->found = find_record(reader, &key, &job->arena, &record, &err);
-    if (out->found == SC_FOUND_CORRUPT || out->found == SC_FOUND_ERROR) {
-        out->message = sc_arena_copy(&job->arena, sc_slice_str(err.message));
-        out->may_pass = storage_may_pass(err.rc, err.sys_errno);
+    out->found = found;
+    if (found == SC_FOUND_CORRUPT || found == SC_FOUND_ERROR) {
+        out->message = sc_arena_copy(&job->arena, sc_slice_str(err->message));
+        out->may_pass = storage_may_pass(err->rc, err->sys_errno);
     }
-    if (out->found == SC_FOUND || out->found == SC_FOUND_VOIDED)
-        out->record = core_record(&record, &job->arena);
-    if (out->found == SC_FOUND)
+    if (found == SC_FOUND || found == SC_FOUND_VOIDED)
+        out->record = core_record(record, &job->arena);
+    if (found == SC_FOUND)
         note_names(reader, job, item, out->record);
-    else if (item->want_previous && out->found != SC_FOUND_ERROR)
+    else if (item->want_previous && found != SC_FOUND_ERROR)
         out->previous = find_previous(reader, item, &job->arena);
+}
+
+enum { LOOKED_UP_TOGETHER = 64 };
+
+// What the index does not have is read from the store, several at once.
+static void look_up_some(struct storage_reader *reader, struct sc_job *job, uint32_t from, uint32_t count)
+{
+    SC_AUTO_FREE struct sc_record_read *reads = NULL;
+    uint32_t items[LOOKED_UP_TOGETHER], read_count = 0;
+    for (uint32_t i = from; i < from + count; i++) {
+        const struct sc_lookup_item *item = &job->u.look_up.items[i];
+        struct sc_digest key = item->key;
+        struct sc_record record;
+        job->u.look_up.found[i].found = SC_FOUND_ABSENT;
+        if (item->by_step &&
+            !sc_latest_of_step(reader->latest, item->namespace_, item->pipeline, item->step, &key))
+            continue;
+        if (from_index(reader, &key, &job->arena, &record)) {
+            tell_found(reader, job, i, SC_FOUND, &record, NULL);
+            continue;
+        }
+        if (!reads)
+            reads = sc_calloc(count, sizeof *reads);
+        items[read_count] = i;
+        reads[read_count++].key = key;
+    }
+    sc_records_get_all(reader->store, reader->storage->config.domain, reads, read_count, &job->arena);
+    for (uint32_t i = 0; i < read_count; i++)
+        tell_found(reader, job, items[i], judge_read(reader, &reads[i]), &reads[i].record, &reads[i].err);
 }
 
 // ---- objects of the hits of one batch, each looked at once
@@ -334,8 +364,8 @@ static void look_up(struct storage_reader *reader, struct sc_job *job)
 {
     uint32_t count = job->u.look_up.count;
     job->u.look_up.found = SC_NEW_ARRAY(&job->arena, count, struct sc_looked_up);
-    for (uint32_t i = 0; i < count; i++)
-        look_up_one(reader, job, i);
+    for (uint32_t i = 0; i < count; i += LOOKED_UP_TOGETHER)
+        look_up_some(reader, job, i, count - i < LOOKED_UP_TOGETHER ? count - i : LOOKED_UP_TOGETHER);
     check_objects(reader, job);
 }
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "base/os/log.h"
+#include "store/digestmap.h"
 
 enum { BACKOFF_FIRST_MS = 50, BACKOFF_MOST_MS = 5000 };
 
@@ -13,41 +14,143 @@ static void answer(struct storage_writer *writer, struct sc_job *job)
     sc_mailbox_send(writer->storage->config.answers, job);
 }
 
-// ---- objects that a record names
+// ---- batches: every job's objects, one sync, then what makes them visible
 
-static enum sc_rc put_inline(struct storage_writer *writer, const struct sc_artifact *artifact,
-                             struct sc_error *err)
+static bool is_batched(const struct sc_job *job)
 {
-    if (artifact->kind != SC_ARTIFACT_FILE || !artifact->has_inline)
-        return SC_OK;
-    struct sc_digest digest;
-    enum sc_rc rc = sc_objects_put_bytes(writer->objects, artifact->inline_bytes, false, &digest, err);
-    if (rc == SC_OK && !sc_digest_eq(&digest, &artifact->digest))
-        return sc_error_set(err, SC_CORRUPT, "an inline output's bytes are not what its digest says");
-    return rc;
+    return job->kind == SC_JOB_WRITE_RECORD || job->kind == SC_JOB_PUT;
 }
 
-static enum sc_rc put_objects(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
+struct batch {
+    struct sc_job **jobs;
+    bool *done;
+    uint32_t count;
+    struct sc_arena arena;
+    // of one try
+    bool *stored;     // its objects lie in the store
+    enum sc_rc later; // the first rc that may pass, with its story
+    struct sc_error err;
+};
+
+static void gather(struct batch *batch, struct sc_job **list)
+{
+    uint32_t count = 0;
+    for (struct sc_job *job = *list; job && is_batched(job); job = job->next)
+        count++;
+    sc_arena_init(&batch->arena);
+    batch->jobs = SC_NEW_ARRAY(&batch->arena, count, struct sc_job *);
+    batch->done = SC_NEW_ARRAY(&batch->arena, count, bool);
+    batch->stored = SC_NEW_ARRAY(&batch->arena, count, bool);
+    for (batch->count = 0; batch->count < count; *list = (*list)->next)
+        batch->jobs[batch->count++] = *list;
+}
+
+static void finish(struct batch *batch, uint32_t i, enum sc_rc rc, const struct sc_error *err)
+{
+    batch->done[i] = true;
+    batch->jobs[i]->rc = rc;
+    if (rc != SC_OK)
+        batch->jobs[i]->err = *err;
+}
+
+// What came of a job in this try: finished, or left for the next.
+static void settle(struct batch *batch, uint32_t i, enum sc_rc rc, const struct sc_error *err)
+{
+    if (rc == SC_OK || batch->jobs[i]->kind == SC_JOB_PUT || !storage_may_pass(rc, err->sys_errno)) {
+        finish(batch, i, rc, err);
+    } else if (batch->later == SC_OK) {
+        batch->later = rc;
+        batch->err = *err;
+    }
+}
+
+static void give_up(struct batch *batch, enum sc_rc rc, const struct sc_error *err)
+{
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (!batch->done[i])
+            finish(batch, i, rc, err);
+}
+
+// ---- objects that records name
+
+struct pieces {
+    struct sc_new_bytes *items;
+    uint32_t count, room;
+};
+
+static void add_piece(struct pieces *pieces, uint32_t job, struct sc_slice bytes,
+                      const struct sc_digest *digest)
+{
+    if (pieces->count == pieces->room) {
+        pieces->room = pieces->room ? pieces->room * 2 : 64;
+        pieces->items = sc_realloc(pieces->items, pieces->room, sizeof *pieces->items);
+    }
+    pieces->items[pieces->count++] = (struct sc_new_bytes){.bytes = bytes, .digest = *digest, .owner = job};
+}
+
+static enum sc_rc add_pieces(struct pieces *pieces, uint32_t i, const struct sc_job *job,
+                             struct sc_error *err)
 {
     const struct sc_record *record = &job->u.write_record.record;
-    struct sc_digest key = sc_digest_of(job->u.write_record.key_encoding);
-    if (!sc_digest_eq(&key, &record->key))
+    struct sc_digest digest = sc_digest_of(job->u.write_record.key_encoding);
+    if (!sc_digest_eq(&digest, &record->key))
         return sc_error_set(err, SC_CORRUPT,
                             "the record of step " SC_SLICE_FMT
                             " is for another key than the one it was built of",
                             SC_SLICE_ARG(record->step));
-    enum sc_rc rc = SC_OK;
-    for (uint32_t i = 0; i < record->outputs.count && rc == SC_OK; i++)
-        rc = put_inline(writer, &record->outputs.items[i].artifact, err);
+    for (uint32_t k = 0; k < record->outputs.count; k++) {
+        const struct sc_artifact *artifact = &record->outputs.items[k].artifact;
+        if (artifact->kind != SC_ARTIFACT_FILE || !artifact->has_inline)
+            continue;
+        digest = sc_digest_of(artifact->inline_bytes);
+        if (!sc_digest_eq(&digest, &artifact->digest))
+            return sc_error_set(err, SC_CORRUPT, "an inline output's bytes are not what its digest says");
+        add_piece(pieces, i, artifact->inline_bytes, &digest);
+    }
     struct sc_mp_reader reader = sc_key_fields_begin(job->u.write_record.key_encoding);
     struct sc_key_field field;
-    while (rc == SC_OK && sc_key_fields_next(&reader, &field)) {
-        struct sc_digest digest;
-        if (field.value.len > SC_LIMIT_FIELD_INLINE_BYTES)
-            rc = sc_objects_put_bytes(writer->objects, field.value, false, &digest, err);
+    while (sc_key_fields_next(&reader, &field)) {
+        if (field.value.len <= SC_LIMIT_FIELD_INLINE_BYTES)
+            continue;
+        digest = sc_digest_of(field.value);
+        add_piece(pieces, i, field.value, &digest);
     }
-    return rc;
+    return SC_OK;
 }
+
+// The objects of all jobs that are not done. False: there is nothing to make durable.
+static bool put_objects(struct storage_writer *writer, struct batch *batch)
+{
+    struct pieces pieces = {0};
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct sc_error err = SC_ERROR_INIT;
+        struct sc_job *job = batch->jobs[i];
+        bool stored = true;
+        batch->stored[i] = false;
+        if (batch->done[i])
+            continue;
+        enum sc_rc rc = job->kind == SC_JOB_PUT ? storage_put(writer, job, &stored, &err)
+                                                : add_pieces(&pieces, i, job, &err);
+        batch->stored[i] = rc == SC_OK && stored;
+        if (!batch->stored[i]) // refused, or a piece of an upload: nothing to make durable yet
+            settle(batch, i, rc, &err);
+    }
+    sc_objects_put_new_bytes(writer->objects, pieces.items, pieces.count);
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct sc_new_bytes *piece = &pieces.items[i];
+        if (piece->rc == SC_OK || !batch->stored[piece->owner])
+            continue;
+        batch->stored[piece->owner] = false;
+        settle(batch, piece->owner, piece->rc, &piece->err);
+    }
+    free(pieces.items);
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (batch->stored[i])
+            return true;
+    return false;
+}
+
+// ---- records
 
 // Withdraws every record of a key that there has been, wherever it stands: in segments, in other coordinators' indexes.
 // Told by generations, since clocks differ: a record has at most one more than its key's newest void. For voids that were
@@ -105,119 +208,103 @@ static enum sc_rc replace_record(struct storage_writer *writer, struct sc_job *j
     return sc_records_replace(writer->store, record, &job->arena, ret_bytes, err);
 }
 
-static enum sc_rc put_record(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
+// The record lies in the store, and may be seen.
+static void tell_record(struct storage_writer *writer, struct sc_job *job, struct sc_slice there)
 {
-    struct sc_storage *storage = writer->storage;
-    struct sc_record *record = &job->u.write_record.record;
-    struct sc_slice there = {NULL, 0};
-    enum sc_rc rc = SC_EXISTS;
-    job->u.write_record.put = SC_RECORD_WON;
-    if (job->u.write_record.mode == SC_WRITE_IF_ABSENT) {
-        uint64_t voided = sc_index_voided(storage->index, &record->key);
-        record->generation = voided + 1;
-        record->supersedes = voided;
-        rc =
-            sc_records_put(writer->store, record, voided, &job->arena, &job->u.write_record.put, &there, err);
-    }
-    if (rc == SC_EXISTS)
-        rc = replace_record(writer, job, &there, err);
-    if (rc != SC_OK)
-        return rc;
-    sc_index_put(storage->index, &record->key, there);
+    const struct sc_record *record = &job->u.write_record.record;
+    sc_index_put(writer->storage->index, &record->key, there);
     job->u.write_record.latest = (struct sc_job_latest){.number = 1,
                                                         .namespace_ = record->namespace_,
                                                         .pipeline = record->pipeline,
                                                         .step = record->step,
                                                         .command = job->u.write_record.command,
                                                         .key = record->key};
-    return SC_OK;
 }
 
-// ---- batches: every job's objects, one sync, then what makes them visible
-
-static bool is_batched(const struct sc_job *job)
-{
-    return job->kind == SC_JOB_WRITE_RECORD || job->kind == SC_JOB_PUT;
-}
-
-struct batch {
-    struct sc_job **jobs;
-    bool *done;
+// Records of different keys on their way together: what comes of them is told in their order.
+struct wave {
+    struct sc_record_write *writes;
+    uint32_t *jobs; // of each, its place in the batch
     uint32_t count;
-    struct sc_arena arena;
+    struct sc_digest_map keys;
 };
 
-static void gather(struct batch *batch, struct sc_job **list)
+static void put_wave(struct storage_writer *writer, struct batch *batch, struct wave *wave)
 {
-    uint32_t count = 0;
-    for (struct sc_job *job = *list; job && is_batched(job); job = job->next)
-        count++;
-    sc_arena_init(&batch->arena);
-    batch->jobs = SC_NEW_ARRAY(&batch->arena, count, struct sc_job *);
-    batch->done = SC_NEW_ARRAY(&batch->arena, count, bool);
-    for (batch->count = 0; batch->count < count; *list = (*list)->next)
-        batch->jobs[batch->count++] = *list;
+    sc_records_put(writer->store, wave->writes, wave->count);
+    for (uint32_t i = 0; i < wave->count; i++) {
+        struct sc_record_write *w = &wave->writes[i];
+        struct sc_job *job = batch->jobs[wave->jobs[i]];
+        job->u.write_record.put = SC_RECORD_WON;
+        if (w->rc == SC_EXISTS)
+            w->rc = replace_record(writer, job, &w->bytes, &w->err);
+        else if (w->rc == SC_OK)
+            job->u.write_record.put = w->put;
+        if (w->rc == SC_OK)
+            tell_record(writer, job, w->bytes);
+        settle(batch, wave->jobs[i], w->rc, &w->err);
+    }
+    wave->count = 0;
+    sc_digest_map_done(&wave->keys);
 }
 
-static void finish(struct batch *batch, uint32_t i, enum sc_rc rc, const struct sc_error *err)
+static void add_to_wave(struct storage_writer *writer, struct wave *wave, uint32_t i, struct sc_job *job)
 {
-    batch->done[i] = true;
-    batch->jobs[i]->rc = rc;
-    if (rc != SC_OK)
-        batch->jobs[i]->err = *err;
+    struct sc_record *record = &job->u.write_record.record;
+    uint64_t voided = sc_index_voided(writer->storage->index, &record->key);
+    record->generation = voided + 1;
+    record->supersedes = voided;
+    sc_digest_map_put(&wave->keys, &record->key, job);
+    wave->jobs[wave->count] = i;
+    wave->writes[wave->count++] =
+        (struct sc_record_write){.record = record, .voided = voided, .arena = &job->arena};
+}
+
+// What is written whatever is there goes alone, as does the second record of a key: after all that came before it.
+static void put_records(struct storage_writer *writer, struct batch *batch)
+{
+    struct wave wave = {.writes = SC_NEW_ARRAY(&batch->arena, batch->count, struct sc_record_write),
+                        .jobs = SC_NEW_ARRAY(&batch->arena, batch->count, uint32_t)};
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct sc_error err = SC_ERROR_INIT;
+        struct sc_job *job = batch->jobs[i];
+        if (!batch->stored[i])
+            continue;
+        if (job->kind != SC_JOB_WRITE_RECORD) {
+            settle(batch, i, SC_OK, NULL);
+            continue;
+        }
+        bool absent = job->u.write_record.mode == SC_WRITE_IF_ABSENT;
+        if (!absent || sc_digest_map_get(&wave.keys, &job->u.write_record.record.key))
+            put_wave(writer, batch, &wave);
+        if (absent) {
+            add_to_wave(writer, &wave, i, job);
+            continue;
+        }
+        struct sc_slice there;
+        job->u.write_record.put = SC_RECORD_WON;
+        enum sc_rc rc = replace_record(writer, job, &there, &err);
+        if (rc == SC_OK)
+            tell_record(writer, job, there);
+        settle(batch, i, rc, &err);
+    }
+    put_wave(writer, batch, &wave);
 }
 
 // One try at all that is not done. Returns the first rc that may pass, with its story, or SC_OK when nothing is left.
 static enum sc_rc try_batch(struct storage_writer *writer, struct batch *batch, struct sc_error *err)
 {
-    enum sc_rc later = SC_OK;
     writer->voids_heard = false;
+    batch->later = SC_OK;
     storage_hear_losses(writer);
-    bool *good = SC_NEW_ARRAY(&batch->arena, batch->count, bool);
-    uint32_t good_count = 0;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct sc_error own = SC_ERROR_INIT;
-        struct sc_job *job = batch->jobs[i];
-        bool stored = true;
-        if (batch->done[i])
-            continue;
-        enum sc_rc rc = job->kind == SC_JOB_PUT ? storage_put(writer, job, &stored, &own)
-                                                : put_objects(writer, job, &own);
-        good[i] = rc == SC_OK && stored;
-        good_count += good[i];
-        if (rc == SC_OK && !stored) // a piece of an upload: nothing to make durable yet
-            finish(batch, i, SC_OK, NULL);
-        else if (rc != SC_OK && (job->kind == SC_JOB_PUT || !storage_may_pass(rc, own.sys_errno)))
-            finish(batch, i, rc, &own);
-        else if (rc != SC_OK && later == SC_OK) {
-            later = rc;
-            *err = own;
-        }
+    if (put_objects(writer, batch)) {
+        enum sc_rc rc = sc_objects_sync(writer->objects, err);
+        if (rc != SC_OK)
+            return rc;
+        put_records(writer, batch);
     }
-    enum sc_rc rc = good_count ? sc_objects_sync(writer->objects, err) : SC_OK;
-    if (rc != SC_OK)
-        return rc;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct sc_error own = SC_ERROR_INIT;
-        if (!good[i] || batch->done[i])
-            continue;
-        struct sc_job *job = batch->jobs[i];
-        rc = job->kind == SC_JOB_WRITE_RECORD ? put_record(writer, job, &own) : SC_OK;
-        if (rc == SC_OK || !storage_may_pass(rc, own.sys_errno))
-            finish(batch, i, rc, &own);
-        else if (later == SC_OK) {
-            later = rc;
-            *err = own;
-        }
-    }
-    return later;
-}
-
-static void give_up(struct batch *batch, enum sc_rc rc, const struct sc_error *err)
-{
-    for (uint32_t i = 0; i < batch->count; i++)
-        if (!batch->done[i])
-            finish(batch, i, rc, err);
+    *err = batch->err;
+    return batch->later;
 }
 
 // The users of open runs are told once when the store begins to refuse, and the loop when it takes again.

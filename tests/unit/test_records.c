@@ -69,20 +69,25 @@ static char *name_of(uint8_t key)
     return sc_strdup(sc_buf_cstr(&name));
 }
 
+static struct sc_record_write put_one(struct sc_store *store, const struct sc_record *record, uint64_t voided,
+                                      struct sc_arena *arena)
+{
+    struct sc_record_write write = {.record = record, .voided = voided, .arena = arena};
+    sc_records_put(store, &write, 1);
+    return write;
+}
+
 static enum sc_record_put put(struct world *w, const struct sc_record *record, struct sc_slice *ret_bytes)
 {
-    struct sc_error err = SC_ERROR_INIT;
-    enum sc_record_put result = SC_RECORD_LOST;
-    assert_ok(sc_records_put(w->store, record, 0, &w->arena, &result, ret_bytes, &err), err);
-    return result;
+    struct sc_record_write write = put_one(w->store, record, 0, &w->arena);
+    assert_ok(write.rc, write.err);
+    *ret_bytes = write.bytes;
+    return write.put;
 }
 
 static enum sc_rc put_rc(struct world *w, const struct sc_record *record, uint64_t voided)
 {
-    struct sc_error err = SC_ERROR_INIT;
-    struct sc_slice bytes = {NULL, 0};
-    enum sc_record_put result;
-    return sc_records_put(w->store, record, voided, &w->arena, &result, &bytes, &err);
+    return put_one(w->store, record, voided, &w->arena).rc;
 }
 
 static void replace(struct world *w, const struct sc_record *record)
@@ -176,12 +181,12 @@ static void test_records_what_could_not_be_read_again_is_not_written(void **stat
     struct sc_record_output a;
     struct sc_error err = SC_ERROR_INIT;
     struct sc_slice bytes;
-    enum sc_record_put result;
     struct sc_record found, record = record_of(1, &a, 5);
     record.logs.stdout_ = (struct sc_artifact){.has_inline = true, .bytes = 7}; // as no agent of ours says it
     record.step = sc_slice_str("train");
-    assert_rc(sc_records_put(w->store, &record, 0, &w->arena, &result, &bytes, &err), SC_INVALID);
-    assert_contains(err.message, "the record of step train could not be read again");
+    struct sc_record_write write = put_one(w->store, &record, 0, &w->arena);
+    assert_rc(write.rc, SC_INVALID);
+    assert_contains(write.err.message, "the record of step train could not be read again");
     assert_rc(get(w, 1, &found), SC_NOT_FOUND);
     record = record_of(1, &a, 5);
     record.generation = SC_LIMIT_GENERATION + 1;
@@ -391,18 +396,16 @@ static int race_one(void *context)
     struct sc_error err = SC_ERROR_INIT;
     struct sc_record_output output;
     struct sc_arena arena;
-    struct sc_slice other;
-    enum sc_record_put result;
     char byte;
     sc_arena_init(&arena);
     struct sc_record record = record_of(1, &output, (uint8_t)(race->index + 1));
     record.attempt = (uint64_t)race->index + 1;
     if (sc_store_open(race->url, &store, &err) != SC_OK || read(race->wait_fd, &byte, 1) != 0)
         return 3;
-    enum sc_rc rc = sc_records_put(store, &record, 0, &arena, &result, &other, &err);
+    struct sc_record_write write = put_one(store, &record, 0, &arena);
     sc_store_close(store);
     sc_arena_done(&arena);
-    return rc == SC_OK ? (int)result : 4;
+    return write.rc == SC_OK ? (int)write.put : 4;
 }
 
 static void test_records_of_twenty_racers_exactly_one_wins(void **state)

@@ -1,10 +1,10 @@
 // The store threads over a real folder: records, look-ups, lost objects, voids, uploads, close-outs.
+#include "tests/lib/odd_store.h"
 #include "tests/unit/shell_test.h"
 
 #include "base/os/clock.h"
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
-#include "store/backend.h"
 #include "store/compress.h"
 
 #include <fcntl.h>
@@ -60,6 +60,45 @@ static void test_storage_a_record_is_found_from_memory_and_after_a_restart(void 
         shell_restart(&s);
     }
     shell_done(&s);
+}
+
+static void test_storage_many_records_are_read_together_and_each_is_told(void **state)
+{
+    enum { ITEMS = 100 };
+    struct shell s;
+    struct odd_store odd;
+    shell_make(&s, *state);
+    struct sc_artifact output = shell_put(&s, "result", "");
+    struct sc_job *job = sc_job_new(SC_JOB_LOOK_UP);
+    job->u.look_up.items = SC_NEW_ARRAY(&job->arena, ITEMS, struct sc_lookup_item);
+    job->u.look_up.count = ITEMS;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        struct sc_lookup_item *item = &job->u.look_up.items[i];
+        const char *step = (const char *)sc_arena_printf(&job->arena, "s%u", i).ptr;
+        *item = (struct sc_lookup_item){.namespace_ = SC_SLICE_LIT("default"), .pipeline = SC_SLICE_LIT("p")};
+        item->step = sc_slice_str(step);
+        shell_key(&s, step, &item->key);
+        if (i % 2)
+            shell_write(&s, shell_record(&s, step, step, &output), SC_RECORD_WON);
+    }
+    shell_restart(&s);
+    assert_int_equal(found(&s, "s3", "s3", NULL), SC_FOUND); // in memory from now on
+    odd_store_init(&odd, s.storage->reader.store);           // it has no job
+    odd_store_refuse(&odd, &job->u.look_up.items[71].key, SC_UNREACHABLE, 1);
+    job = shell_do(&s, job);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        const struct sc_looked_up *out = &job->u.look_up.found[i];
+        assert_int_equal(out->found, i == 71 ? SC_FOUND_ERROR : i % 2 ? SC_FOUND : SC_FOUND_ABSENT);
+        if (out->found == SC_FOUND)
+            assert_true(sc_slice_eq(out->record->step, job->u.look_up.items[i].step));
+    }
+    assert_slice(job->u.look_up.found[71].message, "refused");
+    assert_true(job->u.look_up.found[71].may_pass);
+    assert_int_equal(odd_store_count(&odd, "get v1/main/key/"), ITEMS - 1);
+    assert_int_equal(odd.pending_most, 16);
+    sc_job_free(job);
+    shell_done(&s);
+    odd_store_done(&odd);
 }
 
 static void test_storage_a_lost_output_is_told(void **state)
@@ -210,24 +249,11 @@ static void test_storage_a_removal_that_fails_for_one_key_is_not_told_as_done(vo
     shell_done(&s);
 }
 
-static bool no_path(struct sc_store *store, struct sc_slice name, struct sc_buf *ret_path)
-{
-    (void)store, (void)name, (void)ret_path;
-    return false;
-}
-
-static const char *no_root(const struct sc_store *store)
-{
-    (void)store;
-    return NULL;
-}
-
 // A folder that is spoken to as if it lay elsewhere, where each look costs a request.
 static void move_elsewhere(struct sc_store *store, struct sc_store_backend *backend)
 {
     *backend = *store->backend;
-    backend->local_path = no_path;
-    backend->local_root = no_root;
+    odd_store_be_elsewhere(backend);
     store->backend = backend;
 }
 
@@ -689,6 +715,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, sc_scratch_setup, sc_scratch_teardown)
     const struct CMUnitTest tests[] = {
         T(test_storage_a_record_is_found_from_memory_and_after_a_restart),
+        T(test_storage_many_records_are_read_together_and_each_is_told),
         T(test_storage_a_lost_output_is_told),
         T(test_storage_inline_outputs_become_objects_before_the_record_is_there),
         T(test_storage_a_long_field_is_an_object_for_explain),
