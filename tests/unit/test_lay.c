@@ -261,6 +261,46 @@ static void test_lay_new_file_is_asked_for_only_where_it_is_large(void **state)
     }
 }
 
+static ino_t inode_of_pack(struct world *w, const struct sc_digest *pack)
+{
+    struct stat st;
+    SC_AUTO_FREE char *path =
+        sc_asprintf("%s/" SC_SLICE_FMT, w->url, SC_SLICE_ARG(sc_object_name(w->objects, SC_AREA_PACK, pack)));
+    assert_int_equal(lstat(path, &st), 0);
+    return st.st_ino;
+}
+
+// By another life, which knows of nothing. The tree object is asked for, and spares all the rest where it is there.
+static void test_lay_small_pack_is_put_unasked_whatever_is_there(void **state)
+{
+    struct world *w = *state;
+    struct sc_hash_options options = {.threads = 1};
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_tree tree, stored;
+    ino_t inodes[2];
+    SC_AUTO_FREE char *root = sc_scratch_path(w->scratch, "small");
+    make_dir(root);
+    write_below(root, "a", "one");
+    write_below(root, "b", "two");
+    assert_ok(sc_hash_dir(root, &options, &w->arena, &tree, &err), err);
+    const struct sc_digest *digest = &tree.nodes.items[0].digest;
+    for (int life = 0; life < 2; life++) {
+        assert_ok(sc_objects_put_tree(w->objects, root, &tree, false, false, &err), err);
+        assert_int_equal(odd_store_count(&w->odd, "head "), 1);
+        assert_int_equal(odd_store_count(&w->odd, "head v1/main/tree/"), 1);
+        assert_int_equal(odd_store_count(&w->odd, "put "), 2);
+        assert_ok(sc_objects_get_tree(w->objects, digest, &w->arena, &stored, &err), err);
+        assert_int_equal(stored.packs.count, 1);
+        inodes[life] = inode_of_pack(w, &stored.packs.items[0].digest);
+        struct sc_slice name = sc_object_name(w->objects, SC_AREA_TREE, digest);
+        SC_AUTO_FREE char *path = sc_asprintf("%s/" SC_SLICE_FMT, w->url, SC_SLICE_ARG(name));
+        assert_int_equal(unlink(path), 0);
+        end_life(w);
+        begin_life(w);
+    }
+    assert_true(inodes[0] != inodes[1]); // put again, so that its age is new
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -272,6 +312,7 @@ int main(void)
         T(test_lay_a_fan_in_names_the_entry_that_lost_something),
         T(test_lay_extract_has_large_files_come_four_at_once_and_is_whole_or_not_there),
         T(test_lay_new_file_is_asked_for_only_where_it_is_large),
+        T(test_lay_small_pack_is_put_unasked_whatever_is_there),
     };
     return cmocka_run_group_tests_name("lay", tests, NULL, NULL);
 }
