@@ -152,7 +152,8 @@ struct sc_msg_probed {
     struct sc_slice message;        // of a failure: what and what to do
     struct sc_class class_;         // CLASS
     struct sc_environment commands; // COMMANDS: probe.0 …
-    struct sc_artifact artifact;    // FILE
+    struct sc_artifact artifact;    // FILE; zero digest: by version, and its bytes were not asked for
+    struct sc_slice identity;       // FILE by version: what stands in the key (pipeline/key.h), encoded
 };
 
 struct sc_result {
@@ -196,6 +197,10 @@ struct sc_msg_probe {
     struct sc_slice path;
     struct sc_slice version; // FILE in S3: the version id, or empty
     bool gpu;
+    // FILE in S3: its versions are asked for; the bytes too where they are to be stored, and then those of this identity,
+    // if it was told before.
+    bool by_version;
+    struct sc_slice identity;
     bool dir;   // FILE: a folder is wanted
     bool store; // FILE: put it into the store too, so that steps can have it by digest
     bool force; // FILE: what seems to be in the store is put again, since it was found gone

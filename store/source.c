@@ -5,6 +5,7 @@
 #include "base/os/file.h"
 #include "store/backend.h"
 #include "store/hash_build.h"
+#include "store/identity.h"
 #include "store/object_impl.h"
 #include "store/pack.h"
 
@@ -61,6 +62,36 @@ static enum sc_rc fail_op(const struct sc_store_op *op, struct sc_error *err)
     if (err && op->rc != SC_OK)
         *err = op->err;
     return op->rc;
+}
+
+// ---- versions
+
+static struct sc_identity_of identity_of(const struct sc_source *source, struct sc_slice key)
+{
+    return (struct sc_identity_of){
+        .server = sc_store_server(source->from), .bucket = source->bucket, .key = key};
+}
+
+static enum sc_rc check_version(const struct sc_source *source, const struct sc_pin_of *of,
+                                struct sc_slice wanted, struct sc_error *err)
+{
+    bool real = sc_identity_is_version(of->version);
+    if (real && (wanted.len == 0 || sc_slice_eq(wanted, of->version)))
+        return SC_OK;
+    (void)wrong(source, of->key, SC_UNSUPPORTED,
+                real ? "the server answers with another version than was asked for"
+                     : "it has no version id, and `identity: version` needs one",
+                err);
+    sc_error_hint(err, "leave `identity: version` out%s",
+                  real ? "" : ", or switch on the bucket's versioning and upload the object again");
+    return SC_UNSUPPORTED;
+}
+
+// Whether its bytes are to be read; what it is now is known.
+static bool is_read(const struct sc_source *source, const struct sc_buf *identity)
+{
+    return !source->by_version || (source->store && (source->identity.len == 0 ||
+                                                     sc_slice_eq(source->identity, sc_buf_slice(identity))));
 }
 
 // ---- reading
@@ -307,22 +338,26 @@ static enum sc_rc look(const struct sc_source *source, struct sc_slice key, stru
     enum sc_rc rc = fail_op(&op, err);
     if (rc == SC_OK) {
         *ret_object = object_at(source, key);
-        ret_object->of.version = version.len ? version : sc_arena_copy(arena, op.version);
+        ret_object->of.version =
+            version.len && !source->by_version ? version : sc_arena_copy(arena, op.version);
         ret_object->of.etag = sc_arena_copy(arena, op.etag);
         ret_object->of.bytes = op.bytes;
         ret_object->of.mtime_s = op.mtime_ms / 1000;
         ret_object->archived = op.archived;
         pin(source, ret_object);
     }
+    if (rc == SC_OK && source->by_version)
+        rc = check_version(source, &ret_object->of, version, err);
     sc_store_op_done(&op);
     return rc;
 }
 
-static enum sc_rc list(const struct sc_source *source, struct sc_slice prefix, uint32_t most,
+static enum sc_rc list(const struct sc_source *source, struct sc_slice prefix, uint32_t most, bool versions,
                        struct sc_store_op *ret_op, struct sc_error *err)
 {
     sc_store_op_init(ret_op, SC_STORE_LIST, prefix);
     ret_op->max_entries = most;
+    ret_op->versions = versions;
     ret_op->every_name = true;
     (void)sc_store_wait(source->from, ret_op);
     return fail_op(ret_op, err);
@@ -337,7 +372,7 @@ static enum sc_rc explain_absent(const struct sc_source *source, struct sc_slice
     sc_buf_add_slice(&folder, key);
     sc_buf_add_byte(&folder, '/');
     struct sc_store_op op;
-    enum sc_rc rc = list(source, sc_buf_slice(&folder), 1, &op, err);
+    enum sc_rc rc = list(source, sc_buf_slice(&folder), 1, false, &op, err);
     bool is_prefix = rc == SC_OK && op.entry_count > 0;
     sc_store_op_done(&op);
     if (rc == SC_UNREACHABLE) // no such bucket, or nobody there
@@ -365,12 +400,14 @@ static bool has_moved(enum sc_rc rc)
 }
 
 static enum sc_rc pin_and_take(const struct sc_source *source, struct sc_slice key, struct sc_slice version,
-                               struct sc_artifact *ret_artifact, struct sc_error *err)
+                               struct sc_sourced *ret, struct sc_error *err)
 {
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct object object = {.known = false};
     enum sc_rc rc = SC_BUSY;
+    if (version.len == 0)
+        version = sc_identity_version(source->identity);
     for (uint32_t looks = 0; looks < LOOKS_MOST && has_moved(rc); looks++) {
         rc = clear(source, err);
         if (rc == SC_OK)
@@ -380,14 +417,27 @@ static enum sc_rc pin_and_take(const struct sc_source *source, struct sc_slice k
         if (rc != SC_OK)
             return rc;
         object.path = (const char *)sc_arena_printf(&arena, "%s/object", source->scratch).ptr;
+        sc_buf_clear(&ret->identity);
+        if (source->by_version) {
+            struct sc_identity_of of = identity_of(source, key);
+            sc_identity_of_object(&of, object.of.version, &ret->identity);
+        }
+        if (!is_read(source, &ret->identity))
+            return SC_OK;
         rc = take_file(source, &object, err);
     }
-    *ret_artifact = (struct sc_artifact){.kind = SC_ARTIFACT_FILE,
+    ret->artifact = (struct sc_artifact){.kind = SC_ARTIFACT_FILE,
                                          .digest = object.digest,
                                          .bytes = object.of.bytes,
                                          .files = 1,
                                          .ext = sc_artifact_ext(key)};
     return rc;
+}
+
+static void sourced_init(struct sc_sourced *sourced)
+{
+    *sourced = (struct sc_sourced){.artifact = {.bytes = 0}};
+    sc_buf_init(&sourced->identity, 0);
 }
 
 static enum sc_rc ended(const struct sc_source *source, enum sc_rc rc, struct sc_error *err)
@@ -397,9 +447,10 @@ static enum sc_rc ended(const struct sc_source *source, enum sc_rc rc, struct sc
 }
 
 enum sc_rc sc_source_file(const struct sc_source *source, struct sc_slice key, struct sc_slice version,
-                          struct sc_artifact *ret_artifact, struct sc_error *err)
+                          struct sc_sourced *ret_sourced, struct sc_error *err)
 {
-    return ended(source, pin_and_take(source, key, version, ret_artifact, err), err);
+    sourced_init(ret_sourced);
+    return ended(source, pin_and_take(source, key, version, ret_sourced, err), err);
 }
 
 // ---- a folder
@@ -544,7 +595,8 @@ static enum sc_rc pin_all(struct folder *f, struct sc_slice prefix, struct sc_er
     if (prefix.len)
         sc_buf_add_byte(&below, '/');
     struct sc_store_op op;
-    enum sc_rc rc = list(f->source, sc_buf_slice(&below), SC_LIMIT_SOURCE_OBJECTS + 1, &op, err);
+    enum sc_rc rc =
+        list(f->source, sc_buf_slice(&below), SC_LIMIT_SOURCE_OBJECTS + 1, f->source->by_version, &op, err);
     f->skip = below.len;
     f->count = op.entry_count;
     f->objects = SC_NEW_ARRAY(&f->arena, f->count, struct object);
@@ -552,9 +604,12 @@ static enum sc_rc pin_all(struct folder *f, struct sc_slice prefix, struct sc_er
         const struct sc_store_entry *entry = &op.entries[i];
         struct object *object = &f->objects[i];
         *object = object_at(f->source, sc_arena_copy(&f->arena, entry->name));
+        object->of.version = sc_arena_copy(&f->arena, entry->version);
         object->of.etag = sc_arena_copy(&f->arena, entry->etag);
         object->of.bytes = entry->bytes;
         object->of.mtime_s = entry->mtime_ms / 1000;
+        if (f->source->by_version)
+            rc = check_version(f->source, &object->of, (struct sc_slice){NULL, 0}, err);
         if (entry->name.ptr[entry->name.len - 1] == '/')
             continue;
         object->path = (const char *)sc_arena_printf(&f->arena, "%s/" SC_SLICE_FMT, f->source->scratch,
@@ -600,11 +655,28 @@ static enum sc_rc put_folder(struct folder *f, const struct sc_tree *tree, struc
                        : rc;
 }
 
-static enum sc_rc take_folder(struct folder *f, struct sc_slice prefix, struct sc_artifact *ret_artifact,
+static void identify(const struct folder *f, struct sc_slice prefix, struct sc_buf *ret_identity)
+{
+    struct sc_identity_of of = identity_of(f->source, prefix);
+    struct sc_identity_digest digest;
+    sc_identity_digest_begin(&digest, f->count);
+    for (uint32_t i = 0; i < f->count; i++)
+        sc_identity_digest_add(&digest, sc_slice_from(f->objects[i].of.key, f->skip),
+                               f->objects[i].of.version);
+    sc_identity_of_prefix(&of, &digest, ret_identity);
+}
+
+static enum sc_rc take_folder(struct folder *f, struct sc_slice prefix, struct sc_sourced *ret,
                               bool *ret_pinned, struct sc_error *err)
 {
     enum sc_rc rc = pin_all(f, prefix, err);
     *ret_pinned = rc == SC_OK;
+    ret->artifact = (struct sc_artifact){.bytes = 0};
+    sc_buf_clear(&ret->identity);
+    if (rc == SC_OK && f->source->by_version)
+        identify(f, prefix, &ret->identity);
+    if (rc == SC_OK && !is_read(f->source, &ret->identity))
+        return SC_OK;
     if (rc == SC_OK)
         rc = read_objects(f->source, f->objects, f->count, is_unknown, err);
     if (rc != SC_OK)
@@ -621,21 +693,22 @@ static enum sc_rc take_folder(struct folder *f, struct sc_slice prefix, struct s
     free(scratch.entries);
     if (f->source->store)
         rc = put_folder(f, &tree, err);
-    *ret_artifact = sc_hash_dir_artifact(&tree);
+    ret->artifact = sc_hash_dir_artifact(&tree);
     return rc;
 }
 
 enum sc_rc sc_source_dir(const struct sc_source *source, struct sc_slice prefix,
-                         struct sc_artifact *ret_artifact, struct sc_error *err)
+                         struct sc_sourced *ret_sourced, struct sc_error *err)
 {
     enum sc_rc rc = SC_BUSY;
     bool pinned = true;
+    sourced_init(ret_sourced);
     for (uint32_t looks = 0; looks < LOOKS_MOST && has_moved(rc) && pinned; looks++) {
         struct folder f = {.source = source};
         sc_arena_init(&f.arena);
         rc = clear(source, err);
         if (rc == SC_OK)
-            rc = take_folder(&f, prefix, ret_artifact, &pinned, err);
+            rc = take_folder(&f, prefix, ret_sourced, &pinned, err);
         sc_arena_done(&f.arena);
     }
     return ended(source, rc, err);

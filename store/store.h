@@ -30,6 +30,8 @@ struct sc_store_entry {
     uint64_t bytes;
     int64_t mtime_ms;
     struct sc_slice etag; // s3
+    struct sc_slice
+        version; // s3, of a list of versions; "null" where the bucket kept none when it was written
 };
 
 struct sc_store_op;
@@ -62,6 +64,8 @@ struct sc_store_op {
     // list
     struct sc_slice after;
     uint32_t max_entries;
+    bool
+        versions; // s3: their version ids, too, which cost a request for each 1,000 versions, old ones included
     bool every_name; // s3: also what is no name of ours, as other programs make them ("a//b", "folder/")
     // sweep
     int64_t before_ms; // only what was begun before (wall)

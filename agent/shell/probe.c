@@ -91,9 +91,15 @@ static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *jo
                                      .pinned = worker->config->pinned,
                                      .scratch = scratch,
                                      .store = job->probe->store,
+                                     .by_version = job->probe->by_version,
+                                     .identity = job->probe->identity,
                                      .force = job->probe->force};
-    rc = job->probe->dir ? sc_source_dir(&source, key, &job->probed.artifact, err)
-                         : sc_source_file(&source, key, job->probe->version, &job->probed.artifact, err);
+    struct sc_sourced sourced;
+    rc = job->probe->dir ? sc_source_dir(&source, key, &sourced, err)
+                         : sc_source_file(&source, key, job->probe->version, &sourced, err);
+    job->probed.artifact = sourced.artifact;
+    job->probed.identity = sc_arena_copy(&job->arena, sc_buf_slice(&sourced.identity));
+    sc_sourced_done(&sourced);
     if (rc == SC_UNREACHABLE || rc == SC_INVALID)
         sc_error_hint(
             err, "check the bucket's name, and AWS_ENDPOINT_URL and AWS_REGION in the agent's environment");

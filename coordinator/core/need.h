@@ -38,4 +38,7 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
 // The source's bytes are gone from the store: an agent puts them there again before a step goes on that needs them.
 void pin_again(struct source_pin *pin);
+void need_restore_pin(struct run *run, const struct sc_fact *fact);
+// Whether the bytes of all that the step takes from sources are in the store.
+bool pins_read(const struct step *step);
 bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message);
