@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 
+import cloudendpoints
 import faultproxy
 import lib
 from test_bucket import Bucket, Team
@@ -399,6 +400,38 @@ class Lost(Sources):
         self.assertEqual(said.run["state"], "done", str(said))
         self.assertIn("lost result", said.out)
         self.assertEqual(self.output(team), b"l" * 300000 + b"small\nfile\n")
+
+
+class Roles(Sources):
+    """Credentials of a role that a profile takes on."""
+
+    def team(self, **profile):
+        keys = self.server.user()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            self.home.env.pop(name, None)
+        with open(self.home.path("aws-config"), "w", encoding="utf-8") as file:
+            file.write("[profile team]\nsource_profile = base\n" + "".join(f"{name} = {value}\n" for name, value in profile.items()))
+            file.write(f"[profile base]\naws_access_key_id = {keys.key}\naws_secret_access_key = {keys.secret}\n")
+        self.home.env.update({"AWS_CONFIG_FILE": self.home.path("aws-config"), "AWS_PROFILE": "team"})
+        return Team(self, "first", self.store)
+
+    def test_the_real_sts_gives_what_reads_and_writes(self):
+        self.put("a", b"by a role\n")
+        team = self.team(role_arn=self.server.role(), duration_seconds=900)
+        self.assertEqual(team.run(self.project(self.document(self.address("a")))).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b"by a role\n")
+
+    def test_a_stand_in_checks_the_signature(self):
+        cloud = cloudendpoints.CloudEndpoints(issue=lambda what: self.server.session())
+        self.addCleanup(cloud.stop)
+        self.put("a", b"by a role\n")
+        keys = self.server.user()
+        cloud.known[keys.key] = keys.secret
+        self.home.env["AWS_ENDPOINT_URL_STS"] = cloud.url
+        team = self.team(role_arn="arn:aws:iam::123456789012:role/agent", role_session_name="agent-1")
+        self.assertEqual(team.run(self.project(self.document(self.address("a")))).says, {"use": "miss never-seen"})
+        self.assertEqual(set(cloud.what()), {"AssumeRole"})
+        self.assertTrue(cloud.issued)
 
 
 class Mistakes(Sources):
