@@ -19,6 +19,8 @@ struct sc_source {
     // still `identity`, where one was told before. SC_UNSUPPORTED where an object has no version id.
     bool by_version;
     struct sc_slice identity;
+    const char *
+        believed; // servers besides AWS whose checksums are believed, as sc_store_server names them, with commas; or NULL
 };
 
 // What a source is. To be done with after any rc.

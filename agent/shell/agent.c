@@ -509,6 +509,7 @@ static enum sc_rc open_agent(struct sc_agent *agent)
     agent->worker_config = (struct sc_worker_config){.place = &agent->place,
                                                      .yard = agent->yard,
                                                      .store_url = c->store,
+                                                     .checksums = c->checksums,
                                                      .path = c->path,
                                                      .threads = WORKERS,
                                                      .layout_max_bytes = c->layout_max_bytes,

@@ -93,6 +93,7 @@ static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *jo
                                      .store = job->probe->store,
                                      .by_version = job->probe->by_version,
                                      .identity = job->probe->identity,
+                                     .believed = worker->config->checksums,
                                      .force = job->probe->force};
     struct sc_sourced sourced;
     rc = job->probe->dir ? sc_source_dir(&source, key, &sourced, err)

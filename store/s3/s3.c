@@ -125,6 +125,7 @@ static void head_done(struct sc_s3_call *call)
         op->etag = kept(op, answer->etag);
         op->version = kept(op, answer->version);
         op->archived = sc_s3_is_archived(answer);
+        op->checksum = answer->checksum;
     }
     end_job(job, rc);
 }
@@ -134,6 +135,12 @@ static void start_head(struct job *job)
     struct sc_s3_call *call = make_call(job, SC_S3_HEAD, head_done);
     call->version = job->op->from_version;
     call->if_match = job->op->from_etag;
+    if (job->op->ask_checksum) {
+        static const struct sc_s3_header mode = {SC_SLICE_LIT("x-amz-checksum-mode"),
+                                                 SC_SLICE_LIT("ENABLED")};
+        call->headers = &mode;
+        call->header_count = 1;
+    }
     sc_s3_client_submit(job->s3->client, call);
 }
 
@@ -667,7 +674,7 @@ enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct
         return rc;
     }
     const struct sc_s3_endpoint *endpoint = &s3->settings.endpoint;
-    s3->server = endpoint->aws
+    s3->server = endpoint->aws && endpoint->tls
                      ? sc_strdup("aws")
                      : sc_asprintf("%s://" SC_SLICE_FMT SC_SLICE_FMT, endpoint->tls ? "https" : "http",
                                    SC_SLICE_ARG(endpoint->host), SC_SLICE_ARG(endpoint->base));

@@ -360,6 +360,16 @@ class Folder(Sources):
         team.run(project)
         self.assertEqual(team.run(self.project(self.folder(self.address("d/")), "project-s3")).says, {"use": "hit"})
 
+    def test_large_objects_that_are_hashed_at_once_are_the_same_folder_as_on_disk(self):
+        project = self.project(self.folder("./data/"))
+        for i in range(9):
+            body = hashlib.sha256(b"%d" % i).hexdigest() * (40000 if i % 4 else 1)
+            project.write(f"data/{i % 3}/{i}", body)
+            self.put(f"d/{i % 3}/{i}", body.encode())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        self.assertEqual(team.run(self.project(self.folder(self.address("d/")), "project-s3")).says, {"use": "hit"})
+
     def test_many_objects_come_whole_into_a_folder_store_too(self):
         for i in range(40):
             self.put(f"d/{i % 7}/{i}", f"file {i}\n".encode() * (i * 900))
