@@ -132,6 +132,7 @@ enum sc_phase {
 };
 struct sc_msg_progress {
     uint64_t attempt;
+    uint64_t probe;      // attempt 0: how far a source is that is read for this one
     enum sc_phase phase; // sent when it changes, and now and then while fetching, storing and checking last
     uint64_t done_bytes, total_bytes;
 };

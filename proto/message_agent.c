@@ -64,6 +64,7 @@ static const struct sc_field progress_fields[] = {
     SC_WIRE("attempt", struct sc_msg_progress, attempt, SC_F_U64),
     SC_WIRE("done_bytes", struct sc_msg_progress, done_bytes, SC_F_U64),
     SC_WIRE_MAX("phase", struct sc_msg_progress, phase, SC_F_ENUM, SC_PHASE_CHECKING),
+    SC_WIRE("probe", struct sc_msg_progress, probe, SC_F_U64),
     SC_WIRE("total_bytes", struct sc_msg_progress, total_bytes, SC_F_U64),
 };
 SC_SCHEMA(sc_schema_msg_progress, "progress", struct sc_msg_progress, progress_fields);

@@ -19,8 +19,12 @@ struct sc_source {
     // still `identity`, where one was told before. SC_UNSUPPORTED where an object has no version id.
     bool by_version;
     struct sc_slice identity;
-    const char *
-        believed; // servers besides AWS whose checksums are believed, as sc_store_server names them, with commas; or NULL
+    // What has come of what is read, now and then, on the thread that reads; the total grows where something is read again.
+    // NULL: nobody looks.
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
+    void *context;
+    // Servers besides AWS whose checksums are believed, as sc_store_server names them, with commas; or NULL.
+    const char *believed;
 };
 
 // What a source is. To be done with after any rc.

@@ -87,6 +87,7 @@ struct reading {
     struct reader *reader;
     struct sc_source_object *object;
     int fd;
+    uint64_t moved_bytes; // that the reader has counted
     uint32_t times;
     struct sc_digest before; // of the time before
     pthread_t thread;        // that hashes
@@ -102,6 +103,7 @@ struct reader {
     const struct sc_source *source;
     uint32_t open, hashing_count;
     bool digest_alone;
+    uint64_t done_bytes, total_bytes;
     struct reading *answered, *hashing;
     enum sc_rc rc; // the first failure
     struct sc_error *err;
@@ -113,6 +115,25 @@ static void answered(struct sc_store_op *op)
     DL_APPEND(r->reader->answered, r);
 }
 
+static void tell(struct reader *reader)
+{
+    if (reader->source->progress)
+        reader->source->progress(reader->source->context, reader->done_bytes, reader->total_bytes);
+}
+
+// After a failure on the way it is less than before.
+static void moved(struct reading *r, uint64_t bytes)
+{
+    r->reader->done_bytes += bytes - r->moved_bytes;
+    r->moved_bytes = bytes;
+    tell(r->reader);
+}
+
+static void progressed(struct sc_store_op *op)
+{
+    moved(op->context, op->moved_bytes);
+}
+
 static void ask(struct reading *r, enum sc_store_kind kind)
 {
     const struct sc_pin_of *of = &r->object->of;
@@ -122,6 +143,12 @@ static void ask(struct reading *r, enum sc_store_kind kind)
     r->op.from_version = of->version;
     r->op.from_etag = of->etag;
     r->op.done = answered;
+    if (kind == SC_STORE_GET) {
+        r->op.progress = progressed;
+        r->reader->total_bytes += of->bytes;
+        r->moved_bytes = 0;
+        tell(r->reader);
+    }
     r->op.context = r;
     sc_store_submit(r->reader->source->from, &r->op);
 }
@@ -254,10 +281,12 @@ static void take_answer(struct reading *r)
         return;
     }
     sc_store_op_done(&r->op);
-    if (r->rc == SC_OK)
+    if (r->rc == SC_OK) {
+        moved(r, r->object->of.bytes);
         begin_hash(r);
-    else
+    } else {
         end(r);
+    }
 }
 
 static void join_ended(struct reader *reader)

@@ -6,6 +6,7 @@
 #include "base/os/log.h"
 #include "store/source.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 void sc_probe_job_fail(struct sc_probe_job *job, const struct sc_error *err)
@@ -75,6 +76,14 @@ static enum sc_rc open_bucket(struct sc_worker *worker, struct sc_slice bucket, 
     return sc_store_open_bucket(url, &worker->bucket, err);
 }
 
+// On the worker's thread; the loop looks from time to time.
+static void source_moved(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct sc_probe_job *job = context;
+    atomic_store(&job->shared_done_bytes, done_bytes);
+    atomic_store(&job->shared_total_bytes, total_bytes);
+}
+
 static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *job, struct sc_error *err)
 {
     struct sc_slice key = sc_slice_from(job->probe->path, strlen("s3://"));
@@ -93,6 +102,8 @@ static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *jo
                                      .store = job->probe->store,
                                      .by_version = job->probe->by_version,
                                      .identity = job->probe->identity,
+                                     .progress = source_moved,
+                                     .context = job,
                                      .believed = worker->config->checksums,
                                      .force = job->probe->force};
     struct sc_sourced sourced;

@@ -9,8 +9,9 @@
 #include "base/memory.h"
 
 enum {
-    SLOW_MS = 5000,    // then who waits for an answer is told so
-    SHOWN_BYTES = 200, // of a command
+    SLOW_MS = 5000,          // then who waits for an answer is told so
+    SHOWN_BYTES = 200,       // of a command
+    READING_TOLD_MOST = 100, // steps that wait for one source, and are told how far it is
 };
 
 static struct environment *intern(struct sc_core *core, const struct sc_environment *parts)
@@ -478,6 +479,40 @@ static void pin_probed(struct sc_core *core, struct request *request, const stru
                            .artifact = pin->artifact,
                            .identity = pin->identity};
     core_journal(core, &fact, false);
+}
+
+static bool takes_source(const struct step *step, uint32_t source)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++)
+        if (plan_step->inputs.items[i].from == SC_FROM_SOURCE && plan_step->inputs.items[i].node == source)
+            return true;
+    return false;
+}
+
+void need_reading(struct sc_core *core, const struct request *request, const struct sc_msg_progress *progress)
+{
+    struct run *run = run_by_number(core, request->run);
+    if (!run || run->state != RUN_OPEN || !run->watchers)
+        return;
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < run->step_count && told < READING_TOLD_MOST; i++) {
+        struct step *step = &run->steps[i];
+        if (step->state != STEP_PROBING || !takes_source(step, request->source))
+            continue;
+        struct sc_event_body body = {
+            .type = SC_EV_STEP_PROGRESS,
+            .at = core->wall_ms,
+            .run = run->id,
+            .step = run_step_name(core, step, &core->effects.arena),
+            .phase = SC_PHASE_FETCHING,
+            .done_bytes = progress->done_bytes,
+            .total_bytes = progress->total_bytes,
+            .text = run->plan->plan->sources.items[request->source].path,
+        };
+        watch_tell(core, run, step, &body, 0);
+        told++;
+    }
 }
 
 void need_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)

@@ -21,6 +21,9 @@ bool need_agent_has(const struct need *need, const struct agent *agent,
                     const struct environment *environment);
 void need_probed(struct sc_core *core, struct request *request,
                  const struct sc_msg_probed *probed); // probed is NULL when the agent went
+// How far an agent is with reading a source: to those who watch steps that wait for it.
+void need_reading(struct sc_core *core, const struct request *request,
+                  const struct sc_msg_progress *progress);
 void need_agent_gone(struct sc_core *core, struct sc_slice agent);
 struct sc_msg_probe need_question(const struct need *need);
 // Of those that the step may be looked up under.

@@ -139,6 +139,21 @@ class File(Sources):
         self.assertEqual(self.output(team), b"afterwards\n")
         self.assertGreater(proxy.count(method="GET", status=412), 0)
 
+    def test_how_far_a_long_reading_is_is_told_to_who_waits_for_it(self):
+        self.put("a.csv", b"a" * 1000)
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, project = Team(self, "first", self.store), self.project(self.document(self.address("a.csv")))
+        proxy.rules({"fault": "internal", "method": "GET", "path": "a.csv"})
+        live = self.home.start("submit", "--watch", "--json", "--coordinator", team.endpoint, "pipeline.yaml", cwd=project.root)
+        told = live.event("step.progress", step="use", attempt=0)
+        self.assertEqual((told["phase"], told["done_bytes"], told["source"]), ("fetching", 0, self.address("a.csv")))
+        self.assertGreaterEqual(told["total_bytes"], 1000)
+        proxy.rules()
+        live.event("run.finished", state="done")
+        live.wait()
+
     def test_a_byte_that_is_wrong_on_the_way_is_noticed(self):
         self.put("a.csv", b"a" * 1000)
         proxy = faultproxy.FaultProxy(self.server.options["port"])

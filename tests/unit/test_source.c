@@ -89,6 +89,35 @@ test_what_a_believed_server_tells_of_the_whole_object_is_its_digest_and_it_is_no
     assert_contains(sc_http_stub_last(w->stub), "x-amz-checksum-mode;x-amz-content-sha256"); // signed
 }
 
+struct told {
+    uint64_t done_bytes, total_bytes;
+    uint32_t times;
+};
+
+static void tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct told *told = context;
+    assert_true(done_bytes <= total_bytes);
+    *told = (struct told){done_bytes, total_bytes, told->times + 1};
+}
+
+static void test_what_has_come_is_told_and_what_is_read_again_counts_again(void **state)
+{
+    struct world *w = *state;
+    static const struct sc_http_exchange script[] = {
+        {.request = "HEAD /bkt/a.csv", .header = ETAG TIME "Content-Length: 4"},
+        {.request = "GET /bkt/a.csv", .body = "data"},
+        {.request = "GET /bkt/a.csv", .body = "data"}};
+    struct told told = {.times = 0};
+    w->source.progress = tell;
+    w->source.context = &told;
+    sc_http_stub_play(w->stub, script, 3);
+    assert_ok(file(w), w->err);
+    assert_int_equal(told.done_bytes, 8);
+    assert_int_equal(told.total_bytes, 8);
+    assert_true(told.times >= 4);
+}
+
 static void test_another_server_is_not_asked_for_it_and_not_believed(void **state)
 {
     struct world *w = *state;
@@ -181,6 +210,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_what_a_believed_server_tells_of_the_whole_object_is_its_digest_and_it_is_not_read),
+        T(test_what_has_come_is_told_and_what_is_read_again_counts_again),
         T(test_another_server_is_not_asked_for_it_and_not_believed),
         T(test_what_is_not_of_the_whole_object_is_no_digest),
         T(test_an_object_that_was_read_before_and_was_another_is_read),
