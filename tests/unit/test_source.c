@@ -118,6 +118,21 @@ static void test_what_has_come_is_told_and_what_is_read_again_counts_again(void 
     assert_true(told.times >= 4);
 }
 
+static void test_a_large_object_is_hashed_beside_the_thread_that_reads(void **state)
+{
+    struct world *w = *state;
+    static const struct sc_http_exchange script[] = {
+        {.request = "HEAD /bkt/a.csv", .header = ETAG TIME "Content-Length: 2000000"},
+        {.request = "GET /bkt/a.csv", .more = 2000000},
+        {.request = "GET /bkt/a.csv", .more = 2000000}};
+    SC_AUTO_FREE char *content = sc_calloc(2000001, 1);
+    memset(content, 'x', 2000000);
+    w->source.believed = NULL;
+    sc_http_stub_play(w->stub, script, 3);
+    assert_ok(file(w), w->err);
+    assert_is(w, content);
+}
+
 static void test_another_server_is_not_asked_for_it_and_not_believed(void **state)
 {
     struct world *w = *state;
@@ -211,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_what_a_believed_server_tells_of_the_whole_object_is_its_digest_and_it_is_not_read),
         T(test_what_has_come_is_told_and_what_is_read_again_counts_again),
+        T(test_a_large_object_is_hashed_beside_the_thread_that_reads),
         T(test_another_server_is_not_asked_for_it_and_not_believed),
         T(test_what_is_not_of_the_whole_object_is_no_digest),
         T(test_an_object_that_was_read_before_and_was_another_is_read),
