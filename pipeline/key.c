@@ -15,6 +15,23 @@ void sc_key_done(struct sc_key *key)
         sc_buf_done(&key->encoding);
 }
 
+bool sc_key_identity_is_sound(struct sc_slice identity)
+{
+    struct sc_mp_reader reader = sc_mp_reader(identity);
+    uint32_t count = sc_mp_get_array(&reader);
+    struct sc_slice kind = sc_mp_get_str(&reader), bucket = sc_mp_get_str(&reader);
+    bool one = sc_slice_eq_str(kind, "version");
+    struct sc_slice key = sc_mp_get_str(&reader), version = {NULL, 0};
+    if (one)
+        version = sc_mp_get_str(&reader);
+    else
+        sc_mp_get_digest(&reader);
+    if (count == 5)
+        sc_mp_get_str(&reader);
+    return (one || sc_slice_eq_str(kind, "versions")) && (count == 4 || count == 5) && bucket.len &&
+           (!one || (key.len && version.len && !sc_slice_eq_str(version, "null"))) && sc_mp_finished(&reader);
+}
+
 struct builder {
     struct sc_buf *out;
     const struct sc_plan_step *step;
@@ -216,6 +233,10 @@ static void put_input(const struct builder *b, uint32_t i)
         return;
     case SC_KEY_INPUT_VALUE:
         put_pair(b->out, "value", input->text);
+        return;
+    case SC_KEY_INPUT_VERSION:
+        SC_ASSERT(sc_key_identity_is_sound(input->identity));
+        sc_buf_add_slice(b->out, input->identity);
         return;
     }
     SC_ASSERT(false);

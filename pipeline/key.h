@@ -5,7 +5,7 @@
 #include "base/environment.h"
 #include "pipeline/plan.h"
 
-enum sc_key_input_kind { SC_KEY_INPUT_FILE, SC_KEY_INPUT_DIR, SC_KEY_INPUT_VALUE };
+enum sc_key_input_kind { SC_KEY_INPUT_FILE, SC_KEY_INPUT_DIR, SC_KEY_INPUT_VALUE, SC_KEY_INPUT_VERSION };
 
 // What an input is, for the key: in the order of the step's inputs.
 struct sc_key_input {
@@ -14,6 +14,7 @@ struct sc_key_input {
     bool exec;
     struct sc_slice ext;
     struct sc_slice text;     // of a value
+    struct sc_slice identity; // of a version: sc_key_identity_is_sound
     struct sc_slice metadata; // JSON text; not keyed when empty
 };
 
@@ -21,6 +22,11 @@ struct sc_key {
     struct sc_digest digest;
     struct sc_buf encoding; // the bytes that were hashed; valid until the next build
 };
+
+// What an agent tells of an s3:// source that is keyed by its versions, as it stands in the key: ["version", bucket, key,
+// version id] or ["versions", bucket, prefix, digest], and the server where it is none of AWS's. True for nothing else: it
+// can then be no other kind of input.
+bool sc_key_identity_is_sound(struct sc_slice identity);
 
 void sc_key_init(struct sc_key *key);
 void sc_key_done(struct sc_key *key);

@@ -64,6 +64,28 @@ static struct items whole(struct sc_slice value, struct sc_arena *arena)
     return items;
 }
 
+// A source by its versions, as people write it.
+static struct items address(struct sc_slice identity, struct sc_arena *arena)
+{
+    struct items items = {.texts = SC_NEW(arena, struct sc_slice), .count = 1, .joint = ' '};
+    struct sc_mp_reader reader = sc_mp_reader(identity);
+    bool server = sc_mp_get_array(&reader) == 5, one = sc_slice_eq_str(sc_mp_get_str(&reader), "version");
+    struct sc_slice bucket = sc_mp_get_str(&reader), key = sc_mp_get_str(&reader);
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    sc_buf_printf(&text, "s3://" SC_SLICE_FMT "/" SC_SLICE_FMT "%s", SC_SLICE_ARG(bucket), SC_SLICE_ARG(key),
+                  one       ? "?versionId="
+                  : key.len ? "/ versions "
+                            : " versions ");
+    sc_key_value_print(sc_mp_skip(&reader, 1), SC_LIMIT_VALUE_BYTES, &text);
+    if (server) {
+        sc_buf_add_str(&text, " on ");
+        sc_buf_add_slice(&text, sc_mp_get_str(&reader));
+    }
+    items.texts[0] = sc_arena_copy(arena, sc_buf_slice(&text));
+    return items;
+}
+
 static bool is_command(struct sc_slice label)
 {
     return sc_slice_eq_str(label, "command");
@@ -85,6 +107,8 @@ static struct items items_of(struct sc_slice label, struct sc_slice value, struc
     struct sc_mp_reader reader = sc_mp_reader(value);
     if (value.len == 0)
         return (struct items){.joint = ' '};
+    if (sc_slice_starts(label, "input.") && sc_key_identity_is_sound(value))
+        return address(value, arena);
     if (sc_mp_peek(&reader) != SC_MP_ARRAY)
         return whole(value, arena);
     uint32_t count = sc_mp_get_array(&reader);

@@ -114,6 +114,7 @@ static const struct sc_field source_fields[] = {
     SC_FIELD_SUB(struct sc_plan_source, artifact, SC_F_STRUCT, &sc_schema_artifact, 0),
     SC_FIELD_MAX(struct sc_plan_source, version, SC_F_TEXT, SC_LIMIT_ETAG_BYTES),
     SC_FIELD(struct sc_plan_source, line, SC_F_U32),
+    SC_FIELD(struct sc_plan_source, by_version, SC_F_BOOL),
 };
 static SC_SCHEMA_POSITIONAL(source_schema, "source", struct sc_plan_source, source_fields);
 

@@ -133,6 +133,7 @@ struct sc_plan_source {
     struct sc_artifact artifact; // LOCAL: by the client before the plan is stored; else zero, an agent tells
     struct sc_slice version;     // S3: the version id that is wanted, or empty
     uint32_t line;               // of the document
+    bool by_version; // S3: keyed by version ids; its bytes are read where a step that takes it runs
 };
 
 // Whether nothing but what it says lies under a path: no part is "..".

@@ -516,7 +516,8 @@ static bool source_has_path(const struct sc_plan_source *source)
 {
     struct sc_slice bucket, key;
     if (source->path.len == 0 || has_nul(source->path) ||
-        (source->version.len && (source->kind != SC_SOURCE_S3 || source->dir)))
+        (source->version.len && (source->kind != SC_SOURCE_S3 || source->dir)) ||
+        (source->by_version && source->kind != SC_SOURCE_S3))
         return false;
     switch (source->kind) {
     case SC_SOURCE_LOCAL:

@@ -169,21 +169,36 @@ static bool read_uri(struct sc_compile *c, const struct sc_yaml_node *node, stru
     return true;
 }
 
-static bool read_identity(struct sc_compile *c, const struct sc_yaml_node *node)
+static bool read_identity(struct sc_compile *c, const struct sc_yaml_node *node, bool *ret_by_version)
 {
     static const char *const names[] = {"content", "version"};
     uint32_t which;
     if (!sc_want_choice(c, node, "identity", names, SC_COUNT(names), &which))
         return false;
-    if (which == 1)
-        SC_REFUSE(c, node, "leave it out: sources are known by content",
-                  "identity: version is not supported yet");
-    return which == 0;
+    *ret_by_version = which == 1;
+    return true;
+}
+
+// Only a version id never names two contents: "null" is the one of a bucket that keeps no versions, and is written over.
+static bool check_identity(struct sc_compile *c, const struct sc_yaml_node *node,
+                           const struct sc_plan_source *source)
+{
+    if (!source->by_version)
+        return true;
+    if (source->kind != SC_SOURCE_S3)
+        SC_WRONG(c, node, "leave it out: files are known by content",
+                 "identity: version is for s3:// sources, which have versions");
+    else if (sc_slice_eq_str(source->version, "null"))
+        SC_WRONG(c, node, "leave identity out, or name another version",
+                 "identity: version needs a real version id, and \"null\" is none");
+    else
+        return true;
+    return false;
 }
 
 static bool read_source(struct sc_compile *c, const struct sc_yaml_node *node, struct sc_plan_source *source)
 {
-    const struct sc_yaml_node *uri = NULL;
+    const struct sc_yaml_node *uri = NULL, *identity = NULL;
     bool good = true;
     if (node->kind != SC_YAML_MAP)
         return read_uri(c, node, source);
@@ -193,13 +208,15 @@ static bool read_source(struct sc_compile *c, const struct sc_yaml_node *node, s
         if (rule == 0)
             uri = key->next;
         if (rule == 1)
-            good = read_identity(c, key->next) && good;
+            identity = key->next;
     }
     if (!uri) {
         SC_WRONG(c, node, "write {uri: ./data.csv}", "a source needs `uri`");
         return false;
     }
-    return read_uri(c, uri, source) && good;
+    if (identity)
+        good = read_identity(c, identity, &source->by_version) && good;
+    return read_uri(c, uri, source) && good && check_identity(c, identity, source);
 }
 
 void sc_read_sources(struct sc_compile *c, const struct sc_yaml_node *node)

@@ -137,6 +137,7 @@ enum sc_phase {
 };
 struct sc_msg_progress {
     uint64_t attempt;
+    uint64_t probe;      // attempt 0: how far a source is that is read for this one
     enum sc_phase phase; // sent when it changes, and now and then while fetching, storing and checking last
     uint64_t done_bytes, total_bytes;
 };
@@ -157,7 +158,8 @@ struct sc_msg_probed {
     struct sc_slice message;        // of a failure: what and what to do
     struct sc_class class_;         // CLASS
     struct sc_environment commands; // COMMANDS: probe.0 …
-    struct sc_artifact artifact;    // FILE
+    struct sc_artifact artifact;    // FILE; zero digest: by version, and its bytes were not asked for
+    struct sc_slice identity;       // FILE by version: what stands in the key (pipeline/key.h), encoded
 };
 
 struct sc_result {
@@ -203,6 +205,10 @@ struct sc_msg_probe {
     struct sc_slice path;
     struct sc_slice version; // FILE in S3: the version id, or empty
     bool gpu;
+    // FILE in S3: its versions are asked for; the bytes too where they are to be stored, and then those of this identity,
+    // if it was told before.
+    bool by_version;
+    struct sc_slice identity;
     bool dir;   // FILE: a folder is wanted
     bool store; // FILE: put it into the store too, so that steps can have it by digest
     bool force; // FILE: what seems to be in the store is put again, since it was found gone

@@ -72,6 +72,7 @@ static const struct sc_field progress_fields[] = {
     SC_WIRE("attempt", struct sc_msg_progress, attempt, SC_F_U64),
     SC_WIRE("done_bytes", struct sc_msg_progress, done_bytes, SC_F_U64),
     SC_WIRE_MAX("phase", struct sc_msg_progress, phase, SC_F_ENUM, SC_PHASE_CHECKING),
+    SC_WIRE("probe", struct sc_msg_progress, probe, SC_F_U64),
     SC_WIRE("total_bytes", struct sc_msg_progress, total_bytes, SC_F_U64),
 };
 SC_SCHEMA(sc_schema_msg_progress, "progress", struct sc_msg_progress, progress_fields);
@@ -90,6 +91,7 @@ static const struct sc_field probed_fields[] = {
     SC_WIRE_IN("class", struct sc_msg_probed, class_, &sc_schema_class),
     SC_WIRE_IN("commands", struct sc_msg_probed, commands, &sc_schema_environment),
     SC_WIRE("failed", struct sc_msg_probed, failed, SC_F_BOOL),
+    SC_WIRE("identity", struct sc_msg_probed, identity, SC_F_RAW),
     SC_WIRE_MAX("kind", struct sc_msg_probed, kind, SC_F_ENUM, SC_PROBE_FILE),
     SC_WIRE("message", struct sc_msg_probed, message, SC_F_TEXT),
     SC_WIRE("probe", struct sc_msg_probed, probe, SC_F_U64),
@@ -152,10 +154,12 @@ static const struct sc_field welcome_fields[] = {
 SC_SCHEMA(sc_schema_msg_welcome, "welcome", struct sc_msg_welcome, welcome_fields);
 
 static const struct sc_field probe_fields[] = {
+    SC_WIRE("by_version", struct sc_msg_probe, by_version, SC_F_BOOL),
     SC_WIRE_LIST("commands", struct sc_msg_probe, commands, &sc_schema_text, SC_LIMIT_INPUTS),
     SC_WIRE("dir", struct sc_msg_probe, dir, SC_F_BOOL),
     SC_WIRE("force", struct sc_msg_probe, force, SC_F_BOOL),
     SC_WIRE("gpu", struct sc_msg_probe, gpu, SC_F_BOOL),
+    SC_WIRE("identity", struct sc_msg_probe, identity, SC_F_RAW),
     SC_WIRE_LIST("ignored", struct sc_msg_probe, ignored, &sc_schema_text, SC_LIMIT_INPUTS),
     SC_WIRE_MAX("kind", struct sc_msg_probe, kind, SC_F_ENUM, SC_PROBE_FILE),
     SC_WIRE("path", struct sc_msg_probe, path, SC_F_TEXT),

@@ -211,6 +211,8 @@ static void body(struct sc_buf *out, const struct sc_event_body *e)
         put_cstr(out, "phase", phase_name(e->phase));
         put_uint(out, "done_bytes", e->done_bytes);
         put_uint(out, "total_bytes", e->total_bytes);
+        if (e->text.len)
+            put_text(out, "source", e->text);
         return;
     case SC_EV_STEP_LOG:
         put_uint(out, "attempt", e->attempt);

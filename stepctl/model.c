@@ -183,8 +183,27 @@ static bool apply_started(struct sc_model *model, struct sc_model_step *step, co
     return true;
 }
 
+// It has no attempt yet, and waits.
+static bool apply_reading(struct sc_model *model, struct sc_model_step *step, const struct sc_event_body *e)
+{
+    if (step->state != SC_MODEL_WAITING || step->told_ms >= e->at)
+        return false;
+    if (!sc_slice_eq(step->source, e->text) || e->done_bytes < step->done_bytes) {
+        step->source = sc_arena_copy(&model->arena, e->text);
+        step->since_ms = e->at;
+        step->from_bytes = e->done_bytes;
+    }
+    step->told_ms = e->at;
+    step->done_bytes = e->done_bytes;
+    step->total_bytes = e->total_bytes;
+    model->revision++;
+    return true;
+}
+
 static bool apply_progress(struct sc_model *model, struct sc_model_step *step, const struct sc_event_body *e)
 {
+    if (e->text.len)
+        return apply_reading(model, step, e);
     if (step->state != SC_MODEL_RUNNING || (step->phase == e->phase && step->done_bytes == e->done_bytes))
         return false;
     step->phase = e->phase;

@@ -31,7 +31,12 @@ struct sc_model_step {
     uint64_t attempt;
     enum sc_phase phase;
     uint64_t done_bytes, total_bytes;
-    int64_t since_ms; // wall: when this attempt started
+    int64_t
+        since_ms; // wall: when this attempt started, or when it was first heard how far the source below is
+    // Before any attempt: a source that is read for it, as far as was told at told_ms (wall), from from_bytes at since_ms.
+    struct sc_slice source;
+    uint64_t from_bytes;
+    int64_t told_ms;
     uint64_t wall_ms, saved_ms;
     enum sc_outcome outcome;
     uint32_t exit_code, signal;

@@ -101,6 +101,30 @@ static void add_running(struct line *line, const struct sc_model_step *step)
     add_bar(line, step);
 }
 
+// "reading s3://data/raw 1.2 GiB of 8.0 GiB, 210 MiB/s, 33 s left"
+static void add_reading(struct line *line, const struct sc_model_step *step)
+{
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    sc_buf_add_str(&text, "reading ");
+    sc_text_escape(&text, step->source);
+    sc_buf_add_byte(&text, ' ');
+    sc_text_bytes(&text, step->done_bytes);
+    sc_buf_add_str(&text, " of ");
+    sc_text_bytes(&text, step->total_bytes);
+    uint64_t came = step->done_bytes - step->from_bytes, ms = (uint64_t)(step->told_ms - step->since_ms);
+    uint64_t rate = ms ? came * 1000 / ms : 0; // a second
+    if (rate) {
+        sc_buf_add_str(&text, ", ");
+        sc_text_bytes(&text, rate);
+        sc_buf_add_str(&text, "/s, ");
+        uint64_t rest = step->total_bytes > step->done_bytes ? step->total_bytes - step->done_bytes : 0;
+        sc_text_duration(&text, rest / rate * 1000 + 1000);
+        sc_buf_add_str(&text, " left");
+    }
+    add(line, sc_buf_slice(&text), "34");
+}
+
 static void add_state(struct line *line, const struct sc_model_step *step)
 {
     SC_AUTO_BUF struct sc_buf text;
@@ -125,6 +149,9 @@ static void add_state(struct line *line, const struct sc_model_step *step)
             sc_buf_add_str(&text, "what it needs failed");
         break;
     case SC_MODEL_WAITING:
+        if (step->source.len)
+            add_reading(line, step);
+        return;
     case SC_MODEL_JOINED:
     case SC_MODEL_READY:
     case SC_MODEL_CANCELLED:

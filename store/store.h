@@ -30,6 +30,8 @@ struct sc_store_entry {
     uint64_t bytes;
     int64_t mtime_ms;
     struct sc_slice etag; // s3
+    struct sc_slice
+        version; // s3, of a list of versions; "null" where the bucket kept none when it was written
 };
 
 struct sc_store_op;
@@ -59,9 +61,12 @@ struct sc_store_op {
     uint64_t from_bytes;         // its size where it is known, else 0
     // copy, get, head; s3: what is read must be of this version and this etag (SC_BUSY); empty: what is there
     struct sc_slice from_version, from_etag;
+    bool ask_checksum; // head; s3
     // list
     struct sc_slice after;
     uint32_t max_entries;
+    bool
+        versions; // s3: their version ids, too, which cost a request for each 1,000 versions, old ones included
     bool every_name; // s3: also what is no name of ours, as other programs make them ("a//b", "folder/")
     // sweep
     int64_t before_ms; // only what was begun before (wall)
@@ -75,6 +80,9 @@ struct sc_store_op {
     struct sc_buf data; // get; initialised by the caller's sc_store_op_init, freed by sc_store_op_done
     uint64_t bytes;     // get, put, head
     int64_t mtime_ms;   // head
+    // head, where it was asked for: the SHA-256 of all its bytes, as the server says that it found it when the object was
+    // put. Zero: it says none. Whether it is to be believed is for the caller to know.
+    struct sc_digest checksum;
     bool archived; // get, head: it is there, but cannot be read before it is restored; get says SC_NOT_FOUND
     struct sc_arena arena; // of the results
     struct sc_slice etag,
@@ -113,7 +121,8 @@ bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc
 // The store's folder where it is one on this machine, else NULL: what must be hidden from steps.
 const char *sc_store_local_root(const struct sc_store *store);
 const char *sc_store_url(const struct sc_store *store);
-// The server that it is on, as text to compare: what is on the same one is copied there. NULL: a folder.
+// The server that it is on, as text to compare: what is on the same one is copied there. "aws": AWS itself, by TLS; else
+// "https://host" or "http://host". NULL: a folder.
 const char *sc_store_server(const struct sc_store *store);
 
 // What a handle did, for reports and benches.

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum {
     WORKERS = 3, // one of them takes the probes, too
@@ -84,6 +85,8 @@ static void on_probe(struct sc_agent *agent, struct sc_agent_batch *batch, const
         batch->refs++;
         job->probe = probe;
         sc_arena_init(&job->arena);
+        job->since_ms = sc_clock_mono_ms();
+        DL_APPEND(agent->asked, job);
         agent->probes++;
         sc_workers_give_to(agent->workers, WORKERS - 1, &job->job);
     }
@@ -332,6 +335,7 @@ static void on_job(struct sc_agent *agent, struct sc_agent_job *job)
         return;
     case SC_JOB_PROBE:
         sc_agent_say_probed(agent, &probe->probed);
+        DL_DELETE(agent->asked, probe);
         agent->probes--;
         sc_arena_done(&probe->arena);
         sc_agent_batch_unref(probe->batch);
@@ -375,7 +379,9 @@ static void on_signal(struct sc_agent *agent)
 // The least wait that reaches the next deadline; epoll counts whole milliseconds.
 static int wait_ms(struct sc_agent *agent)
 {
-    int soon = sc_agent_tell_listeners(agent);
+    int soon = sc_agent_tell_listeners(agent), reading = sc_agent_tell_reading(agent);
+    if (reading >= 0 && (soon < 0 || reading < soon))
+        soon = reading;
     int64_t next = sc_agent_core_next_deadline(agent->core), look = sc_presence_next(&agent->presence);
     if (look < next)
         next = look;
@@ -509,6 +515,7 @@ static enum sc_rc open_agent(struct sc_agent *agent)
     agent->worker_config = (struct sc_worker_config){.place = &agent->place,
                                                      .yard = agent->yard,
                                                      .store_url = c->store,
+                                                     .checksums = c->checksums,
                                                      .path = c->path,
                                                      .threads = WORKERS,
                                                      .layout_max_bytes = c->layout_max_bytes,

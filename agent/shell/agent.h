@@ -8,10 +8,11 @@
 #include "proto/message.h"
 
 struct sc_agent_config {
-    const char *endpoint; // of the coordinator
-    const char *store;    // URL
-    const char *work;     // folder
-    const char *runner;   // program
+    const char *endpoint;  // of the coordinator
+    const char *store;     // URL
+    const char *work;      // folder
+    const char *runner;    // program
+    const char *checksums; // servers whose checksums are believed, with commas; or NULL
     struct sc_slice name, domain, path;
     uint32_t cpus_milli, gpus;
     uint64_t memory_bytes;

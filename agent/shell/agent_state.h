@@ -30,7 +30,9 @@ struct sc_agent {
     // Events that came up while effects were carried out.
     struct sc_agent_event *pending;
     uint32_t pending_count, pending_room;
-    uint32_t probes; // that workers have
+    uint32_t probes;            // that workers have
+    struct sc_probe_job *asked; // these
+    int64_t tell_reading_ms;    // mono: no sooner is it told how far they are
     // Listeners' bytes, let out at a bounded rate.
     uint32_t listened;
     int64_t tokens, tokens_ms;
@@ -57,6 +59,8 @@ void sc_agent_bury(struct sc_agent *agent);
 // speak.c
 void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect);
 void sc_agent_say_probed(struct sc_agent *agent, const struct sc_msg_probed *probed);
+// How far sources are that are read for long already; tells in how many ms to call it again, -1 for not at all.
+int sc_agent_tell_reading(struct sc_agent *agent);
 void sc_agent_listen(struct sc_agent *agent, const struct sc_msg_listen *listen);
 void sc_agent_forget_listener(struct sc_agent *agent, struct sc_agent_task *task);
 // Lets out what listeners wait for; tells in how many ms to call it again, -1 for not at all.

@@ -122,6 +122,7 @@ static enum sc_rc set_key(struct parser *p, struct sc_slice key, struct sc_slice
     } const texts[] = {
         {"coordinator", &c->endpoint, NULL}, {"store", &c->store, NULL}, {"work", &c->work, NULL},
         {"runner", &c->runner, NULL},        {"name", NULL, &c->name},   {"path", NULL, &c->path},
+        {"checksums", &c->checksums, NULL},
     };
     for (size_t i = 0; i < SC_COUNT(texts); i++) {
         if (!sc_slice_eq_str(key, texts[i].key))
@@ -163,7 +164,7 @@ static enum sc_rc set_key(struct parser *p, struct sc_slice key, struct sc_slice
         return sc_error_set(err, SC_INVALID,
                             "%s:%u: unknown key \"" SC_SLICE_FMT
                             "\"; known are coordinator, store, domain, name, work, "
-                            "path, cpus, memory, gpus, cache, hide, runner, labels.NAME, log",
+                            "path, cpus, memory, gpus, cache, checksums, hide, runner, labels.NAME, log",
                             p->shown, p->line, SC_SLICE_ARG(key));
     }
     return SC_OK;

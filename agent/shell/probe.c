@@ -6,6 +6,7 @@
 #include "base/os/log.h"
 #include "store/source.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 void sc_probe_job_fail(struct sc_probe_job *job, const struct sc_error *err)
@@ -75,6 +76,14 @@ static enum sc_rc open_bucket(struct sc_worker *worker, struct sc_slice bucket, 
     return sc_store_open_bucket(url, &worker->bucket, err);
 }
 
+// On the worker's thread; the loop looks from time to time.
+static void source_moved(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct sc_probe_job *job = context;
+    atomic_store(&job->shared_done_bytes, done_bytes);
+    atomic_store(&job->shared_total_bytes, total_bytes);
+}
+
 static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *job, struct sc_error *err)
 {
     struct sc_slice key = sc_slice_from(job->probe->path, strlen("s3://"));
@@ -91,9 +100,18 @@ static enum sc_rc probe_bucket(struct sc_worker *worker, struct sc_probe_job *jo
                                      .pinned = worker->config->pinned,
                                      .scratch = scratch,
                                      .store = job->probe->store,
+                                     .by_version = job->probe->by_version,
+                                     .identity = job->probe->identity,
+                                     .progress = source_moved,
+                                     .context = job,
+                                     .believed = worker->config->checksums,
                                      .force = job->probe->force};
-    rc = job->probe->dir ? sc_source_dir(&source, key, &job->probed.artifact, err)
-                         : sc_source_file(&source, key, job->probe->version, &job->probed.artifact, err);
+    struct sc_sourced sourced;
+    rc = job->probe->dir ? sc_source_dir(&source, key, &sourced, err)
+                         : sc_source_file(&source, key, job->probe->version, &sourced, err);
+    job->probed.artifact = sourced.artifact;
+    job->probed.identity = sc_arena_copy(&job->arena, sc_buf_slice(&sourced.identity));
+    sc_sourced_done(&sourced);
     if (rc == SC_UNREACHABLE || rc == SC_INVALID)
         sc_error_hint(
             err, "check the bucket's name, and AWS_ENDPOINT_URL and AWS_REGION in the agent's environment");

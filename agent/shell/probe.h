@@ -60,6 +60,9 @@ struct sc_probe_job {
     const struct sc_msg_probe *probe;
     struct sc_arena arena;
     struct sc_msg_probed probed;
+    int64_t since_ms;                                       // mono: when it was asked
+    _Atomic uint64_t shared_done_bytes, shared_total_bytes; // of a source that is read
+    struct sc_probe_job *prev, *next;                       // of the loop
 };
 void sc_probe_job_fail(struct sc_probe_job *job, const struct sc_error *err);
 struct sc_worker;

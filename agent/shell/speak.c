@@ -5,13 +5,16 @@
 #include "base/os/clock.h"
 #include "base/os/log.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum {
     LOG_CHUNK_BYTES = 64 << 10,
     LOG_BYTES_PER_MS = 32 << 10,
     LOG_BURST_BYTES = 1 << 20,
     LOG_WAIT_MS = 10,
+    READING_MS = 1000,   // between two words on how far a source is
     SLOW_LOOK_MS = 3000, // then its watchers are told
 };
 
@@ -218,6 +221,28 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
         SC_ASSERT(false);
     }
     send(agent, &message);
+}
+
+int sc_agent_tell_reading(struct sc_agent *agent)
+{
+    const struct sc_probe_job *job;
+    int64_t now = sc_clock_mono_ms();
+    if (!agent->asked)
+        return -1;
+    if (now < agent->tell_reading_ms)
+        return (int)(agent->tell_reading_ms - now);
+    agent->tell_reading_ms = now + READING_MS;
+    DL_FOREACH (agent->asked, job) {
+        struct sc_message message = {.type = SC_MESSAGE_PROGRESS};
+        struct sc_msg_progress *progress = &message.body.progress;
+        *progress = (struct sc_msg_progress){.probe = job->probe->probe,
+                                             .phase = SC_PHASE_FETCHING,
+                                             .done_bytes = atomic_load(&job->shared_done_bytes),
+                                             .total_bytes = atomic_load(&job->shared_total_bytes)};
+        if (progress->total_bytes && now - job->since_ms >= READING_MS)
+            send(agent, &message);
+    }
+    return READING_MS;
 }
 
 void sc_agent_say_probed(struct sc_agent *agent, const struct sc_msg_probed *probed)

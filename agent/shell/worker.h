@@ -12,6 +12,7 @@ struct sc_worker_config {
     const struct sc_workplace *place;
     struct sc_yard *yard;
     const char *store_url;
+    const char *checksums;   // servers whose checksums are believed, or NULL
     struct sc_slice path;    // default PATH
     struct sc_slice sandbox; // "namespaces" or "none": set before the first job
     bool binds_inputs;       // else inputs are copied into the work folder

@@ -87,9 +87,28 @@ static struct attempt *own_attempt(struct sc_core *core, const struct sc_event *
     return attempt && attempt->agent && attempt->agent->number == event->agent ? attempt : NULL;
 }
 
+// The agent that was asked, of the kind that was asked.
+static bool answers_probe(const struct request *request, const struct agent *agent, enum sc_probe_kind kind)
+{
+    return agent && sc_slice_eq(agent->name, request->agent) &&
+           kind == (request->need ? request->need->kind : SC_PROBE_FILE);
+}
+
+static void reading_event(struct sc_core *core, const struct sc_event *event)
+{
+    const struct request *request = core_find_request(core, event->u.progress->probe);
+    if (request && request->kind == REQUEST_PROBE &&
+        answers_probe(request, agent_by_number(core, event->agent), SC_PROBE_FILE))
+        need_reading(core, request, event->u.progress);
+}
+
 static void progress_event(struct sc_core *core, const struct sc_event *event)
 {
     const struct sc_msg_progress *progress = event->u.progress;
+    if (progress->attempt == 0) {
+        reading_event(core, event);
+        return;
+    }
     struct attempt *attempt = own_attempt(core, event, progress->attempt);
     if (!attempt || !attempt->flight)
         return;
@@ -195,19 +214,12 @@ static enum sc_event_kind answer_of(enum request_kind kind)
     return SC_EVENT_CONTINUE;
 }
 
-// The agent that was asked, of the kind that was asked.
-static bool answers_probe(struct sc_core *core, const struct request *request, const struct sc_event *event)
-{
-    const struct agent *agent = agent_by_number(core, event->agent);
-    enum sc_probe_kind asked = request->need ? request->need->kind : SC_PROBE_FILE;
-    return agent && sc_slice_eq(agent->name, request->agent) && event->u.probed->kind == asked;
-}
-
 static void answered(struct sc_core *core, const struct sc_event *event)
 {
     struct request *request = core_find_request(core, event->req);
     if (!request || answer_of(request->kind) != event->kind ||
-        (request->kind == REQUEST_PROBE && !answers_probe(core, request, event))) {
+        (request->kind == REQUEST_PROBE &&
+         !answers_probe(request, agent_by_number(core, event->agent), event->u.probed->kind))) {
         if (event->kind == SC_EVENT_PLAN_LOADED)
             sc_loaded_plan_free(event->u.plan_loaded);
         return;

@@ -144,7 +144,8 @@ bool run_expand(struct run *run, struct sc_loaded_plan *loaded)
     run->pins = SC_NEW_ARRAY(&run->arena, plan->sources.count, struct source_pin);
     for (uint32_t i = 0; i < plan->sources.count; i++)
         if (plan->sources.items[i].kind == SC_SOURCE_LOCAL)
-            run->pins[i] = (struct source_pin){.known = true, .artifact = plan->sources.items[i].artifact};
+            run->pins[i] =
+                (struct source_pin){.known = true, .read = true, .artifact = plan->sources.items[i].artifact};
     link_groups(run);
     spread_options(run);
     run->state = RUN_OPEN;

@@ -10,6 +10,7 @@ static const struct sc_field fields[] = {
     SC_FIELD(struct sc_fact, attempt, SC_F_U64),
     {"class", SC_F_STRUCT, offsetof(struct sc_fact, class_), &sc_schema_class, 0},
     SC_FIELD(struct sc_fact, group, SC_F_U32),
+    SC_FIELD(struct sc_fact, identity, SC_F_RAW),
     SC_FIELD(struct sc_fact, index, SC_F_U32),
     SC_FIELD(struct sc_fact, instance, SC_F_U32),
     SC_FIELD(struct sc_fact, key, SC_F_DIGEST),

@@ -6,8 +6,8 @@
 
 enum sc_fact_kind {
     SC_FACT_NONE,
-    SC_FACT_RUN,    // a run was accepted: run, plan, options, user, at
-    SC_FACT_PIN,    // a source's content in this run: run, index, artifact
+    SC_FACT_RUN, // a run was accepted: run, plan, options, user, at
+    SC_FACT_PIN, // what a source is in this run: run, index, artifact; by version identity, and the artifact once it was read
     SC_FACT_CLASS,  // what an agent said of an environment (slot): agent, need, class or commands
     SC_FACT_GRANT,  // an attempt was given to an agent: attempt, run, group, instance, key, agent, number
     SC_FACT_LOST,   // an attempt ended without a report: attempt, key
@@ -29,6 +29,7 @@ struct sc_fact {
     uint32_t index, group, instance, number;
     uint64_t attempt;
     struct sc_artifact artifact;
+    struct sc_slice identity; // encoded, as it stands in the key
     struct sc_class class_;
     struct sc_result result;
     enum sc_end_state state;

@@ -75,7 +75,7 @@ static bool heal_source(const struct step *step, const struct input_artifact *in
 {
     struct source_pin *pin = &step->run->pins[input->source];
     if (input->code || step->run->plan->plan->sources.items[input->source].kind == SC_SOURCE_LOCAL ||
-        (pin->known && pin->heals >= SC_LIMIT_HEALS))
+        (pin->read && pin->heals >= SC_LIMIT_HEALS))
         return false;
     pin_again(pin);
     return true;

@@ -129,10 +129,15 @@ static struct sc_slice value_text(const struct step *step, const struct sc_plan_
     return sc_arena_copy(arena, sc_buf_slice(&list));
 }
 
+static const struct source_pin *pin_of(const struct step *step, const struct sc_plan_input *input)
+{
+    return &step->run->pins[input->node];
+}
+
 static const struct sc_artifact *single_artifact(const struct step *step, const struct sc_plan_input *input)
 {
     if (input->from == SC_FROM_SOURCE)
-        return &step->run->pins[input->node].artifact;
+        return &pin_of(step, input)->artifact;
     return &instance(step, producer(step, input), 0)->result->outputs[input->port];
 }
 
@@ -185,7 +190,10 @@ void input_key_inputs(struct sc_core *core, const struct step *step, struct sc_a
         *key = (struct sc_key_input){0};
         if (input->ignored)
             continue;
-        if (input->from == SC_FROM_VALUE) {
+        if (input->from == SC_FROM_SOURCE && pin_of(step, input)->identity.len) {
+            key->kind = SC_KEY_INPUT_VERSION;
+            key->identity = pin_of(step, input)->identity;
+        } else if (input->from == SC_FROM_VALUE) {
             key->kind = SC_KEY_INPUT_VALUE;
             key->text = value_text(step, input, arena);
         } else if (is_fan_in(step, input)) {

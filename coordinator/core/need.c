@@ -9,8 +9,9 @@
 #include "base/memory.h"
 
 enum {
-    SLOW_MS = 5000,    // then who waits for an answer is told so
-    SHOWN_BYTES = 200, // of a command
+    SLOW_MS = 5000,          // then who waits for an answer is told so
+    SHOWN_BYTES = 200,       // of a command
+    READING_TOLD_MOST = 100, // steps that wait for one source, and are told how far it is
 };
 
 static struct environment *intern(struct sc_core *core, const struct sc_environment *parts)
@@ -404,10 +405,46 @@ static struct sc_slice pin_message(struct run *run, uint32_t source, struct sc_s
 
 void pin_again(struct source_pin *pin)
 {
-    if (!pin->known) // another reader noticed first
+    if (!pin->read) // another reader noticed first
         return;
-    pin->known = false;
+    pin->read = false;
+    pin->known = pin->identity.len > 0;
     pin->heals++;
+}
+
+void need_restore_pin(struct run *run, const struct sc_fact *fact)
+{
+    struct source_pin *pin = &run->pins[fact->index];
+    pin->known = true;
+    pin->read = !sc_digest_is_zero(&fact->artifact.digest);
+    pin->identity = sc_arena_copy(&run->arena, fact->identity);
+    sc_artifact_copy(&run->arena, &fact->artifact, &pin->artifact);
+}
+
+static bool is_by_version(const struct run *run, uint32_t source)
+{
+    return run->plan->plan->sources.items[source].by_version;
+}
+
+// NULL: the answer is of the source as this run has pinned it, or pins it now.
+static const char *why_no_pin(const struct run *run, uint32_t source, const struct sc_msg_probed *probed)
+{
+    const struct source_pin *pin = &run->pins[source];
+    bool unread = sc_digest_is_zero(&probed->artifact.digest), by_version = is_by_version(run, source);
+    if (by_version ? !sc_key_identity_is_sound(probed->identity) : unread)
+        return "the agent's answer tells no content or version; update it to this coordinator's version";
+    if (by_version && pin->known && !sc_slice_eq(pin->identity, probed->identity))
+        return "its versions are others than when the run began; start the run again";
+    if (pin->heals && !unread && !sc_artifact_same(&pin->artifact, &probed->artifact))
+        return "it is another than when the run began, and what it was is gone from the store; start the run "
+               "again";
+    return NULL;
+}
+
+static void fail_pin(struct run *run, uint32_t source, struct sc_slice message)
+{
+    run->pins[source].failed = true;
+    run->pins[source].message = pin_message(run, source, message);
 }
 
 static void pin_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
@@ -420,25 +457,62 @@ static void pin_probed(struct sc_core *core, struct request *request, const stru
     if (!probed)
         return; // the agent went: another is asked
     if (probed->failed) {
-        pin->failed = true;
-        pin->message = pin_message(run, request->source, probed->message);
+        fail_pin(run, request->source, probed->message);
         return;
     }
-    if (pin->heals && !sc_artifact_same(&pin->artifact, &probed->artifact)) {
-        pin->failed = true;
-        pin->message =
-            pin_message(run, request->source,
-                        sc_slice_str("it is another than when the run began, and what it was is gone from "
-                                     "the store; start the run again"));
+    const char *why = why_no_pin(run, request->source, probed);
+    if (why) {
+        fail_pin(run, request->source, sc_slice_str(why));
         return;
     }
     pin->known = true;
-    sc_artifact_copy(&run->arena, &probed->artifact, &pin->artifact);
+    pin->read = !sc_digest_is_zero(&probed->artifact.digest);
+    if (is_by_version(run, request->source) && !pin->identity.len)
+        pin->identity = sc_arena_copy(&run->arena, probed->identity);
+    if (pin->read || !pin->heals) // what it was is compared with, when it is healed
+        sc_artifact_copy(&run->arena, &probed->artifact, &pin->artifact);
     if (run->options.dry)
         return;
-    struct sc_fact fact = {
-        .kind = SC_FACT_PIN, .run = run->id, .index = request->source, .artifact = pin->artifact};
+    struct sc_fact fact = {.kind = SC_FACT_PIN,
+                           .run = run->id,
+                           .index = request->source,
+                           .artifact = pin->artifact,
+                           .identity = pin->identity};
     core_journal(core, &fact, false);
+}
+
+static bool takes_source(const struct step *step, uint32_t source)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++)
+        if (plan_step->inputs.items[i].from == SC_FROM_SOURCE && plan_step->inputs.items[i].node == source)
+            return true;
+    return false;
+}
+
+void need_reading(struct sc_core *core, const struct request *request, const struct sc_msg_progress *progress)
+{
+    struct run *run = run_by_number(core, request->run);
+    if (!run || run->state != RUN_OPEN || !run->watchers)
+        return;
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < run->step_count && told < READING_TOLD_MOST; i++) {
+        struct step *step = &run->steps[i];
+        if (step->state != STEP_PROBING || !takes_source(step, request->source))
+            continue;
+        struct sc_event_body body = {
+            .type = SC_EV_STEP_PROGRESS,
+            .at = core->wall_ms,
+            .run = run->id,
+            .step = run_step_name(core, step, &core->effects.arena),
+            .phase = SC_PHASE_FETCHING,
+            .done_bytes = progress->done_bytes,
+            .total_bytes = progress->total_bytes,
+            .text = run->plan->plan->sources.items[request->source].path,
+        };
+        watch_tell(core, run, step, &body, 0);
+        told++;
+    }
 }
 
 void need_probed(struct sc_core *core, struct request *request, const struct sc_msg_probed *probed)
@@ -500,25 +574,38 @@ static struct agent *any_agent(struct sc_core *core)
     return NULL;
 }
 
-static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, struct agent *agent)
+static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, bool reads, struct agent *agent)
 {
     struct request *request;
     struct sc_effect *effect = core_request(core, SC_EFFECT_SEND_AGENT, REQUEST_PROBE, &request);
     struct sc_message *message = core_message(core, SC_MESSAGE_PROBE);
     const struct sc_plan_source *plan_source = &run->plan->plan->sources.items[source];
-    message->body.probe = (struct sc_msg_probe){.probe = request->req,
-                                                .kind = SC_PROBE_FILE,
-                                                .path = plan_source->path,
-                                                .version = plan_source->version,
-                                                .dir = plan_source->dir,
-                                                .store = !run->options.dry,
-                                                .force = run->pins[source].heals > 0};
+    message->body.probe =
+        (struct sc_msg_probe){.probe = request->req,
+                              .kind = SC_PROBE_FILE,
+                              .path = plan_source->path,
+                              .version = plan_source->version,
+                              .by_version = plan_source->by_version,
+                              .identity = run->pins[source].identity,
+                              .dir = plan_source->dir,
+                              .store = !run->options.dry && (reads || !plan_source->by_version),
+                              .force = run->pins[source].heals > 0};
     effect->u.send_agent.agent = agent->number;
     effect->u.send_agent.message = message;
     request->run = run->number;
     request->source = source;
     request->agent = own_text(agent->name);
     run->pins[source].asked = true;
+}
+
+bool pins_read(const struct step *step)
+{
+    const struct sc_plan_step *plan_step = step_plan(step);
+    for (uint32_t i = 0; i < plan_step->inputs.count; i++)
+        if (plan_step->inputs.items[i].from == SC_FROM_SOURCE &&
+            !step->run->pins[plan_step->inputs.items[i].node].read)
+            return false;
+    return true;
 }
 
 bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message)
@@ -530,15 +617,16 @@ bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struc
         if (plan_step->inputs.items[i].from != SC_FROM_SOURCE)
             continue;
         struct source_pin *pin = &run->pins[plan_step->inputs.items[i].node];
+        if (pin->known && (pin->read || !step->reads))
+            continue;
         if (pin->failed) {
             *ret_failed = true;
             *ret_message = pin->message;
-        }
-        if (pin->known || pin->failed)
             continue;
+        }
         struct agent *agent = any_agent(core);
         if (!pin->asked && agent)
-            ask_pin(core, run, plan_step->inputs.items[i].node, agent);
+            ask_pin(core, run, plan_step->inputs.items[i].node, step->reads, agent);
         ready = false;
     }
     return ready || *ret_failed;

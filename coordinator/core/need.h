@@ -21,6 +21,9 @@ bool need_agent_has(const struct need *need, const struct agent *agent,
                     const struct environment *environment);
 void need_probed(struct sc_core *core, struct request *request,
                  const struct sc_msg_probed *probed); // probed is NULL when the agent went
+// How far an agent is with reading a source: to those who watch steps that wait for it.
+void need_reading(struct sc_core *core, const struct request *request,
+                  const struct sc_msg_progress *progress);
 void need_agent_gone(struct sc_core *core, struct sc_slice agent);
 struct sc_msg_probe need_question(const struct need *need);
 // Of those that the step may be looked up under.
@@ -38,4 +41,7 @@ void need_hello(struct sc_core *core, struct agent *agent, const struct sc_msg_h
 void need_restore(struct sc_core *core, const struct sc_fact *fact);
 // The source's bytes are gone from the store: an agent puts them there again before a step goes on that needs them.
 void pin_again(struct source_pin *pin);
+void need_restore_pin(struct run *run, const struct sc_fact *fact);
+// Whether the bytes of all that the step takes from sources are in the store.
+bool pins_read(const struct step *step);
 bool pins_ready(struct sc_core *core, struct step *step, bool *ret_failed, struct sc_slice *ret_message);

@@ -126,10 +126,8 @@ void restore_row(struct sc_core *core, const struct sc_event *event)
         need_restore(core, &fact);
         return;
     case SC_FACT_PIN:
-        if (run && fact.index < run->plan->plan->sources.count) {
-            run->pins[fact.index].known = true;
-            sc_artifact_copy(&run->arena, &fact.artifact, &run->pins[fact.index].artifact);
-        }
+        if (run && fact.index < run->plan->plan->sources.count)
+            need_restore_pin(run, &fact);
         return;
     case SC_FACT_GRANT:
         restore_grant(core, &fact);

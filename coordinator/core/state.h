@@ -88,6 +88,7 @@ struct step {
     bool started : 1;
     bool again : 1;   // waits for a flight begun before its refresh: looks again when that is over
     bool chosen : 1;  // `candidate` is where it will run: no other environment is looked up any more
+    bool reads : 1;   // it missed: the bytes of its sources are wanted, too
     bool confirm : 1; // is to be served by what was made before: see group.asked_after
     uint8_t heals;
     uint8_t candidate; // which environment of the need is being looked up
@@ -140,9 +141,13 @@ struct watcher {
 };
 
 struct source_pin {
-    bool known, asked, failed;
+    bool known; // what it is, for keys
+    bool
+        read; // its bytes are in the store, and what they are is known: always with known, but for a source by version
+    bool asked, failed;
     uint8_t heals; // how often its bytes were found gone: asked again then, and must be the same
     struct sc_artifact artifact;
+    struct sc_slice identity; // by version, once known; encoded, as it stands in the key
     struct sc_slice message;
 };
 

@@ -114,6 +114,16 @@ static void would_run(struct sc_core *core, struct step *step)
     step_end_quietly(core, step, STEP_SKIPPED, SC_OUTCOME_OK);
 }
 
+// Sources by version are read where a step is to run: it looks again when they are, since that may take long.
+static void read_first(struct sc_core *core, struct step *step)
+{
+    step->reads = true;
+    step->verdict = SC_VERDICT_NONE;
+    step_move(core, step, STEP_BLOCKED);
+    step_move(core, step, STEP_PROBING);
+    step_evaluate(core, step);
+}
+
 void step_miss(struct sc_core *core, struct step *step, enum sc_reason reason)
 {
     struct run *run = step->run;
@@ -127,6 +137,10 @@ void step_miss(struct sc_core *core, struct step *step, enum sc_reason reason)
     if (only_cached && !flight_find(core, &step->key)) {
         watch_tell_verdict(core, step, 0);
         step_fail(core, step, SC_OUTCOME_NOT_CACHED, why_not_run(run, reason));
+        return;
+    }
+    if (!pins_read(step)) {
+        read_first(core, step);
         return;
     }
     step_wait(core, step);

@@ -84,8 +84,11 @@ static void put_off(struct sc_s3_provider *p, int64_t wall_ms)
 
 static void ask(struct sc_s3_provider *p, int64_t wall_ms)
 {
-    struct sc_s3_chain chain = {
-        .profile = p->profile, .region = p->region, .patience = p->patience, .source = p->source};
+    struct sc_s3_chain chain = {.profile = p->profile,
+                                .region = p->region,
+                                .patience = p->patience,
+                                .wall_ms = wall_ms,
+                                .source = p->source};
     struct sc_s3_chain_end end;
     p->last = (struct sc_error)SC_ERROR_INIT;
     p->asked_ms = wall_ms;

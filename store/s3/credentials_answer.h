@@ -21,7 +21,7 @@ enum sc_s3_json {
 };
 SC_MUST_USE enum sc_rc sc_s3_found_json(struct sc_slice json, enum sc_s3_json kind,
                                         struct sc_s3_found *ret_found, struct sc_error *err);
-// The answer of AssumeRoleWithWebIdentity.
+// The answer of AssumeRole and AssumeRoleWithWebIdentity.
 SC_MUST_USE enum sc_rc sc_s3_found_sts(struct sc_slice xml, struct sc_s3_found *ret_found,
                                        struct sc_error *err);
 // The code and the message of an answer that refuses, each empty when there is none; the message is scrubbed. `ret_code`

@@ -18,8 +18,9 @@ enum { PROCESS_MS = 60 * 1000 }; // for a credential_process
 // One walk along the sources.
 struct search {
     const struct sc_s3_chain *chain;
-    struct sc_arena arena;
-    struct sc_s3_file config, credentials;
+    struct sc_arena *arena;
+    struct sc_s3_file *config, *credentials;
+    const struct search *outer; // whose role is taken on with what this finds; NULL: none
     struct sc_slice profile;
     const char *profile_from; // what names it; NULL: nothing, it is the default
     struct sc_buf tried;      // what was passed over and why
@@ -67,8 +68,8 @@ static enum outcome refuse(struct search *s, const char *what)
 // A setting of the profile: the credentials file goes before the config file.
 static struct sc_slice profile_value(const struct search *s, const char *name)
 {
-    struct sc_slice value = sc_s3_file_value(&s->credentials, s->profile, name);
-    return value.len ? value : sc_s3_file_value(&s->config, s->profile, name);
+    struct sc_slice value = sc_s3_file_value(s->credentials, s->profile, name);
+    return value.len ? value : sc_s3_file_value(s->config, s->profile, name);
 }
 
 // A variable of the environment or, when it is not set, of the profile.
@@ -125,21 +126,21 @@ static void name_profile(struct search *s)
 static enum outcome try_files(struct search *s)
 {
     name_profile(s);
-    enum sc_rc rc = sc_s3_file_load(&s->credentials, s->err);
+    enum sc_rc rc = sc_s3_file_load(s->credentials, s->err);
     if (rc == SC_OK)
-        rc = sc_s3_file_load(&s->config, s->err);
+        rc = sc_s3_file_load(s->config, s->err);
     if (rc != SC_OK) {
         sc_buf_add_str(&s->ret_end->words, "profiles");
         return end(s, rc);
     }
-    if (sc_s3_file_has(&s->config, s->profile) || sc_s3_file_has(&s->credentials, s->profile) ||
+    if (sc_s3_file_has(s->config, s->profile) || sc_s3_file_has(s->credentials, s->profile) ||
         !s->profile_from)
         return PASSED;
     sc_buf_printf(&s->ret_end->words, "profile " SC_SLICE_FMT " (named by %s)", SC_SLICE_ARG(s->profile),
                   s->profile_from);
-    sc_error_set(s->err, SC_DENIED, "it is neither in %s%s nor in %s%s", s->credentials.shown,
-                 s->credentials.found ? "" : " (which is not there)", s->config.shown,
-                 s->config.found ? "" : " (which is not there)");
+    sc_error_set(s->err, SC_DENIED, "it is neither in %s%s nor in %s%s", s->credentials->shown,
+                 s->credentials->found ? "" : " (which is not there)", s->config->shown,
+                 s->config->found ? "" : " (which is not there)");
     sc_error_hint(s->err, "its section is [NAME] in the credentials file, [profile NAME] in the config file");
     return end(s, SC_DENIED);
 }
@@ -152,7 +153,7 @@ static void say_profile(struct search *s, const struct sc_s3_file *file, const c
 
 static const struct sc_s3_file *file_with(const struct search *s, const char *name)
 {
-    return sc_s3_file_value(&s->credentials, s->profile, name).len ? &s->credentials : &s->config;
+    return sc_s3_file_value(s->credentials, s->profile, name).len ? s->credentials : s->config;
 }
 
 // What the CLI can do and we cannot: a profile that asks the CLI for its credentials serves just as well.
@@ -165,19 +166,6 @@ static enum outcome not_known(struct search *s, const char *setting_name, const 
                   "--profile " SC_SLICE_FMT " --format process`",
                   SC_SLICE_ARG(s->profile));
     return end(s, SC_UNSUPPORTED);
-}
-
-static enum outcome try_role(struct search *s)
-{
-    if (profile_value(s, "role_arn").len == 0 || profile_value(s, "web_identity_token_file").len)
-        return PASSED;
-    if (profile_value(s, "source_profile").len)
-        return not_known(s, "source_profile", "it takes on a role with another profile's credentials");
-    if (profile_value(s, "credential_source").len)
-        return not_known(s, "credential_source", "it takes on a role with credentials from elsewhere");
-    say_profile(s, file_with(s, "role_arn"), "");
-    return refuse(s, "it has a role_arn and none of web_identity_token_file, source_profile and "
-                     "credential_source");
 }
 
 static enum sc_rc sts_endpoint(const struct search *s, struct sc_buf *ret_url, struct sc_error *err)
@@ -288,13 +276,13 @@ static const char *presence(const struct search *s, const struct sc_s3_file *fil
 // The notes of the two files are one.
 static void pass_profile(struct search *s)
 {
-    pass(s, "profile " SC_SLICE_FMT " (%s %s, %s %s)", SC_SLICE_ARG(s->profile), s->credentials.shown,
-         presence(s, &s->credentials), s->config.shown, presence(s, &s->config));
+    pass(s, "profile " SC_SLICE_FMT " (%s %s, %s %s)", SC_SLICE_ARG(s->profile), s->credentials->shown,
+         presence(s, s->credentials), s->config->shown, presence(s, s->config));
 }
 
 static enum outcome try_credentials_file(struct search *s)
 {
-    enum outcome outcome = try_keys(s, &s->credentials);
+    enum outcome outcome = try_keys(s, s->credentials);
     if (outcome == PASSED)
         pass_profile(s);
     return outcome;
@@ -302,7 +290,7 @@ static enum outcome try_credentials_file(struct search *s)
 
 static enum outcome try_config_file(struct search *s)
 {
-    enum outcome outcome = try_keys(s, &s->config);
+    enum outcome outcome = try_keys(s, s->config);
     if (outcome == PASSED && s->chain->source != SC_S3_ANY_SOURCE)
         pass_profile(s);
     return outcome;
@@ -323,7 +311,7 @@ static enum sc_rc run_process(struct search *s, struct sc_slice command, struct 
 {
     char **words;
     size_t count;
-    enum sc_rc rc = sc_s3_words(command, &s->arena, &words, &count, err);
+    enum sc_rc rc = sc_s3_words(command, s->arena, &words, &count, err);
     if (rc != SC_OK)
         return rc;
     SC_AUTO_FREE char *program = count ? sc_child_find(words[0], getenv("PATH")) : NULL;
@@ -410,7 +398,7 @@ static const char *metadata_endpoint(struct search *s)
     struct sc_slice mode =
         setting(s, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ec2_metadata_service_endpoint_mode");
     if (named.len)
-        return sc_arena_cstr(&s->arena, named);
+        return sc_arena_cstr(s->arena, named);
     return mode.len == 4 && strncasecmp((const char *)mode.ptr, "ipv6", 4) == 0 ? "http://[fd00:ec2::254]"
                                                                                 : "http://169.254.169.254";
 }
@@ -439,6 +427,137 @@ static enum outcome try_metadata(struct search *s)
     }
     sc_buf_printf(&s->ret_end->words, "instance metadata, role %s", sc_buf_cstr(&role));
     return FOUND;
+}
+
+// A role that a profile takes on with credentials of another profile (source_profile) or of a place (credential_source), as
+// botocore finds them. They sign an AssumeRole to STS.
+
+static bool has_keys(const struct search *s)
+{
+    return profile_value(s, "aws_access_key_id").len || profile_value(s, "aws_secret_access_key").len;
+}
+
+static enum outcome try_role(struct search *s);
+
+// All that can stand in a profile. A role goes last where there are keys, too: they are then those that it is taken on with.
+static enum outcome try_profile(struct search *s)
+{
+    static enum outcome (*const steps[])(struct search *) = {
+        try_web_identity, try_identity_center, try_credentials_file, try_login, try_process, try_config_file,
+    };
+    if (!sc_s3_file_has(s->credentials, s->profile) && !sc_s3_file_has(s->config, s->profile)) {
+        sc_buf_printf(&s->ret_end->words, "profile " SC_SLICE_FMT, SC_SLICE_ARG(s->profile));
+        return refuse(s, "it is in neither of the files");
+    }
+    if (!has_keys(s) && profile_value(s, "role_arn").len && !profile_value(s, "web_identity_token_file").len)
+        return try_role(s);
+    enum outcome outcome = PASSED;
+    for (size_t i = 0; i < SC_COUNT(steps) && outcome == PASSED; i++)
+        outcome = steps[i](s);
+    return outcome;
+}
+
+static enum outcome try_place(struct search *s, struct sc_slice place)
+{
+    if (sc_slice_eq_str(place, "Environment"))
+        return try_environment(s);
+    if (sc_slice_eq_str(place, "EcsContainer"))
+        return try_container(s);
+    if (sc_slice_eq_str(place, "Ec2InstanceMetadata"))
+        return try_metadata(s);
+    return refuse(s, "it is none of Environment, EcsContainer and Ec2InstanceMetadata");
+}
+
+// What signs; in words behind those of the role.
+static enum outcome find_signer(struct search *s, struct sc_slice profile, struct sc_slice place,
+                                struct sc_s3_found *ret_found)
+{
+    struct sc_s3_chain_end inner_end = {.source = SC_S3_ANY_SOURCE};
+    struct sc_s3_chain chain = *s->chain;
+    struct search inner = {.chain = &chain,
+                           .arena = s->arena,
+                           .config = s->config,
+                           .credentials = s->credentials,
+                           .outer = s,
+                           .profile = profile.len ? profile : s->profile,
+                           .ret_end = &inner_end,
+                           .err = s->err};
+    chain.profile = profile.len ? sc_arena_cstr(s->arena, profile) : NULL;
+    chain.source = SC_S3_ANY_SOURCE;
+    sc_buf_init(&inner_end.words, 0);
+    sc_buf_init(&inner.tried, 0);
+    enum outcome outcome = profile.len ? try_profile(&inner) : try_place(&inner, place);
+    if (outcome == PASSED) {
+        outcome = FAILED;
+        sc_error_set(s->err, inner.metadata_unreachable ? SC_UNREACHABLE : SC_DENIED, "it gives none: %s",
+                     inner.tried.len ? sc_buf_cstr(&inner.tried) : "nothing in it can sign");
+    }
+    if (outcome == FOUND) {
+        *ret_found = inner_end.found;
+        inner_end.found = (struct sc_s3_found){0};
+        sc_buf_add_str(&s->ret_end->words, ", signed by ");
+        sc_buf_add_slice(&s->ret_end->words, sc_buf_slice(&inner_end.words));
+    }
+    sc_buf_done(&inner.tried);
+    sc_s3_chain_end_done(&inner_end);
+    return outcome;
+}
+
+static bool goes_in_a_circle(const struct search *s)
+{
+    for (const struct search *outer = s->outer; outer; outer = outer->outer)
+        if (sc_slice_eq(outer->profile, s->profile))
+            return true;
+    return false;
+}
+
+static enum sc_rc take_on(struct search *s, const struct sc_s3_found *signer)
+{
+    struct sc_slice session = profile_value(s, "role_session_name"), ca = variable("AWS_CA_BUNDLE");
+    SC_AUTO_BUF struct sc_buf url;
+    sc_buf_init(&url, 0);
+    enum sc_rc rc = sts_endpoint(s, &url, s->err);
+    if (rc != SC_OK)
+        return rc;
+    struct sc_s3_role role = {.endpoint = sc_buf_cstr(&url),
+                              .ca = ca.len ? (const char *)ca.ptr : NULL,
+                              .region = sc_slice_str(s->chain->region),
+                              .role_arn = profile_value(s, "role_arn"),
+                              .session_name = session.len ? session : sc_slice_str("stepcache"),
+                              .external_id = profile_value(s, "external_id"),
+                              .duration_s = profile_value(s, "duration_seconds"),
+                              .signer = signer,
+                              .wall_ms = s->chain->wall_ms};
+    return sc_s3_role_ask(&role, &s->chain->patience, &s->ret_end->found, s->err);
+}
+
+static enum outcome try_role(struct search *s)
+{
+    struct sc_slice role = profile_value(s, "role_arn"), profile = profile_value(s, "source_profile"),
+                    place = profile_value(s, "credential_source");
+    if (role.len == 0 || profile_value(s, "web_identity_token_file").len)
+        return PASSED;
+    if (profile_value(s, "mfa_serial").len)
+        return not_known(s, "mfa_serial", "it asks for a code of a device");
+    sc_buf_printf(&s->ret_end->words, "role " SC_SLICE_FMT " of ", SC_SLICE_ARG(role));
+    say_profile(s, file_with(s, "role_arn"), "");
+    if (profile.len && place.len)
+        return refuse(s, "it has both source_profile and credential_source");
+    if (!profile.len && !place.len)
+        return refuse(s, "it has a role_arn and none of web_identity_token_file, source_profile and "
+                         "credential_source");
+    if (goes_in_a_circle(s))
+        return refuse(s, "source_profile goes in a circle: the role is taken on with itself");
+    struct sc_s3_found signer = {.expires_ms = 0};
+    if (find_signer(s, profile, place, &signer) != FOUND) {
+        sc_error_wrap(s->err, s->err->rc,
+                      profile.len ? "source_profile " SC_SLICE_FMT : "credential_source " SC_SLICE_FMT,
+                      SC_SLICE_ARG(profile.len ? profile : place));
+        return end(s, s->err->rc);
+    }
+    enum sc_rc rc = take_on(s, &signer);
+    sc_s3_found_done(&signer);
+    return end(s, rc);
 }
 
 static enum outcome (*const sources[])(struct search *) = {
@@ -478,18 +597,25 @@ enum sc_rc sc_s3_chain_walk(const struct sc_s3_chain *chain, struct sc_s3_chain_
                             struct sc_error *err)
 {
     struct sc_error ignored = SC_ERROR_INIT;
-    struct search s = {.chain = chain, .ret_end = ret_end, .err = err ? err : &ignored};
+    struct sc_arena arena;
+    struct sc_s3_file config, credentials;
+    struct search s = {.chain = chain,
+                       .arena = &arena,
+                       .config = &config,
+                       .credentials = &credentials,
+                       .ret_end = ret_end,
+                       .err = err ? err : &ignored};
     *ret_end = (struct sc_s3_chain_end){0};
     sc_buf_init(&ret_end->words, 0);
-    sc_arena_init(&s.arena);
-    sc_s3_file_init(&s.config, SC_S3_CONFIG);
-    sc_s3_file_init(&s.credentials, SC_S3_CREDENTIALS);
+    sc_arena_init(&arena);
+    sc_s3_file_init(&config, SC_S3_CONFIG);
+    sc_s3_file_init(&credentials, SC_S3_CREDENTIALS);
     sc_buf_init(&s.tried, 0);
     enum sc_rc rc = walk(&s);
     sc_buf_done(&s.tried);
-    sc_s3_file_done(&s.credentials);
-    sc_s3_file_done(&s.config);
-    sc_arena_done(&s.arena);
+    sc_s3_file_done(&credentials);
+    sc_s3_file_done(&config);
+    sc_arena_done(&arena);
     return rc;
 }
 

@@ -9,6 +9,7 @@ enum { SC_S3_ANY_SOURCE = -1 };
 struct sc_s3_chain {
     const char *profile, *region; // as in struct sc_s3_provider_config; NULL: none
     struct sc_s3_patience patience;
+    int64_t wall_ms; // what is signed for STS is signed now
     // The one that gave credentials before (struct sc_s3_chain_end), which alone is asked then, as AWS's tools do: a file
     // that is away for a moment does not make us somebody else.
     int source;

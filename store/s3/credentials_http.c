@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "store/s3/secret.h"
+#include "store/s3/sign.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -11,7 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { HEADERS = 2, HOST_BYTES = 300, TOKEN_BYTES = 4096, ROLE_BYTES = 128 };
+enum { HEADERS = 6, HOST_BYTES = 300, TOKEN_BYTES = 4096, ROLE_BYTES = 128 };
 
 struct request {
     const char *method, *url, *host; // host: for stories
@@ -399,6 +400,107 @@ static enum sc_rc refused_sts(const char *host, long status, struct sc_slice bod
                         sc_buf_cstr(&message));
 }
 
+// Asks with the form in it.
+static enum sc_rc ask_sts(struct request *request, const struct sc_s3_patience *patience,
+                          struct sc_s3_found *ret_found, struct sc_error *err)
+{
+    SC_AUTO_S3_SECRET struct sc_buf body;
+    sc_s3_secret_init(&body, SC_LIMIT_S3_ANSWER_BYTES);
+    long status = 0;
+    request->method = "POST";
+    request->far = true;
+    enum sc_rc rc = ask(request, patience, &body, &status, err);
+    if (rc != SC_OK)
+        return rc;
+    if (status != 200)
+        return refused_sts(request->host, status, sc_buf_slice(&body), err);
+    rc = sc_s3_found_sts(sc_buf_slice(&body), ret_found, err);
+    return rc == SC_OK ? SC_OK : sc_error_wrap(err, rc, "the answer of %s", request->host);
+}
+
+// Its path, as it is signed; in the arena.
+static struct sc_slice path_of(const char *url, struct sc_arena *arena)
+{
+    CURLU *parsed = curl_url();
+    SC_ASSERT(parsed != NULL);
+    char *path = NULL;
+    struct sc_slice text = sc_slice_str("/");
+    if (curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parsed, CURLUPART_PATH, &path, 0) == CURLUE_OK)
+        text = sc_arena_copy(arena, sc_slice_str(path));
+    curl_free(path);
+    curl_url_cleanup(parsed);
+    return text;
+}
+
+static void sign_role(const struct sc_s3_role *role, struct request *request, struct sc_arena *arena,
+                      struct sc_buf lines[HEADERS])
+{
+    struct sc_digest digest = sc_digest_of(request->form);
+    char payload[SC_DIGEST_HEX_BYTES];
+    sc_digest_hex(&digest, payload);
+    struct sc_s3_headers headers = {.count = 0};
+    sc_s3_headers_add(&headers, "content-type",
+                      sc_slice_str("application/x-www-form-urlencoded; charset=utf-8"));
+    sc_s3_headers_add(&headers, "host", sc_slice_str(request->host));
+    const struct sc_s3_identity identity = {.access_key = role->signer->access_key,
+                                            .secret = role->signer->secret,
+                                            .token = role->signer->token,
+                                            .region =
+                                                role->region.len ? role->region : sc_slice_str("us-east-1"),
+                                            .service = "sts"};
+    const struct sc_s3_message message = {
+        .method = "POST", .path = path_of(role->endpoint, arena), .payload = payload};
+    struct sc_s3_signer signer = {.day = ""};
+    sc_s3_sign(&signer, &identity, &message, role->wall_ms, arena, &headers);
+    OPENSSL_cleanse(&signer, sizeof signer);
+    SC_ASSERT(headers.count <= HEADERS);
+    for (uint32_t i = 0; i < headers.count; i++) {
+        sc_s3_secret_init(&lines[i], headers.items[i].name.len + headers.items[i].value.len + 3);
+        sc_buf_add_slice(&lines[i], headers.items[i].name);
+        sc_buf_add_str(&lines[i], ": ");
+        sc_buf_add_slice(&lines[i], headers.items[i].value);
+        request->headers[i] = sc_buf_slice(&lines[i]);
+    }
+}
+
+static bool is_duration(struct sc_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+    return text.len <= 5;
+}
+
+enum sc_rc sc_s3_role_ask(const struct sc_s3_role *role, const struct sc_s3_patience *patience,
+                          struct sc_s3_found *ret_found, struct sc_error *err)
+{
+    char host[HOST_BYTES] = "";
+    bool tls;
+    if (!host_of(role->endpoint, host, &tls))
+        return sc_error_set(err, SC_DENIED, "the endpoint of STS is no URL of http or https");
+    if (!is_duration(role->duration_s))
+        return sc_error_set(err, SC_DENIED, "duration_seconds is no number of seconds");
+    SC_AUTO_S3_SECRET struct sc_buf form;
+    sc_s3_secret_init(&form, 3 * (role->role_arn.len + role->session_name.len + role->external_id.len) + 256);
+    add_encoded(&form, "Action=AssumeRole&Version=2011-06-15&RoleArn=", role->role_arn);
+    add_encoded(&form, "&RoleSessionName=", role->session_name);
+    if (role->external_id.len)
+        add_encoded(&form, "&ExternalId=", role->external_id);
+    if (role->duration_s.len)
+        add_encoded(&form, "&DurationSeconds=", role->duration_s);
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct request request = {
+        .url = role->endpoint, .host = host, .form = sc_buf_slice(&form), .ca = role->ca};
+    struct sc_buf lines[HEADERS] = {{.len = 0}};
+    sign_role(role, &request, &arena, lines);
+    enum sc_rc rc = ask_sts(&request, patience, ret_found, err);
+    for (int i = 0; i < HEADERS; i++)
+        sc_s3_secret_done(&lines[i]);
+    return rc;
+}
+
 enum sc_rc sc_s3_web_identity_ask(const struct sc_s3_web_identity *identity,
                                   const struct sc_s3_patience *patience, struct sc_s3_found *ret_found,
                                   struct sc_error *err)
@@ -407,25 +509,13 @@ enum sc_rc sc_s3_web_identity_ask(const struct sc_s3_web_identity *identity,
     bool tls;
     if (!host_of(identity->endpoint, host, &tls))
         return sc_error_set(err, SC_DENIED, "the endpoint of STS is no URL of http or https");
-    SC_AUTO_S3_SECRET struct sc_buf form, body;
+    SC_AUTO_S3_SECRET struct sc_buf form;
     sc_s3_secret_init(&form,
                       3 * (identity->token.len + identity->role_arn.len + identity->session_name.len) + 256);
-    sc_s3_secret_init(&body, SC_LIMIT_S3_ANSWER_BYTES);
     add_encoded(&form, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=", identity->role_arn);
     add_encoded(&form, "&RoleSessionName=", identity->session_name);
     add_encoded(&form, "&WebIdentityToken=", identity->token);
-    struct request request = {.method = "POST",
-                              .url = identity->endpoint,
-                              .host = host,
-                              .form = sc_buf_slice(&form),
-                              .ca = identity->ca,
-                              .far = true};
-    long status = 0;
-    enum sc_rc rc = ask(&request, patience, &body, &status, err);
-    if (rc != SC_OK)
-        return rc;
-    if (status != 200)
-        return refused_sts(host, status, sc_buf_slice(&body), err);
-    rc = sc_s3_found_sts(sc_buf_slice(&body), ret_found, err);
-    return rc == SC_OK ? SC_OK : sc_error_wrap(err, rc, "the answer of %s", host);
+    struct request request = {
+        .url = identity->endpoint, .host = host, .form = sc_buf_slice(&form), .ca = identity->ca};
+    return ask_sts(&request, patience, ret_found, err);
 }

@@ -42,6 +42,18 @@ struct sc_s3_web_identity {
 SC_MUST_USE enum sc_rc sc_s3_web_identity_ask(const struct sc_s3_web_identity *identity,
                                               const struct sc_s3_patience *patience,
                                               struct sc_s3_found *ret_found, struct sc_error *err);
+
+// AssumeRole, signed by other credentials.
+struct sc_s3_role {
+    const char *endpoint, *ca; // as above
+    struct sc_slice region;    // empty: the global STS's
+    struct sc_slice role_arn, session_name;
+    struct sc_slice external_id, duration_s; // empty: not said
+    const struct sc_s3_found *signer;
+    int64_t wall_ms;
+};
+SC_MUST_USE enum sc_rc sc_s3_role_ask(const struct sc_s3_role *role, const struct sc_s3_patience *patience,
+                                      struct sc_s3_found *ret_found, struct sc_error *err);
 // "https://sts.<region>.amazonaws.com", without a region the global one. SC_INVALID for what cannot be a region's name.
 SC_MUST_USE enum sc_rc sc_s3_sts_endpoint(struct sc_slice region, struct sc_buf *ret_url,
                                           struct sc_error *err);

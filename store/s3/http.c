@@ -5,6 +5,7 @@
 #include "store/s3/xml.h"
 
 #include <curl/curl.h>
+#include <openssl/evp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -149,6 +150,20 @@ static int64_t date(struct sc_slice text)
     return at < 0 ? 0 : (int64_t)at * 1000;
 }
 
+// Base64 of 32 bytes. A checksum of checksums has the number of parts behind it, and says of itself that it is COMPOSITE;
+// an object in parts has a dash in its etag. Nothing but what says FULL_OBJECT is taken.
+static struct sc_digest full_checksum(struct sc_s3_exchange *x, struct sc_slice etag)
+{
+    struct sc_digest digest = {{0}};
+    struct sc_slice text = header(x, "x-amz-checksum-sha256"), type = header(x, "x-amz-checksum-type");
+    uint8_t bytes[33];
+    bool whole = sc_slice_eq_str(type, "FULL_OBJECT") && text.len == 44 && text.ptr[43] == '=' &&
+                 text.ptr[42] != '=' && etag.len && !memchr(etag.ptr, '-', etag.len);
+    if (whole && EVP_DecodeBlock(bytes, text.ptr, 44) == sizeof bytes)
+        memcpy(digest.bytes, bytes, sizeof digest.bytes);
+    return digest;
+}
+
 static void read_answer(struct sc_s3_exchange *x)
 {
     struct sc_s3_answer *a = &x->answer;
@@ -166,6 +181,7 @@ static void read_answer(struct sc_s3_exchange *x)
     a->retry_after_ms = seconds > 0 && seconds < 86400 ? seconds * 1000 : 0;
     a->etag = sc_s3_etag(header(x, "etag"));
     a->version = header(x, "x-amz-version-id");
+    a->checksum = full_checksum(x, a->etag);
     a->request_id = header(x, "x-amz-request-id");
     a->region = header(x, "x-amz-bucket-region");
     a->storage_class = header(x, "x-amz-storage-class");

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "store/s3/retry.h"
 #include "store/s3/sign.h"
@@ -31,6 +32,8 @@ struct sc_s3_answer {
     int64_t range_first, range_last, range_total; // Content-Range; "bytes */5" has a total alone
     int64_t date_ms, mtime_ms, retry_after_ms;    // 0: absent
     struct sc_slice etag, version, request_id, region, storage_class, restore, archive;
+    struct sc_digest
+        checksum; // x-amz-checksum-sha256 of the whole object; zero: none, or one of parts' checksums
     struct sc_slice writer, sha256; // that we said when it was put; x-amz-meta-…
 };
 

@@ -29,6 +29,7 @@ struct job { // an operation under way
     struct sc_s3_param params[8];
     struct sc_s3_transfer transfer; // GET, PUT, COPY
     struct sc_s3_list list;         // the answer to LIST
+    struct sc_slice after_version;  // LIST of versions: where the page before ended within a key
     uint32_t room;                  // of the entries so far
     uint32_t at;                    // SWEEP: the next of the list
 };
@@ -124,6 +125,7 @@ static void head_done(struct sc_s3_call *call)
         op->etag = kept(op, answer->etag);
         op->version = kept(op, answer->version);
         op->archived = sc_s3_is_archived(answer);
+        op->checksum = answer->checksum;
     }
     end_job(job, rc);
 }
@@ -133,6 +135,12 @@ static void start_head(struct job *job)
     struct sc_s3_call *call = make_call(job, SC_S3_HEAD, head_done);
     call->version = job->op->from_version;
     call->if_match = job->op->from_etag;
+    if (job->op->ask_checksum) {
+        static const struct sc_s3_header mode = {SC_SLICE_LIT("x-amz-checksum-mode"),
+                                                 SC_SLICE_LIT("ENABLED")};
+        call->headers = &mode;
+        call->header_count = 1;
+    }
     sc_s3_client_submit(job->s3->client, call);
 }
 
@@ -143,18 +151,23 @@ static enum sc_rc check_list(struct sc_s3_call *call, struct sc_error *err)
 {
     struct job *job = call->context;
     struct sc_arena *arena = &call->exchange.arena;
-    enum sc_rc rc = sc_s3_xml_list(sc_buf_slice(&call->exchange.text), arena, &job->list, err);
+    bool versions = job->op->versions;
+    enum sc_rc rc = (versions ? sc_s3_xml_versions : sc_s3_xml_list)(sc_buf_slice(&call->exchange.text),
+                                                                     arena, &job->list, err);
     struct sc_slice before = sc_buf_slice(&job->after), prefix = sc_buf_slice(&job->key);
     for (uint32_t i = 0; rc == SC_OK && i < job->list.count; i++) {
         struct sc_slice key = job->list.items[i].key;
         bool inside =
             key.len >= prefix.len && (prefix.len == 0 || memcmp(key.ptr, prefix.ptr, prefix.len) == 0);
-        if (!inside || (before.len && sc_slice_cmp(key, before) <= 0))
+        int order = before.len ? sc_slice_cmp(key, before) : 1; // the versions of one key follow each other
+        if (!inside || order < 0 || (order == 0 && !versions))
             rc = sc_error_set(err, SC_MALFORMED, "keys that were not asked for, or out of order");
         before = key;
     }
-    if (rc == SC_OK && job->list.truncated && job->list.count == 0)
-        rc = sc_error_set(err, SC_MALFORMED, "an empty page that is not the last");
+    bool stands = versions && sc_slice_eq(job->list.next, sc_buf_slice(&job->after)) &&
+                  sc_slice_eq(job->list.next_version, job->after_version);
+    if (rc == SC_OK && job->list.truncated && (versions ? stands : job->list.count == 0))
+        rc = sc_error_set(err, SC_MALFORMED, "a page that is not the last and leads no further");
     return rc;
 }
 
@@ -163,6 +176,8 @@ static void add_entry(struct job *job, const struct sc_s3_listed *item)
     struct sc_store_op *op = job->op;
     size_t skip = job->key.len - op->name.len; // the store's prefix and its slash
     struct sc_slice name = sc_slice_from(item->key, skip);
+    if (op->versions && !item->latest)
+        return;
     if (!op->every_name && !sc_store_name_is_valid(name))
         return; // a folder's marker that other tools made, or nothing of ours
     if (op->entry_count == job->room) {
@@ -174,6 +189,7 @@ static void add_entry(struct job *job, const struct sc_s3_listed *item)
         .bytes = item->bytes,
         .mtime_ms = item->mtime_ms,
         .etag = kept(op, item->etag),
+        .version = kept(op, item->version),
     };
 }
 
@@ -202,22 +218,30 @@ static void list_done(struct sc_s3_call *call)
         return;
     }
     sc_buf_clear(&job->after);
-    sc_buf_add_slice(&job->after, job->list.items[job->list.count - 1].key);
+    sc_buf_add_slice(&job->after, op->versions ? job->list.next : job->list.items[job->list.count - 1].key);
+    job->after_version = kept(op, job->list.next_version);
     list_more(job);
 }
 
-// Pages by key, not by continuation token: a token may run out, a key does not.
+static void add_param(struct job *job, uint32_t *n, const char *name, struct sc_slice value)
+{
+    job->params[(*n)++] = (struct sc_s3_param){sc_slice_str(name), value};
+}
+
+// Pages by key, not by continuation token: a token may run out, a key does not. A page of versions may end within a key.
 static void list_more(struct job *job)
 {
+    bool versions = job->op->versions;
     uint32_t want = job->op->max_entries - job->op->entry_count, n = 0;
-    struct sc_slice max =
-        sc_arena_printf(&job->op->arena, "%u", want < SC_LIMIT_S3_LIST_KEYS ? want : SC_LIMIT_S3_LIST_KEYS);
-    job->params[n++] = (struct sc_s3_param){sc_slice_str("list-type"), sc_slice_str("2")};
-    job->params[n++] = (struct sc_s3_param){sc_slice_str("encoding-type"), sc_slice_str("url")};
-    job->params[n++] = (struct sc_s3_param){sc_slice_str("max-keys"), max};
-    job->params[n++] = (struct sc_s3_param){sc_slice_str("prefix"), sc_buf_slice(&job->key)};
+    uint32_t max = want < SC_LIMIT_S3_LIST_KEYS && !versions ? want : SC_LIMIT_S3_LIST_KEYS;
+    add_param(job, &n, versions ? "versions" : "list-type", sc_slice_str(versions ? "" : "2"));
+    add_param(job, &n, "encoding-type", sc_slice_str("url"));
+    add_param(job, &n, "max-keys", sc_arena_printf(&job->op->arena, "%u", max));
+    add_param(job, &n, "prefix", sc_buf_slice(&job->key));
     if (job->after.len)
-        job->params[n++] = (struct sc_s3_param){sc_slice_str("start-after"), sc_buf_slice(&job->after)};
+        add_param(job, &n, versions ? "key-marker" : "start-after", sc_buf_slice(&job->after));
+    if (job->after_version.len)
+        add_param(job, &n, "version-id-marker", job->after_version);
     struct sc_s3_call *call = make_call(job, SC_S3_LIST, list_done);
     call->key = (struct sc_slice){NULL, 0};
     call->params = job->params;
@@ -650,7 +674,7 @@ enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct
         return rc;
     }
     const struct sc_s3_endpoint *endpoint = &s3->settings.endpoint;
-    s3->server = endpoint->aws
+    s3->server = endpoint->aws && endpoint->tls
                      ? sc_strdup("aws")
                      : sc_asprintf("%s://" SC_SLICE_FMT SC_SLICE_FMT, endpoint->tls ? "https" : "http",
                                    SC_SLICE_ARG(endpoint->host), SC_SLICE_ARG(endpoint->base));

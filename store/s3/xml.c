@@ -243,6 +243,10 @@ static bool item_text(struct list_walk *l, const char *name, struct sc_slice tex
         item->etag = sc_arena_copy(l->arena, sc_s3_etag(text));
     if (strcmp(name, "StorageClass") == 0)
         item->storage_class = sc_arena_copy(l->arena, text);
+    if (strcmp(name, "VersionId") == 0)
+        item->version = sc_arena_copy(l->arena, text);
+    if (strcmp(name, "IsLatest") == 0)
+        item->latest = sc_slice_eq_str(text, "true");
     if (strcmp(name, "UploadId") == 0)
         item->upload_id = sc_arena_copy(l->arena, text);
     return true;
@@ -264,6 +268,8 @@ static bool list_text(void *context, const char *parent, const char *name, struc
         l->list.next = sc_arena_copy(l->arena, text);
     if (strcmp(name, "NextKeyMarker") == 0)
         l->list.next = decoded(l->arena, text);
+    if (strcmp(name, "NextVersionIdMarker") == 0)
+        l->list.next_version = sc_arena_copy(l->arena, text);
     if (strcmp(name, "NextUploadIdMarker") == 0)
         l->list.next_upload = sc_arena_copy(l->arena, text);
     return true;
@@ -295,6 +301,12 @@ enum sc_rc sc_s3_xml_list(struct sc_slice bytes, struct sc_arena *arena, struct 
                           struct sc_error *err)
 {
     return read_list(bytes, arena, "ListBucketResult", "Contents", ret_list, err);
+}
+
+enum sc_rc sc_s3_xml_versions(struct sc_slice bytes, struct sc_arena *arena, struct sc_s3_list *ret_list,
+                              struct sc_error *err)
+{
+    return read_list(bytes, arena, "ListVersionsResult", "Version", ret_list, err);
 }
 
 enum sc_rc sc_s3_xml_uploads(struct sc_slice bytes, struct sc_arena *arena, struct sc_s3_list *ret_list,

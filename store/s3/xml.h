@@ -17,6 +17,8 @@ bool sc_s3_xml_fault(struct sc_slice bytes, struct sc_arena *arena, struct sc_s3
 struct sc_s3_listed {
     struct sc_slice key, etag, storage_class; // the etag without its quotes
     struct sc_slice upload_id;                // of an unfinished upload; mtime_ms is when it was begun
+    struct sc_slice version;                  // of a list of versions
+    bool latest;                              // of a list of versions: it is what the key holds now
     uint64_t bytes;
     int64_t mtime_ms;
 };
@@ -24,12 +26,16 @@ struct sc_s3_list {
     struct sc_s3_listed *items;
     uint32_t count;
     bool truncated;
-    struct sc_slice next;        // continuation token, or key marker of uploads
-    struct sc_slice next_upload; // upload id marker
+    struct sc_slice next;         // continuation token, or key marker of versions or uploads
+    struct sc_slice next_version; // version id marker
+    struct sc_slice next_upload;  // upload id marker
 };
 // ListObjectsV2 that was asked with encoding-type=url. SC_MALFORMED.
 SC_MUST_USE enum sc_rc sc_s3_xml_list(struct sc_slice bytes, struct sc_arena *arena,
                                       struct sc_s3_list *ret_list, struct sc_error *err);
+// ListObjectVersions, the same; markers of deletion are left out.
+SC_MUST_USE enum sc_rc sc_s3_xml_versions(struct sc_slice bytes, struct sc_arena *arena,
+                                          struct sc_s3_list *ret_list, struct sc_error *err);
 // ListMultipartUploads, the same.
 SC_MUST_USE enum sc_rc sc_s3_xml_uploads(struct sc_slice bytes, struct sc_arena *arena,
                                          struct sc_s3_list *ret_list, struct sc_error *err);

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 
+import cloudendpoints
 import faultproxy
 import lib
 from test_bucket import Bucket, Team
@@ -138,6 +139,21 @@ class File(Sources):
         self.assertEqual(self.output(team), b"afterwards\n")
         self.assertGreater(proxy.count(method="GET", status=412), 0)
 
+    def test_how_far_a_long_reading_is_is_told_to_who_waits_for_it(self):
+        self.put("a.csv", b"a" * 1000)
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, project = Team(self, "first", self.store), self.project(self.document(self.address("a.csv")))
+        proxy.rules({"fault": "internal", "method": "GET", "path": "a.csv"})
+        live = self.home.start("submit", "--watch", "--json", "--coordinator", team.endpoint, "pipeline.yaml", cwd=project.root)
+        told = live.event("step.progress", step="use", attempt=0)
+        self.assertEqual((told["phase"], told["done_bytes"], told["source"]), ("fetching", 0, self.address("a.csv")))
+        self.assertGreaterEqual(told["total_bytes"], 1000)
+        proxy.rules()
+        live.event("run.finished", state="done")
+        live.wait()
+
     def test_a_byte_that_is_wrong_on_the_way_is_noticed(self):
         self.put("a.csv", b"a" * 1000)
         proxy = faultproxy.FaultProxy(self.server.options["port"])
@@ -148,6 +164,163 @@ class File(Sources):
         team.run(self.project(self.document(self.address("a.csv"))))
         self.assertEqual(proxy.count(fault="flip"), 1)
         self.assertEqual(self.output(team), b"a" * 1000)
+
+
+class Version(Sources):
+    """identity: version: keyed by version ids, and read only where a step runs."""
+
+    def by_version(self, address):
+        return {"uri": address, "identity": "version"}
+
+    def test_it_is_read_where_a_step_runs_and_never_for_a_hit(self):
+        old = self.put("a.csv", b"one\n", "kept")
+        team, project = Team(self, "first", self.store), self.project(self.document(self.by_version(self.address("a.csv", "kept"))))
+        self.asked("kept")
+        self.assertEqual(self.home.stepctl("plan", "--json", "--coordinator", team.endpoint, "pipeline.yaml", cwd=project.root, code=0).says,
+                         {"use": "miss never-seen"})
+        self.assertEqual(self.asked("kept"), ["HEAD a.csv"])
+        self.assertEqual(team.run(project).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b"one\n")
+        self.assertEqual([row for row in self.asked("kept") if row.startswith("GET")], ["GET a.csv"])
+        second = Team(self, "second", self.store)
+        self.assertEqual(second.run(self.project(self.document(self.by_version(self.address("a.csv", "kept") + f"?versionId={old}")), "other")).says, {"use": "hit"})
+        self.assertEqual(self.asked("kept"), ["HEAD a.csv"])
+
+        new = self.put("a.csv", b"two\n", "kept")
+        said = team.run(project)
+        self.assertEqual(said.says, {"use": "miss changed"})
+        fields = [field for field in said.verdicts["use"]["fields"] if field["label"] == "input.raw"]
+        self.assertEqual(len(fields), 1, said.verdicts)
+        self.assertIn(f"s3://kept/{self.prefix}/a.csv?versionId={old}"[-40:], fields[0]["old"])
+        self.assertIn(new, fields[0]["new"])
+        self.assertEqual(self.output(team), b"two\n")
+
+    def test_neither_equal_bytes_nor_another_identity_is_a_hit(self):
+        first = self.put("a", b"same\n", "kept")
+        team = Team(self, "first", self.store)
+        self.assertEqual(team.run(self.project(self.document(self.address("a", "kept")), "content")).says, {"use": "miss never-seen"})
+        self.assertEqual(team.run(self.project(self.document(self.by_version(self.address("a", "kept"))), "version")).says, {"use": "miss changed"})
+        self.put("a", b"same\n", "kept")
+        self.assertEqual(team.run(self.project(self.document(self.by_version(self.address("a", "kept"))), "again")).says, {"use": "miss changed"})
+        self.assertEqual(team.run(self.project(self.document(self.by_version(self.address("a", "kept") + f"?versionId={first}")), "old")).says, {"use": "hit"})
+        self.put("b", b"same\n", "kept")
+        self.assertEqual(team.run(self.project(self.document(self.by_version(self.address("b", "kept"))), "b")).says, {"use": "miss changed"})
+
+    def test_what_was_pinned_is_what_is_read(self):
+        pinned = self.put("a", b"pinned\n", "kept")
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, project = Team(self, "first", self.store), self.project(self.document(self.by_version(self.address("a", "kept"))))
+        proxy.rules({"fault": "internal", "method": "GET", "path": "/a"})
+        said = []
+        run = threading.Thread(target=lambda: said.append(team.run(project)))
+        run.start()
+        proxy.wait(count=1, fault="internal")
+        self.put("a", b"later\n", "kept")
+        proxy.rules()
+        run.join()
+        self.assertEqual(said[0].run["state"], "done", str(said[0]))
+        self.assertEqual(self.output(team), b"pinned\n")
+        self.assertEqual(team.run(self.project(self.document(self.by_version(self.address("a", "kept") + f"?versionId={pinned}")), "old")).says, {"use": "hit"})
+        self.assertEqual(team.run(project).says, {"use": "miss changed"})
+        self.assertEqual(self.output(team), b"later\n")
+
+    def test_a_prefix_is_the_versions_below_it(self):
+        for name in ("x", "sub/y", "gone"):
+            self.put("d/" + name, name.encode() + b"\n", "kept")
+        for i in range(3):
+            self.put("d/x", b"x%d\n" % i, "kept")
+        self.server.client().delete(f"/kept/{self.prefix}/d/gone")
+        document = self.folder(self.by_version(self.address("d/", "kept")))
+        team, project = Team(self, "first", self.store), self.project(document)
+        self.asked("kept")
+        self.assertEqual(team.run(project).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b".\n./sub\n./sub/y\n./x\nsub/y\nx2\n")
+        asked = self.asked("kept")
+        self.assertEqual(sorted(row for row in asked if row != "LIST"), ["GET d/sub/y", "GET d/x"])
+        self.assertEqual(team.run(project).says, {"use": "hit"})
+        self.assertEqual(self.asked("kept"), ["LIST"])
+        self.put("d/sub/y", b"sub/y\n", "kept")
+        said = team.run(project)
+        self.assertEqual(said.says, {"use": "miss changed"})
+        self.assertIn("versions", json.dumps(said.verdicts["use"]["fields"]))
+        self.server.client().delete(f"/kept/{self.prefix}/d/sub/y")
+        self.assertEqual(team.run(project).says, {"use": "miss changed"})
+        self.assertEqual(self.output(team), b".\n./x\nx2\n")
+
+    def test_a_list_of_versions_goes_on_where_a_page_ends_within_a_key(self):
+        for i in range(1003):
+            last = self.put("d/many", b"%d\n" % i, "kept")
+        self.put("d/z", b"z\n", "kept")
+        team = Team(self, "first", self.store)
+        self.assertEqual(team.run(self.project(self.folder(self.by_version(self.address("d/", "kept"))))).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b".\n./many\n./z\n1002\nz\n", last)
+
+    def test_a_prefix_that_changed_before_it_was_read_fails_the_step(self):
+        self.put("d/x", b"1", "kept")
+        project = self.project(self.folder(self.by_version(self.address("d/", "kept"))))
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, said = Team(self, "first", self.store), []
+        proxy.rules({"fault": "internal", "method": "GET", "path": "/x"})
+        run = threading.Thread(target=lambda: said.append(team.run(project, code=1)))
+        run.start()
+        proxy.wait(count=1, fault="internal")
+        versions = self.server.client().call("GET", "/kept", {"versions": "", "prefix": self.prefix}).body.decode()
+        version = versions.partition("<VersionId>")[2].partition("<")[0]
+        self.server.client().call("DELETE", f"/kept/{self.prefix}/d/x", {"versionId": version})
+        self.put("d/x", b"2", "kept")
+        proxy.rules()
+        run.join()
+        self.assertIn("others than when the run began", said[0].out)
+        self.assertRegex(said[0].out, r"source raw \(line \d+\)")
+
+    def test_without_real_versions_it_is_refused_with_what_to_do(self):
+        self.put("a", b"1")
+        self.put("d/a", b"1")
+        team = Team(self, "first", self.store)
+        for name, address in (("file", self.address("a")), ("folder", self.address("d/"))):
+            said = team.run(self.project(self.folder(self.by_version(address)), name), code=1)
+            self.assertIn("it has no version id", said.out)
+            self.assertIn("leave `identity: version` out", said.out)
+            self.assertRegex(said.out, r"source raw \(line \d+\)")
+        self.assertEqual([row for row in self.asked() if row.startswith("GET")], [])
+
+    def test_bytes_that_are_gone_from_the_store_are_put_again(self):
+        body = b"v" * 300000
+        self.put("a", body, "kept")
+        team = Team(self, "first", self.store)
+        project = self.project(self.document(self.by_version(self.address("a", "kept")), 'sha256sum < "${inputs.raw}"'))
+        team.run(project)
+        digest = hashlib.sha256(body).hexdigest()
+        self.server.client().delete(f"/team/{self.prefix}/v1/main/cas/{digest[:2]}/{digest}")
+        team.forget()
+        team.start()
+        said = team.run(project, "--force", "use")
+        self.assertEqual(said.run["state"], "done", str(said))
+        self.assertEqual(self.bytes_of(f"cas/{digest[:2]}/{digest}"), body)
+
+    def test_a_coordinator_that_starts_again_goes_on_with_what_was_pinned(self):
+        self.put("a", b"one\n", "kept")
+        team = Team(self, "first", self.store)
+        gate, bell = self.home.pipe("gate"), self.home.pipe("bell")
+        document = self.home.doc({"wait": {"run": 'echo here > "$W/bell"; read go < "$W/gate"; echo > "${outputs.o}"', "outputs": {"o": "o"},
+                                           "inputs": {"raw": "sources.raw"}},
+                                  "use": {"run": 'cat "${inputs.raw}" > "${outputs.o}"', "inputs": {"raw": "sources.raw", "w": "wait.o"}, "outputs": {"o": "o"}}},
+                                 sources={"raw": self.by_version(self.address("a", "kept"))})
+        project = self.project(document)
+        run = self.home.stepctl("submit", "--json", "--coordinator", team.endpoint, "pipeline.yaml", cwd=project.root, code=0).events[0]["run"]
+        bell.wait()
+        self.put("a", b"two\n", "kept")
+        team.coordinator.signal(signal.SIGKILL)
+        team.coordinator.wait()
+        team.coordinator = self.home.start("--config", f"{team.root}/coordinator.conf", name="step-coordinator")
+        team.coordinator.says("ready")
+        gate.let()
+        self.home.stepctl("watch", "--coordinator", team.endpoint, run, code=0)
+        self.assertEqual(self.output(team), b"one\n")
 
 
 class Allowed(Sources):
@@ -202,6 +375,16 @@ class Folder(Sources):
         team.run(project)
         self.assertEqual(team.run(self.project(self.folder(self.address("d/")), "project-s3")).says, {"use": "hit"})
 
+    def test_large_objects_that_are_hashed_at_once_are_the_same_folder_as_on_disk(self):
+        project = self.project(self.folder("./data/"))
+        for i in range(9):
+            body = hashlib.sha256(b"%d" % i).hexdigest() * (40000 if i % 4 else 1)
+            project.write(f"data/{i % 3}/{i}", body)
+            self.put(f"d/{i % 3}/{i}", body.encode())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        self.assertEqual(team.run(self.project(self.folder(self.address("d/")), "project-s3")).says, {"use": "hit"})
+
     def test_many_objects_come_whole_into_a_folder_store_too(self):
         for i in range(40):
             self.put(f"d/{i % 7}/{i}", f"file {i}\n".encode() * (i * 900))
@@ -242,6 +425,38 @@ class Lost(Sources):
         self.assertEqual(said.run["state"], "done", str(said))
         self.assertIn("lost result", said.out)
         self.assertEqual(self.output(team), b"l" * 300000 + b"small\nfile\n")
+
+
+class Roles(Sources):
+    """Credentials of a role that a profile takes on."""
+
+    def team(self, **profile):
+        keys = self.server.user()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            self.home.env.pop(name, None)
+        with open(self.home.path("aws-config"), "w", encoding="utf-8") as file:
+            file.write("[profile team]\nsource_profile = base\n" + "".join(f"{name} = {value}\n" for name, value in profile.items()))
+            file.write(f"[profile base]\naws_access_key_id = {keys.key}\naws_secret_access_key = {keys.secret}\n")
+        self.home.env.update({"AWS_CONFIG_FILE": self.home.path("aws-config"), "AWS_PROFILE": "team"})
+        return Team(self, "first", self.store)
+
+    def test_the_real_sts_gives_what_reads_and_writes(self):
+        self.put("a", b"by a role\n")
+        team = self.team(role_arn=self.server.role(), duration_seconds=900)
+        self.assertEqual(team.run(self.project(self.document(self.address("a")))).says, {"use": "miss never-seen"})
+        self.assertEqual(self.output(team), b"by a role\n")
+
+    def test_a_stand_in_checks_the_signature(self):
+        cloud = cloudendpoints.CloudEndpoints(issue=lambda what: self.server.session())
+        self.addCleanup(cloud.stop)
+        self.put("a", b"by a role\n")
+        keys = self.server.user()
+        cloud.known[keys.key] = keys.secret
+        self.home.env["AWS_ENDPOINT_URL_STS"] = cloud.url
+        team = self.team(role_arn="arn:aws:iam::123456789012:role/agent", role_session_name="agent-1")
+        self.assertEqual(team.run(self.project(self.document(self.address("a")))).says, {"use": "miss never-seen"})
+        self.assertEqual(set(cloud.what()), {"AssumeRole"})
+        self.assertTrue(cloud.issued)
 
 
 class Mistakes(Sources):

@@ -91,6 +91,11 @@ def artifact(what):
         return ["file", bytes.fromhex(what["file"]), what.get("exec", False), what.get("ext", "")]
     if "dir" in what:
         return ["dir", bytes.fromhex(what["dir"])]
+    if "version" in what:
+        return ["version", *what["version"]]
+    if "versions" in what:
+        bucket, prefix, digest, *server = what["versions"]
+        return ["versions", bucket, prefix, bytes.fromhex(digest), *server]
     return ["value", what["value"]]
 
 

@@ -38,6 +38,7 @@ void world_init(struct world *world)
     sc_buf_init(&world->transcript, 0);
     world->packages = "numpy==1.24.2";
     world->source = "data";
+    world->version = "v1";
     world->gone_rc = SC_NOT_FOUND;
     world->config = (struct sc_core_config){
         .seed = 7,
@@ -208,6 +209,29 @@ static void environment(struct sc_arena *arena, const char *packages, struct sc_
     ret_environment->parts.count = 2;
 }
 
+static struct sc_slice identity(struct sc_arena *arena, const char *version)
+{
+    SC_AUTO_BUF struct sc_buf buf;
+    sc_buf_init(&buf, 0);
+    sc_mp_put_array(&buf, 4);
+    for (int i = 0; i < 3; i++)
+        sc_mp_put_cstr(&buf, ((const char *const[]){"version", "bucket", "key"})[i]);
+    sc_mp_put_cstr(&buf, version);
+    return sc_arena_copy(arena, sc_buf_slice(&buf));
+}
+
+static void tell_file(struct world *world, const char *agent, const struct sc_msg_probe *probe,
+                      struct sc_msg_probed *probed)
+{
+    say(world, "ask %s for " SC_SLICE_FMT "%s%s", agent, SC_SLICE_ARG(probe->path),
+        probe->by_version && !probe->store ? " by version" : "", probe->force ? " with force" : "");
+    if (probe->by_version && world->version)
+        probed->identity = identity(&world->arena, world->version);
+    if (!probe->by_version || probe->store)
+        probed->artifact = (struct sc_artifact){
+            .digest = sc_digest_of(sc_slice_str(world->source)), .bytes = strlen(world->source), .files = 1};
+}
+
 static void send_agent(struct world *world, const struct sc_effect *effect)
 {
     const struct sc_message *message = effect->u.send_agent.message;
@@ -236,11 +260,7 @@ static void send_agent(struct world *world, const struct sc_effect *effect)
         *probed =
             (struct sc_msg_probed){.probe = message->body.probe.probe, .kind = message->body.probe.kind};
         if (probed->kind == SC_PROBE_FILE) {
-            say(world, "ask %s for " SC_SLICE_FMT "%s", agent, SC_SLICE_ARG(message->body.probe.path),
-                message->body.probe.force ? " with force" : "");
-            probed->artifact = (struct sc_artifact){.digest = sc_digest_of(sc_slice_str(world->source)),
-                                                    .bytes = strlen(world->source),
-                                                    .files = 1};
+            tell_file(world, agent, &message->body.probe, probed);
         } else if (!world->empty_answers && probed->kind == SC_PROBE_COMMANDS)
             environment(arena, sc_arena_cstr(arena, message->body.probe.commands.items[0]),
                         &probed->commands);

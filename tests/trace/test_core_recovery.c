@@ -454,6 +454,72 @@ static void test_a_source_that_is_gone_and_another_by_now_fails_the_step(void **
     assert_true(world_says(&w, "0: a failed probe"));
 }
 
+static const char by_version[] =
+    "stepcache: 1\nname: demo\nsources: {raw: {uri: 's3://bucket/key', identity: version}}\nsteps:\n"
+    "  a: {command: [x], inputs: {raw: sources.raw}, outputs: {x: x.txt}}\n";
+
+static void test_a_source_by_version_is_read_where_a_step_is_to_run_and_never_for_a_hit(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_said(&w);
+    world_submit(&w, by_version, NULL);
+    const char *said = world_said(&w);
+    assert_contains(said, "ask a1 for s3://bucket/key by version\n");
+    assert_contains(said, "ask a1 for s3://bucket/key\n0: a miss never-seen\nassign a #1 to a1\n");
+    world_report(&w, "a", "one");
+    world_said(&w);
+    world_submit(&w, by_version, NULL);
+    said = world_said(&w);
+    assert_contains(said, "ask a1 for s3://bucket/key by version\n");
+    assert_contains(said, "1: a hit");
+    assert_null(strstr(said, "ask a1 for s3://bucket/key\n"));
+    w.version = "v2";
+    world_submit(&w, by_version, NULL);
+    assert_contains(world_said(&w), "2: a miss changed");
+}
+
+static void test_a_source_by_version_that_is_gone_is_put_again_as_it_was(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, by_version, NULL);
+    world_said(&w);
+    world_lose(&w, "data");
+    world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+    const char *said = world_said(&w);
+    assert_contains(said, "ask a1 for s3://bucket/key with force\n");
+    assert_contains(said, "assign a #1 to a1");
+    w.version = "v2";
+    world_fail(&w, "a", SC_OUTCOME_INPUT_LOST);
+    assert_true(world_says(&w, "0: a failed probe"));
+}
+
+static void test_a_source_by_version_is_after_a_restart_what_it_was_before(void **state)
+{
+    WORLD;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, by_version, NULL);
+    uint64_t held = world_attempt(&w, "a")->id;
+    world_restart(&w);
+    w.version = "v2";
+    world_agent_holding(&w, "a1", 2, &held, 1);
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "0: a done"));
+    w.version = "v1";
+    world_submit(&w, by_version, NULL);
+    assert_true(world_says(&w, "0: a hit cached"));
+}
+
+static void test_an_agent_that_knows_no_versions_fails_the_step(void **state)
+{
+    WORLD;
+    w.version = NULL;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, by_version, NULL);
+    assert_true(world_says(&w, "0: a failed probe"));
+}
+
 static void test_a_source_that_is_lost_again_and_again_fails_the_step(void **state)
 {
     WORLD;
@@ -779,6 +845,10 @@ int main(void)
         cmocka_unit_test(test_a_source_that_is_gone_is_put_again_by_an_agent),
         cmocka_unit_test(test_a_source_that_is_gone_and_another_by_now_fails_the_step),
         cmocka_unit_test(test_a_source_that_is_lost_again_and_again_fails_the_step),
+        cmocka_unit_test(test_a_source_by_version_is_read_where_a_step_is_to_run_and_never_for_a_hit),
+        cmocka_unit_test(test_a_source_by_version_that_is_gone_is_put_again_as_it_was),
+        cmocka_unit_test(test_a_source_by_version_is_after_a_restart_what_it_was_before),
+        cmocka_unit_test(test_an_agent_that_knows_no_versions_fails_the_step),
         cmocka_unit_test(test_healing_finds_the_instance_whose_output_is_gone),
         cmocka_unit_test(test_healing_makes_all_that_is_gone_again_and_nothing_else),
         cmocka_unit_test(test_a_joiner_of_another_plan_heals_what_it_lost_itself),

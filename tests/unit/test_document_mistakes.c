@@ -91,11 +91,24 @@ static void test_an_address_in_s3_names_what_a_file_can_be_and_no_server(void **
     }
 }
 
+static void test_a_source_by_version_is_one_that_has_real_versions(void **state)
+{
+    static const struct mistake cases[] = {
+        {HEAD "sources: {s: {uri: ./k, identity: version}}\nsteps: {a: {run: ls}}\n",
+         {"3:35 document: identity: version is for s3:// sources, which have versions | "}},
+        {HEAD "sources: {s: {identity: version, uri: 'file:///k'}}\nsteps: {a: {run: ls}}\n",
+         {"3:25 document: identity: version is for s3:// sources, which have versions | "}},
+        {HEAD "sources: {s: {uri: 's3://bkt/k?versionId=null', identity: version}}\nsteps: {a: {run: ls}}\n",
+         {"3:59 document: identity: version needs a real version id, and \"null\" is none | "}},
+        {HEAD "sources: {s: {uri: 's3://bkt/k', identity: versions}}\nsteps: {a: {run: ls}}\n",
+         {"3:44 document: "}},
+    };
+    check_mistakes(*state, cases, SC_COUNT(cases));
+}
+
 static void test_what_is_not_built_is_refused_by_name_with_what_to_do(void **state)
 {
     static const struct mistake cases[] = {
-        {HEAD "sources: {s: {uri: 's3://bkt/k?versionId=1', identity: version}}\nsteps: {a: {run: ls}}\n",
-         {"3:56 unsupported: identity: version is not supported yet | "}},
         {HEAD "sources: {s: 'gs://b/k'}\nsteps: {a: {run: ls}}\n",
          {"3:14 unsupported: gs:// sources are not supported | "}},
         {HEAD "environment: {lock: r.lock}\nsteps: {a: {run: ls}}\n",
@@ -537,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_unknown_keys_suggest_the_nearest),
         TEST(test_an_address_in_s3_names_what_a_file_can_be_and_no_server),
+        TEST(test_a_source_by_version_is_one_that_has_real_versions),
         TEST(test_what_is_not_built_is_refused_by_name_with_what_to_do),
         TEST(test_the_frame_is_checked),
         TEST(test_settings_are_checked),

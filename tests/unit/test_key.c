@@ -13,9 +13,9 @@
 
 extern char **environ;
 
-static const char *const cases[] = {"argv-plain",  "argv-ports", "argv-matrix", "script",  "env",
-                                    "value-input", "metadata",   "values",      "ignored", "salt",
-                                    "resources",   "probe",      "run",         "long"};
+static const char *const cases[] = {"argv-plain",  "argv-ports",    "argv-matrix", "script", "env",
+                                    "value-input", "version-input", "metadata",    "values", "ignored",
+                                    "salt",        "resources",     "probe",       "run",    "long"};
 
 static char *case_path(const char *name)
 {
@@ -176,6 +176,30 @@ struct named_input {
     struct sc_key_input input;
 };
 
+// "version" or "versions": the texts as they stand in the key, the digest in hex.
+static void read_identity(struct built *b, const json_t *what, struct sc_key_input *input)
+{
+    const json_t *version = json_object_get(what, "version"), *versions = json_object_get(what, "versions");
+    const json_t *parts = version ? version : versions;
+    if (!parts)
+        return;
+    SC_AUTO_BUF struct sc_buf identity;
+    sc_buf_init(&identity, 0);
+    sc_mp_put_array(&identity, 1 + (uint32_t)json_array_size(parts));
+    sc_mp_put_cstr(&identity, version ? "version" : "versions");
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        struct sc_digest digest;
+        if (versions && i == 2) {
+            digest = digest_of(json_array_get(parts, i));
+            sc_mp_put_digest(&identity, &digest);
+        } else {
+            sc_mp_put_str(&identity, text_of(json_array_get(parts, i)));
+        }
+    }
+    input->kind = SC_KEY_INPUT_VERSION;
+    input->identity = sc_arena_copy(&b->arena, sc_buf_slice(&identity));
+}
+
 static void build_inputs(struct built *b)
 {
     json_t *inputs = json_object_get(b->json, "inputs"), *value;
@@ -193,6 +217,7 @@ static void build_inputs(struct built *b)
         to->input.exec = json_is_true(json_object_get(value, "exec"));
         to->input.ext = text_of(json_object_get(value, "ext"));
         to->input.text = text_of(json_object_get(value, "value"));
+        read_identity(b, value, &to->input);
         to->input.metadata = text_of(json_object_get(value, "metadata"));
     }
     qsort(named, count, sizeof *named, compare_names);

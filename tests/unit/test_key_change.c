@@ -118,6 +118,24 @@ static void test_control_bytes_never_reach_the_terminal(void **state)
     check("salt", &old, &new, "a\\x1b[31m", "b");
 }
 
+static void test_a_version_is_shown_as_the_address_that_it_is(void **state)
+{
+    (void)state;
+    struct sc_buf old = {0}, new = {0};
+    for (int i = 0; i < 2; i++) {
+        struct sc_buf *out = i ? &new : &old;
+        sc_mp_put_array(out, 4 + (uint32_t)i);
+        sc_mp_put_cstr(out, "version");
+        sc_mp_put_cstr(out, "data");
+        sc_mp_put_cstr(out, "a.csv");
+        sc_mp_put_cstr(out, i ? "v2" : "v1");
+        if (i)
+            sc_mp_put_cstr(out, "http://s3");
+    }
+    check("input.raw", &old, &new, "s3://data/a.csv?versionId=v1",
+          "s3://data/a.csv?versionId=v2 on http://s3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_a_field_that_was_not_there_is_empty),
         cmocka_unit_test(test_a_long_text_is_cut_around_what_differs),
         cmocka_unit_test(test_control_bytes_never_reach_the_terminal),
+        cmocka_unit_test(test_a_version_is_shown_as_the_address_that_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ CHANGE(source_no_bucket,
        (p->sources.items[0].kind = SC_SOURCE_S3, p->sources.items[0].path = lit("s3:///key")))
 CHANGE(source_bad_key,
        (p->sources.items[0].kind = SC_SOURCE_S3, p->sources.items[0].path = lit("s3://bucket/../x")))
+CHANGE(source_by_version, p->sources.items[0].by_version = true)
 CHANGE(source_version, p->sources.items[0].version = lit("1"))
 CHANGE(source_nul, p->sources.items[0].path = nul)
 CHANGE(publish_step, p->outputs.items[0].step = 3)
@@ -228,6 +229,7 @@ static void test_the_check_refuses_each_wrong_thing(void **state)
         ROW(source_no_bucket),
         ROW(source_bad_key),
         ROW(source_version),
+        ROW(source_by_version),
         ROW(publish_step),
         ROW(publish_output),
         ROW(step_name),

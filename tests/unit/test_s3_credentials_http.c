@@ -343,6 +343,82 @@ static void test_web_identity_of_a_profile(void **state)
                     "&RoleArn=arn%3Ateam&RoleSessionName=s&WebIdentityToken=other");
 }
 
+#define TAKEN(key)                                                                                           \
+    "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>" key                                   \
+    "</AccessKeyId><SecretAccessKey>xSECRETx</SecretAccessKey><SessionToken>T-" key                          \
+    "</SessionToken><Expiration>" IN_AN_HOUR                                                                 \
+    "</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+
+static void use_role(struct world *w, const char *config)
+{
+    set_url(w, "AWS_ENDPOINT_URL_STS", "");
+    write_file(w, ".aws/config", config);
+    write_file(w, ".aws/credentials", "[base]\n" KEYS("BASE") "aws_session_token = T-BASE\n");
+    open_provider(w, "team", "eu-central-1", 1);
+}
+
+static void test_a_role_is_taken_on_with_another_profiles_keys(void **state)
+{
+    struct world *w = *state;
+    static const struct sc_http_exchange script[] = {{.request = POST, .body = TAKEN("ROLE")},
+                                                     {.request = POST, .body = TAKEN("ROLE2")}};
+    use_role(w, "[profile team]\nrole_arn = arn:r\nsource_profile = base\nexternal_id = "
+                "x/y\nduration_seconds = 900\n");
+    sc_http_stub_play(w->stub, script, SC_COUNT(script));
+    assert_ok(get_at(w, 0, false), w->err);
+    assert_got(w, "ROLE");
+    assert_int_equal(w->got.expires_ms, now_ms + 60 * MINUTE);
+    assert_describes(
+        w,
+        "role arn:r of profile team in ~/.aws/config, signed by profile base in ~/.aws/credentials, until");
+    const char *asked = sc_http_stub_last(w->stub);
+    assert_contains(asked,
+                    "\r\n\r\nAction=AssumeRole&Version=2011-06-15&RoleArn=arn%3Ar&RoleSessionName=stepcache"
+                    "&ExternalId=x%2Fy&DurationSeconds=900");
+    assert_contains(asked, "x-amz-date: 20260102T030405Z\r\n");
+    assert_contains(asked, "x-amz-security-token: T-BASE\r\n");
+    assert_contains(asked,
+                    "Credential=BASE/20260102/eu-central-1/sts/aws4_request,SignedHeaders=content-type;host;"
+                    "x-amz-date;x-amz-security-token,");
+    assert_ok(get_at(w, 56 * MINUTE, false), w->err); // signed anew, at the time that it is
+    assert_got(w, "ROLE2");
+    assert_contains(sc_http_stub_last(w->stub), "x-amz-date: 20260102T040005Z\r\n");
+}
+
+static void test_a_role_is_taken_on_with_a_role_and_that_with_keys_of_the_environment(void **state)
+{
+    struct world *w = *state;
+    static const struct sc_http_exchange script[] = {{.request = POST, .body = TAKEN("INNER")},
+                                                     {.request = POST, .body = TAKEN("OUTER")}};
+    use_role(w, "[profile team]\nrole_arn = arn:outer\nsource_profile = inner\n"
+                "[profile inner]\nrole_arn = arn:inner\ncredential_source = Environment\n");
+    setenv("AWS_ACCESS_KEY_ID", "ENV", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "xSECRETx", 1);
+    sc_http_stub_play(w->stub, script, SC_COUNT(script));
+    assert_ok(get_at(w, 0, false), w->err);
+    assert_got(w, "OUTER");
+    assert_contains(sc_http_stub_last(w->stub), "Credential=INNER/");
+    assert_contains(sc_http_stub_last(w->stub), "RoleArn=arn%3Aouter");
+    assert_describes(
+        w, "role arn:outer of profile team in ~/.aws/config, signed by role arn:inner of profile inner in "
+           "~/.aws/config, signed by environment (AWS_ACCESS_KEY_ID), until");
+}
+
+static void test_a_role_that_is_refused_is_named_with_what_sts_says(void **state)
+{
+    struct world *w = *state;
+    static const struct sc_http_exchange script[] = {
+        {.request = POST,
+         .status = 403,
+         .body = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not "
+                 "you</Message></Error></ErrorResponse>"}};
+    use_role(w, "[profile team]\nrole_arn = arn:r\nsource_profile = base\n");
+    sc_http_stub_play(w->stub, script, SC_COUNT(script));
+    assert_int_equal(get_at(w, 0, false), SC_DENIED);
+    assert_story(w, "role arn:r of profile team in ~/.aws/config");
+    assert_story(w, "answered 403 AccessDenied: not you");
+}
+
 #define REFUSAL(code, message)                                                                               \
     "<ErrorResponse xmlns=\"u\"><Error><Type>Sender</Type><Code>" code "</Code><Message>" message            \
     "</Message></Error></ErrorResponse>"
@@ -448,6 +524,9 @@ int main(void)
         T(test_metadata_takes_its_tries_from_the_environment),
         T(test_web_identity_is_changed_into_credentials),
         T(test_web_identity_of_a_profile),
+        T(test_a_role_is_taken_on_with_another_profiles_keys),
+        T(test_a_role_is_taken_on_with_a_role_and_that_with_keys_of_the_environment),
+        T(test_a_role_that_is_refused_is_named_with_what_sts_says),
         T(test_sts_that_answers_badly_is_named),
         T(test_sts_is_asked_by_tls_unless_the_endpoint_says_otherwise),
     };

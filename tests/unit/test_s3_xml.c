@@ -82,6 +82,38 @@ static void test_s3_xml_uploads_give_keys_and_ids(void **state)
     assert_slice(found.next_upload, "u2");
 }
 
+static void test_s3_xml_versions_give_ids_and_which_is_the_latest_without_markers_of_deletion(void **state)
+{
+    (void)state;
+    SC_AUTO_ARENA struct sc_arena arena;
+    sc_arena_init(&arena);
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_s3_list found;
+    assert_ok(
+        sc_s3_xml_versions(
+            sc_slice_str("<ListVersionsResult" NS "><NextKeyMarker>k%202</NextKeyMarker>"
+                         "<NextVersionIdMarker>v9</NextVersionIdMarker><IsTruncated>true</IsTruncated>"
+                         "<DeleteMarker><Key>a</Key><VersionId>d1</VersionId><IsLatest>true</IsLatest>"
+                         "<LastModified>2026-01-02T03:04:05.000Z</LastModified></DeleteMarker>"
+                         "<Version><Key>k+1</Key><VersionId>v1</VersionId><IsLatest>true</IsLatest>"
+                         "<LastModified>2026-01-02T03:04:05.000Z</LastModified><ETag>&quot;e&quot;</ETag>"
+                         "<Size>7</Size><Owner><ID>o</ID></Owner></Version>"
+                         "<Version><Key>k+1</Key><VersionId>v0</VersionId><IsLatest>false</IsLatest>"
+                         "</Version></ListVersionsResult>"),
+            &arena, &found, &err),
+        err);
+    assert_int_equal(found.count, 2);
+    assert_slice(found.items[0].key, "k 1");
+    assert_slice(found.items[0].version, "v1");
+    assert_slice(found.items[0].etag, "e");
+    assert_int_equal(found.items[0].bytes, 7);
+    assert_true(found.items[0].latest);
+    assert_slice(found.items[1].version, "v0");
+    assert_false(found.items[1].latest);
+    assert_slice(found.next, "k 2");
+    assert_slice(found.next_version, "v9");
+}
+
 static void test_s3_xml_fault_gives_code_words_request_and_region(void **state)
 {
     (void)state;
@@ -294,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_s3_xml_list_gives_keys_decoded_with_sizes_and_times),
         cmocka_unit_test(test_s3_xml_empty_list_is_a_list),
         cmocka_unit_test(test_s3_xml_uploads_give_keys_and_ids),
+        cmocka_unit_test(test_s3_xml_versions_give_ids_and_which_is_the_latest_without_markers_of_deletion),
         cmocka_unit_test(test_s3_xml_fault_gives_code_words_request_and_region),
         cmocka_unit_test(test_s3_xml_what_is_no_error_is_no_fault),
         cmocka_unit_test(test_s3_xml_upload_id_and_etag_are_read_from_their_answers),

@@ -173,6 +173,36 @@ static void test_view_shows_progress_as_a_bar(void **state)
     assert_contains(picture(100, 24), "checking the environment 60s");
 }
 
+static void reading(const char *source, int64_t at_ms, uint64_t done_mib)
+{
+    struct sc_event_body e = event(SC_EV_STEP_PROGRESS, "a");
+    e.phase = SC_PHASE_FETCHING;
+    e.at = at_ms;
+    e.text = sc_slice_str(source);
+    e.done_bytes = done_mib << 20;
+    e.total_bytes = UINT64_C(8) << 30;
+    sc_model_apply(&model, &e);
+}
+
+static void test_view_shows_how_far_a_source_is_with_rate_and_time_left(void **state)
+{
+    (void)state;
+    sc_model_expect(&model, sc_slice_str("a"));
+    reading("s3://data/raw", 1000, 1024);
+    assert_contains(picture(120, 24), "reading s3://data/raw 1.0 GiB of 8.0 GiB");
+    assert_null(strstr(picture(120, 24), "left"));
+    reading("s3://data/raw", 6000, 2048);
+    assert_contains(picture(120, 24), "reading s3://data/raw 2.0 GiB of 8.0 GiB, 204 MiB/s, 31s left");
+    reading("s3://data/raw", 5000, 4096); // told late
+    assert_contains(picture(120, 24), "2.0 GiB of 8.0 GiB");
+    reading("s3://data/raw", 8000, 100); // it is read again: what came before tells nothing of its rate
+    assert_contains(picture(120, 24), "100 MiB of 8.0 GiB");
+    assert_null(strstr(picture(120, 24), "left"));
+    verdict("a", SC_VERDICT_MISS, SC_REASON_NEVER_SEEN);
+    started("a", 1);
+    assert_null(strstr(picture(120, 24), "reading"));
+}
+
 static void test_model_keeps_the_order_that_was_expected(void **state)
 {
     (void)state;
@@ -307,6 +337,7 @@ int main(void)
         EACH(test_view_never_is_wider_or_higher_than_the_window),
         EACH(test_view_colours_only_when_asked),
         EACH(test_view_shows_progress_as_a_bar),
+        EACH(test_view_shows_how_far_a_source_is_with_rate_and_time_left),
         EACH(test_model_keeps_the_order_that_was_expected),
         EACH(test_model_counts_and_groups),
         EACH(test_model_tells_news_from_repetition),
