@@ -68,6 +68,7 @@ struct sc_s3_exchange {
     struct sc_arena arena;
     struct sc_s3_answer answer;
     struct sc_buf text;
+    uint32_t further; // requests beyond the one that it took
     // the engine's
     struct sc_s3_http *http;
     void *easy;
