@@ -455,7 +455,7 @@ static void answered(struct sc_s3_exchange *exchange)
 {
     struct sc_s3_call *call = exchange->context;
     for (uint32_t i = 0; i < exchange->further; i++)
-        count(call->client, ask_of(call), false);
+        count(call->client, exchange->further_ask, false);
     judge(call->client, call);
 }
 
