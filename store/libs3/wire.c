@@ -332,10 +332,16 @@ static void look_over(S3Status status, const S3ErrorDetails *details, void *cont
     bool same = copies ? sc_slice_eq(x->answer.etag, sc_s3_etag(sc_slice_str(r->etag))) &&
                              sc_libs3_set_copied(x, etag)
                        : is_md5(etag, r->call->md5);
-    if (same)
-        over(r);
-    else
+    bool parts = copies && strchr(r->etag, '-'); // an etag that a copy need not have
+    if (!same && parts) {
+        x->answer.failure = SC_S3_OURS;
+        sc_error_set(&x->answer.own, SC_UNSUPPORTED,
+                     "libs3 cannot tell what became of a copy of an object in parts");
+    } else if (!same) {
         not_written(r);
+        return;
+    }
+    over(r);
 }
 
 // ---- bodies

@@ -661,6 +661,7 @@ enum sc_rc sc_store_s3_open_by(const struct sc_s3_wire_kind *wire, const char *u
 {
     struct s3_store *s3 = sc_calloc(1, sizeof *s3);
     s3->base.backend = &s3_backend;
+    s3->base.one_writer = !wire->conditional;
     sc_arena_init(&s3->arena);
     enum sc_rc rc = sc_s3_settings_find(url, &s3->arena, &s3->settings, err);
     if (rc == SC_OK)

@@ -272,6 +272,14 @@ class Doctor(Bucket):
         self.server.bucket("kept", versioned=True)
         self.assertEqual(self.doctor(self.server.store("kept"))["versions"]["state"], "warn")
 
+    def test_doctor_says_that_libs3_is_for_one_coordinator(self):
+        if not os.path.exists(os.path.join(os.environ["STEPCACHE_BUILD"], "store/libs3/stepcache-libs3.so")):
+            self.skipTest("built without libs3")
+        said = self.doctor(self.store + "&client=libs3")
+        self.assertEqual({said[check]["state"] for check in ("store", "checksums", "clock", "list", "remove")}, {"ok"}, said)
+        self.assertEqual(said["conditions"]["state"], "warn")
+        self.assertIn("one coordinator", said["conditions"]["advice"])
+
     def test_doctor_names_the_right_that_is_missing(self):
         self.doctor(self.store)
         denied = self.doctor(self.store, "reader")["store"]
