@@ -236,6 +236,17 @@ static void test_libs3_object_whose_answer_broke_off_is_read_on(void **state)
     assert_contains(log, "if-match=");
 }
 
+static void test_libs3_object_of_which_no_byte_came_is_not_taken_for_an_empty_one(void **state)
+{
+    struct world *w = *state;
+    if (!can_load)
+        skip();
+    sc_s3_stand_put(w->stand, "/bkt/p/x", sc_slice_str("0123456789"), NULL);
+    fault(w, (struct sc_s3_fault_rule){
+                 .method = "GET", .part = "/bkt/p/x", .times = 1, .how = SC_HTTP_CUT, .at = 0});
+    assert_object(w->store, "x", "0123456789");
+}
+
 static void test_libs3_object_of_unknown_length_is_refused(void **state)
 {
     struct world *w = *state;
@@ -269,6 +280,7 @@ static void test_libs3_copy_that_failed_behind_a_good_status_is_sent_again(void 
     if (!can_load)
         skip();
     assert_rc(store_put(w->store, "x", sc_slice_str("content"), false), SC_OK);
+    assert_rc(store_put(w->store, "y", sc_slice_str("older"), false), SC_OK);
     fault(w, (struct sc_s3_fault_rule){
                  .method = "PUT", .part = "/bkt/p/y", .times = 1, .status = 200, .code = "InternalError"});
     sc_store_op_init(&op, SC_STORE_COPY, sc_slice_str("y"));
@@ -334,6 +346,7 @@ int main(void)
         T(test_libs3_what_it_cannot_ask_for_is_refused_by_name),
         T(test_libs3_list_whose_answer_broke_off_is_not_taken_for_a_whole_one),
         T(test_libs3_object_whose_answer_broke_off_is_read_on),
+        T(test_libs3_object_of_which_no_byte_came_is_not_taken_for_an_empty_one),
         T(test_libs3_object_of_unknown_length_is_refused),
         T(test_libs3_put_that_was_refused_without_a_word_is_sent_again),
         T(test_libs3_copy_that_failed_behind_a_good_status_is_sent_again),
