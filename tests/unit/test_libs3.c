@@ -273,7 +273,7 @@ static void test_libs3_put_that_was_refused_without_a_word_is_sent_again(void **
     assert_object(w->store, "x", "kept");
 }
 
-static void test_libs3_copy_that_failed_behind_a_good_status_is_sent_again(void **state)
+static void test_libs3_copy_that_failed_behind_a_good_status_or_without_a_word_is_sent_again(void **state)
 {
     struct world *w = *state;
     struct sc_store_op op;
@@ -283,6 +283,7 @@ static void test_libs3_copy_that_failed_behind_a_good_status_is_sent_again(void 
     assert_rc(store_put(w->store, "y", sc_slice_str("older"), false), SC_OK);
     fault(w, (struct sc_s3_fault_rule){
                  .method = "PUT", .part = "/bkt/p/y", .times = 1, .status = 200, .code = "InternalError"});
+    fault(w, (struct sc_s3_fault_rule){.method = "PUT", .part = "/bkt/p/y", .times = 1, .status = 503});
     sc_store_op_init(&op, SC_STORE_COPY, sc_slice_str("y"));
     op.from = sc_slice_str("x");
     assert_ok(sc_store_wait(w->store, &op), op.err);
@@ -349,7 +350,7 @@ int main(void)
         T(test_libs3_object_of_which_no_byte_came_is_not_taken_for_an_empty_one),
         T(test_libs3_object_of_unknown_length_is_refused),
         T(test_libs3_put_that_was_refused_without_a_word_is_sent_again),
-        T(test_libs3_copy_that_failed_behind_a_good_status_is_sent_again),
+        T(test_libs3_copy_that_failed_behind_a_good_status_or_without_a_word_is_sent_again),
         T(test_libs3_put_if_absent_leaves_what_another_put_and_sends_no_body),
         T(test_libs3_put_if_absent_knows_its_own_after_a_lost_answer),
         T(test_libs3_put_if_absent_that_another_overwrote_lost),
