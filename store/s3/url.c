@@ -192,7 +192,7 @@ enum sc_rc sc_s3_url_parse(const char *text, struct sc_arena *arena, struct sc_s
     if (rc != SC_OK) {
         sc_error_wrap(err, rc, "%s", text);
         sc_error_hint(err, "write s3://bucket/prefix?endpoint=URL&region=NAME&style=path|virtual&ca=/FILE&"
-                           "profile=NAME&anonymous=1; all parameters are optional");
+                           "profile=NAME&anonymous=1&client=libs3; all parameters are optional");
         return rc;
     }
     *ret_url = url;
