@@ -120,13 +120,9 @@ static const struct {
     S3Status status;
     enum sc_s3_failure failure;
 } failures[] = {
-    {S3StatusNameLookupError, SC_S3_NO_HOST},
-    {S3StatusFailedToConnect, SC_S3_NO_CONNECT},
-    {S3StatusServerFailedVerification, SC_S3_NO_TRUST},
-    {S3StatusConnectionFailed, SC_S3_RESET},
-    {S3StatusInternalError, SC_S3_RESET},
-    {S3StatusInterrupted, SC_S3_RESET},
-    {S3StatusXmlParseFailure, SC_S3_CUT},
+    {S3StatusNameLookupError, SC_S3_NO_HOST}, {S3StatusFailedToConnect, SC_S3_NO_CONNECT},
+    {S3StatusConnectionFailed, SC_S3_RESET},  {S3StatusInternalError, SC_S3_RESET},
+    {S3StatusInterrupted, SC_S3_RESET},       {S3StatusXmlParseFailure, SC_S3_CUT},
 };
 
 // HTTP's status, which libs3 keeps to itself. What has a code of S3's is judged by that; 400 where nothing is said here.
@@ -182,6 +178,10 @@ void sc_libs3_take_status(struct sc_s3_exchange *x, S3Status status, const S3Err
     struct sc_s3_answer *answer = &x->answer;
     const char *name = S3_get_status_name(status);
     answer->failure = SC_S3_CAME;
+    // Not SC_S3_NO_TRUST, which advises to name an authority: libs3 takes none.
+    if (status == S3StatusServerFailedVerification)
+        sc_error_set(&x->own, SC_UNREACHABLE,
+                     "the server's certificate is not of its name, or of none of the system's authorities");
     if (x->own.rc != SC_OK) {
         answer->failure = SC_S3_OURS;
     } else if (status == S3StatusOK) {

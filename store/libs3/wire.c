@@ -74,33 +74,42 @@ static void initialize(void)
     initialized = S3_initialize("stepcache/" SC_RELEASE, SC_LIBS3_FLAGS, NULL);
 }
 
+static enum sc_rc check_tls(const struct sc_s3_client_config *config, struct sc_error *err)
+{
+    if (config->unverified && sc_libs3_verifies)
+        return sc_error_set(err, SC_INVALID, "unverified=1: this libs3 always checks certificates");
+    if (!config->endpoint.tls || config->unverified)
+        return SC_OK;
+    if (!sc_libs3_verifies) {
+        sc_error_set(err, SC_UNSUPPORTED,
+                     "this libs3 does not check TLS certificates: whoever answers would be believed");
+        sc_error_hint(err,
+                      "leave client= away, build against libs3 4, or write unverified=1 where the network is "
+                      "to be trusted");
+        return SC_UNSUPPORTED;
+    }
+    if (config->http.ca)
+        return sc_error_set(err, SC_UNSUPPORTED,
+                            "client=libs3 knows the system's certificate authorities alone, not %s (ca=, "
+                            "AWS_CA_BUNDLE)",
+                            config->http.ca);
+    return SC_OK;
+}
+
 static enum sc_rc check_endpoint(const struct sc_s3_client_config *config, struct sc_error *err)
 {
     const struct sc_s3_endpoint *endpoint = &config->endpoint;
-    enum sc_rc rc = SC_OK;
-    const char *hint = "leave client= away: then all of this is there";
-    if (endpoint->aws)
-        rc = sc_error_set(err, SC_UNSUPPORTED,
-                          "client=libs3 is for servers that know signatures of version 2 alone; AWS "
-                          "does not: name one by endpoint=");
-    else if (endpoint->base.len)
-        rc = sc_error_set(err, SC_UNSUPPORTED,
-                          "client=libs3 cannot speak to an endpoint with a path (" SC_SLICE_FMT ")",
-                          SC_SLICE_ARG(endpoint->base));
-    else if (endpoint->tls && !sc_libs3_verifies && !config->unverified) {
-        rc = sc_error_set(err, SC_UNSUPPORTED,
-                          "this libs3 does not check TLS certificates: whoever answers would be believed");
-        hint = "leave client= away, build against libs3 4, or write unverified=1 where the network is to be "
-               "trusted";
-    } else if (config->unverified && sc_libs3_verifies)
-        rc = sc_error_set(err, SC_INVALID, "unverified=1: this libs3 always checks certificates");
-    else if (endpoint->tls && config->http.ca && !config->unverified)
-        rc = sc_error_set(err, SC_UNSUPPORTED,
-                          "client=libs3 knows the system's certificate authorities alone, not %s",
-                          config->http.ca);
-    if (rc != SC_OK)
-        sc_error_hint(err, "%s", hint);
-    return rc;
+    if (endpoint->aws) {
+        sc_error_set(err, SC_UNSUPPORTED,
+                     "client=libs3 is for servers that know signatures of version 2 alone; AWS does not");
+        sc_error_hint(err, "leave client= away, or name such a server by endpoint=");
+        return SC_UNSUPPORTED;
+    }
+    if (endpoint->base.len)
+        return sc_error_set(err, SC_UNSUPPORTED,
+                            "client=libs3 cannot speak to an endpoint with a path (" SC_SLICE_FMT ")",
+                            SC_SLICE_ARG(endpoint->base));
+    return check_tls(config, err);
 }
 
 static enum sc_rc libs3_open(const struct sc_s3_client_config *config, struct sc_s3_wire **ret_wire,
