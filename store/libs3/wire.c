@@ -481,6 +481,9 @@ static enum sc_rc send_list(struct request *r)
             r->after = param->value;
         else if (sc_slice_eq_str(param->name, "max-keys"))
             r->wants = (int)strtol(sc_arena_cstr(&r->call->sign_arena, param->value), NULL, 10);
+        else if (!sc_slice_eq_str(param->name, "list-type") && !sc_slice_eq_str(param->name, "encoding-type"))
+            return sc_error_set(&r->call->err, SC_UNSUPPORTED,
+                                "client=libs3 lists what is there, no more of it");
     }
     sc_libs3_list_begin(&exchange_of(r)->text);
     return ask_for_keys(r, &r->call->err);
