@@ -56,7 +56,13 @@ static void try_condition(struct trial *t)
 {
     struct sc_store_op op;
     enum sc_rc rc = put(t, second, &op);
-    if (rc == SC_EXISTS)
+    if (rc == SC_EXISTS && sc_store_is_for_one_writer(t->store))
+        sc_doctor_say(t->doctor, SC_DOCTOR_WARN, "conditions",
+                      "let one coordinator alone use this store: of two that end the same step at once both "
+                      "may believe "
+                      "that their result is the one that counts",
+                      "client=libs3 looks whether an object is there, and cannot make its PUT depend on it");
+    else if (rc == SC_EXISTS)
         sc_doctor_say(t->doctor, SC_DOCTOR_OK, "conditions", NULL,
                       "an object that is there is not put again: If-None-Match holds");
     else if (rc == SC_OK)

@@ -17,6 +17,7 @@ struct sc_store_backend {
 struct sc_store {
     const struct sc_store_backend *backend;
     char *url;
+    bool one_writer; // its puts carry no condition
     struct sc_store_counts counts;
     struct sc_store_requests told; // of counts: what the process's sum has
 };

@@ -10,7 +10,8 @@
 
 // From the program's folder: in the build's folders, then where modules are installed.
 #define INSTALLED "../" SC_MODULES
-static const char *const places[] = {"../store/s3", "../../store/s3", INSTALLED};
+static const char *const places[] = {"../store/s3", "../../store/s3", "../store/libs3", "../../store/libs3",
+                                     INSTALLED};
 
 static void *open_beside(const char *name, char *why, size_t why_size)
 {
@@ -40,7 +41,11 @@ enum sc_rc sc_store_module_load(const char *name, sc_store_open_fn *ret_open, st
     if (!module) {
         enum sc_rc rc = sc_error_set(err, SC_UNSUPPORTED, "the %s back end cannot be loaded: %s", name,
                                      handle ? "it is no module of a store" : why);
-        sc_error_hint(err, "install Stepcache whole, and libcurl and libxml2 with it");
+        sc_error_hint(
+            err, strcmp(name, "libs3") == 0
+                     ? "build Stepcache where libs3 is (Debian: libs3-dev) and install libs3-2, or leave "
+                       "client=libs3 away"
+                     : "install Stepcache whole, and libcurl and libxml2 with it");
         return rc;
     }
     if (strcmp(module->release, SC_RELEASE) != 0) {

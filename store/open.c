@@ -72,6 +72,19 @@ static enum sc_rc open_format(struct sc_store *store, struct sc_error *err)
 
 // ---- the handle
 
+// Whether the parameter client=libs3 stands in it; the module reads the rest.
+static bool names_libs3(const char *url)
+{
+    static const char client[] = "client=libs3";
+    const char *at = strchr(url, '?');
+    while (at) {
+        if (strncmp(at + 1, client, strlen(client)) == 0 && strchr("&", at[1 + strlen(client)]))
+            return true;
+        at = strchr(at + 1, '&');
+    }
+    return false;
+}
+
 static enum sc_rc open_backend(const char *url, struct sc_store **ret_store, struct sc_error *err)
 {
     struct sc_slice text = sc_slice_str(url);
@@ -81,7 +94,7 @@ static enum sc_rc open_backend(const char *url, struct sc_store **ret_store, str
         return sc_store_dir_open(url, url, ret_store, err);
     if (sc_slice_starts(text, "s3://")) {
         sc_store_open_fn open;
-        enum sc_rc rc = sc_store_module_load("s3", &open, err);
+        enum sc_rc rc = sc_store_module_load(names_libs3(url) ? "libs3" : "s3", &open, err);
         return rc == SC_OK ? open(url, ret_store, err) : rc;
     }
     return sc_error_set(err, SC_INVALID, "%s: not a store; write dir:/absolute/path or s3://bucket/prefix",

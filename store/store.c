@@ -145,6 +145,11 @@ const char *sc_store_url(const struct sc_store *store)
     return store->url;
 }
 
+bool sc_store_is_for_one_writer(const struct sc_store *store)
+{
+    return store->one_writer;
+}
+
 const char *sc_store_server(const struct sc_store *store)
 {
     return store->backend->server ? store->backend->server(store) : NULL;

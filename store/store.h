@@ -46,8 +46,10 @@ struct sc_store_op {
     bool
         move_body; // the back end may take the file itself (rename); the caller never uses it again, and nobody
                    // wrote to it since it was hashed
-    bool if_absent; // put, copy: SC_EXISTS when the name is taken; exactly one of many racers gets SC_OK
-    bool exec;      // put, copy: dir back end: mode 0555 instead of 0444
+    bool
+        if_absent; // put, copy: SC_EXISTS when the name is taken; exactly one of many racers gets SC_OK (but see
+                   // sc_store_is_for_one_writer)
+    bool exec;     // put, copy: dir back end: mode 0555 instead of 0444
     // put: of the body where it is known, so that it is not hashed twice; SC_BUSY where the back end notices that the
     // body is another. get: of the object; SC_CORRUPT when its bytes are others, read again. Zero: not known (S3 then
     // goes by what was kept with the object when it was put).
@@ -121,6 +123,9 @@ bool sc_store_local_path(struct sc_store *store, struct sc_slice name, struct sc
 // The store's folder where it is one on this machine, else NULL: what must be hidden from steps.
 const char *sc_store_local_root(const struct sc_store *store);
 const char *sc_store_url(const struct sc_store *store);
+// Whether if_absent holds only while nobody else writes the same name at the same moment: several of many racers may get
+// SC_OK then. So with client=libs3.
+bool sc_store_is_for_one_writer(const struct sc_store *store);
 // The server that it is on, as text to compare: what is on the same one is copied there. "aws": AWS itself, by TLS; else
 // "https://host" or "http://host". NULL: a folder.
 const char *sc_store_server(const struct sc_store *store);

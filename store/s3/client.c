@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/os/clock.h"
+#include "store/s3/wire.h"
 #include "store/s3/xml.h"
 
 #include <stdio.h>
@@ -17,12 +18,10 @@ struct queue {
 };
 
 struct sc_s3_client {
-    struct sc_s3_endpoint endpoint;
     char *region, *bucket, *prefix, *known_key;
     struct bucket_region *regions;
     struct sc_s3_provider *provider;
-    struct sc_s3_http *http;
-    struct sc_s3_signer signer;
+    struct sc_s3_wire *wire;
     struct sc_s3_pace pace;
     uint32_t generation; // of the credentials: counts what the server refused
     int64_t skew_ms;
@@ -45,18 +44,18 @@ static char *copy(struct sc_slice text)
 enum sc_rc sc_s3_client_new(const struct sc_s3_client_config *config, struct sc_s3_client **ret_client,
                             struct sc_error *err)
 {
-    struct sc_s3_http *http;
-    enum sc_rc rc = sc_s3_http_new(&config->http, &http, err);
+    const struct sc_s3_wire_kind *kind = config->wire ? config->wire : &sc_s3_wire_http;
+    struct sc_s3_wire *wire;
+    enum sc_rc rc = kind->open(config, &wire, err);
     if (rc != SC_OK)
         return rc;
     struct sc_s3_client *client = sc_calloc(1, sizeof *client);
-    client->endpoint = config->endpoint;
     client->region = copy(config->region);
     client->bucket = copy(config->bucket);
     client->prefix = copy(config->prefix);
     client->known_key = copy(config->known_key);
     client->provider = config->provider;
-    client->http = http;
+    client->wire = wire;
     sc_s3_pace_init(&client->pace, config->window, config->patience_ms, config->seed, sc_clock_mono_ms());
     *ret_client = client;
     return SC_OK;
@@ -74,8 +73,7 @@ void sc_s3_client_free(struct sc_s3_client *client)
         free(region->region);
         free(region);
     }
-    sc_s3_http_free(client->http);
-    explicit_bzero(&client->signer, sizeof client->signer);
+    client->wire->kind->close(client->wire);
     free(client->region);
     free(client->bucket);
     free(client->prefix);
@@ -136,7 +134,7 @@ void sc_s3_client_writer(struct sc_s3_client *client, char ret_writer[33])
 void sc_s3_client_submit(struct sc_s3_client *client, struct sc_s3_call *call)
 {
     call->client = client;
-    call->compares = call->by_get = false;
+    call->compares = call->by_get = call->looked = false;
     call->attempts = call->mended = call->damaged = 0;
     call->failed_ms = 0;
     call->unsure = call->archived = call->empty = false;
@@ -152,7 +150,12 @@ void sc_s3_client_submit(struct sc_s3_client *client, struct sc_s3_call *call)
 bool sc_s3_client_busy(const struct sc_s3_client *client)
 {
     return client->ready.first || client->waiting.first || client->unjudged.first ||
-           sc_s3_http_pending(client->http);
+           client->wire->kind->pending(client->wire);
+}
+
+const struct sc_s3_wire_kind *sc_s3_client_wire(const struct sc_s3_client *client)
+{
+    return client->wire->kind;
 }
 
 uint32_t sc_s3_client_window(const struct sc_s3_client *client)
@@ -203,149 +206,67 @@ static enum sc_s3_ask ask_of(const struct sc_s3_call *call)
     return call->by_get ? SC_S3_GET : call->compares ? SC_S3_HEAD : call->ask;
 }
 
-static bool is_main(const struct sc_s3_call *call)
+bool sc_s3_call_is_main(const struct sc_s3_call *call)
 {
     return !call->by_get && !call->compares;
 }
 
-static const char *method_of(enum sc_s3_ask ask)
+bool sc_s3_call_has_body(const struct sc_s3_call *call, enum sc_s3_ask ask)
+{
+    return sc_s3_call_is_main(call) && (ask == SC_S3_PUT || ask == SC_S3_PART || ask == SC_S3_COMPLETE ||
+                                        ask == SC_S3_BEGIN || ask == SC_S3_COPY);
+}
+
+static void count(struct sc_s3_client *client, enum sc_s3_ask ask, bool again)
 {
     switch (ask) {
     case SC_S3_GET:
-    case SC_S3_LIST:
-    case SC_S3_UPLOADS:
-        return "GET";
     case SC_S3_HEAD:
-        return "HEAD";
-    case SC_S3_PUT:
-    case SC_S3_COPY:
-    case SC_S3_PART:
-        return "PUT";
-    case SC_S3_BEGIN:
-    case SC_S3_COMPLETE:
-        return "POST";
+        client->counts.gets++;
+        break;
     case SC_S3_DELETE:
     case SC_S3_ABORT:
-        return "DELETE";
-    }
-    SC_ASSERT(false);
-    return "";
-}
-
-static void count(struct sc_s3_client *client, const char *method, bool list, bool again)
-{
-    if (method[0] == 'P' || list)
-        client->counts.puts++;
-    else if (method[0] == 'D')
         client->counts.deletes++;
-    else
-        client->counts.gets++;
-    client->counts.retries += again;
-}
-
-static void add_range(struct sc_s3_call *call, enum sc_s3_ask ask)
-{
-    uint64_t first = call->range_first, bytes = call->range_bytes;
-    if (call->by_get)
-        first = 0, bytes = 1;
-    if (ask != SC_S3_GET || bytes == 0)
-        return;
-    snprintf(call->range_text, sizeof call->range_text, "bytes=%llu-%llu", (unsigned long long)first,
-             (unsigned long long)(first + bytes - 1));
-    sc_s3_headers_add(&call->sent_headers, "range", sc_slice_str(call->range_text));
-}
-
-static void add_headers(struct sc_s3_call *call, enum sc_s3_ask ask)
-{
-    struct sc_s3_headers *headers = &call->sent_headers;
-    bool main = is_main(call);
-    headers->count = 0;
-    sc_s3_headers_add(headers, "host", call->target.host);
-    add_range(call, ask);
-    if (call->if_match.len && (ask == SC_S3_GET || ask == SC_S3_HEAD))
-        sc_s3_headers_add(
-            headers, "if-match",
-            sc_arena_printf(&call->sign_arena, "\"" SC_SLICE_FMT "\"", SC_SLICE_ARG(call->if_match)));
-    if (main && call->if_absent && ask != SC_S3_BEGIN)
-        sc_s3_headers_add(headers, "if-none-match", sc_slice_str("*"));
-    if (main && call->writer_text[0] && ask != SC_S3_COMPLETE)
-        sc_s3_headers_add(headers, "x-amz-meta-writer", sc_slice_str(call->writer_text));
-    for (uint32_t i = 0; main && i < call->header_count; i++)
-        headers->items[headers->count++] = call->headers[i];
-}
-
-static void set_target(struct sc_s3_client *client, struct sc_s3_call *call)
-{
-    struct sc_s3_param params[16];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < call->param_count && is_main(call); i++) {
-        SC_ASSERT(n < SC_COUNT(params) - 1);
-        params[n++] = call->params[i];
+        break;
+    case SC_S3_PUT:
+    case SC_S3_COPY:
+    case SC_S3_LIST:
+    case SC_S3_BEGIN:
+    case SC_S3_PART:
+    case SC_S3_COMPLETE:
+    case SC_S3_UPLOADS:
+        client->counts.puts++;
+        break;
     }
-    if (call->version.len)
-        params[n++] = (struct sc_s3_param){sc_slice_str("versionId"), call->version};
-    sc_s3_target_set(&call->target, &client->endpoint, call->region, call->bucket, call->key, params, n);
-}
-
-static enum sc_rc sign(struct sc_s3_client *client, struct sc_s3_call *call, const char *method,
-                       const char *payload)
-{
-    struct sc_s3_credentials credentials;
-    int64_t wall_ms = sc_clock_wall_ms() + client->skew_ms;
-    enum sc_rc rc = sc_s3_provider_get(client->provider, wall_ms, false, &credentials, &call->err);
-    if (rc != SC_OK || credentials.anonymous)
-        return rc;
-    struct sc_s3_identity identity = {.access_key = credentials.access_key,
-                                      .secret = credentials.secret,
-                                      .token = credentials.token,
-                                      .region = call->region,
-                                      .service = "s3"};
-    struct sc_s3_message message = {
-        .method = method, .path = call->target.path, .query = call->target.query, .payload = payload};
-    sc_s3_sign(&client->signer, &identity, &message, wall_ms, &call->sign_arena, &call->sent_headers);
-    return SC_OK;
+    client->counts.retries += again;
 }
 
 static void answered(struct sc_s3_exchange *exchange);
 
 static void start(struct sc_s3_client *client, struct sc_s3_call *call)
 {
-    if (call->prepare && is_main(call))
+    // A wire without conditions: whose is what lies there? Asked before a write, and after it.
+    bool looks = call->if_absent && !client->wire->kind->conditional && !call->looked;
+    call->compares |= looks;
+    if (call->prepare && sc_s3_call_is_main(call))
         call->prepare(call);
     enum sc_s3_ask ask = ask_of(call);
-    const char *method = method_of(ask);
-    bool body = is_main(call) && method[0] == 'P';
-    char hex[SC_DIGEST_HEX_BYTES];
-    const char *payload = sc_s3_empty_sha256;
-    if (body && (call->source.fd >= 0 || call->source.bytes.len)) {
-        SC_ASSERT(call->sha256 || call->source.fd < 0);
-        struct sc_digest digest = call->sha256 ? *call->sha256 : sc_digest_of(call->source.bytes);
-        sc_digest_hex(&digest, hex);
-        payload = hex;
-    }
     sc_arena_reset(&call->sign_arena);
     call->region = sc_arena_copy(&call->sign_arena, region_of(client, call->bucket));
     call->generation = client->generation;
     call->skew_ms = client->skew_ms;
-    call->attempts++;
-    set_target(client, call);
-    add_headers(call, ask);
-    enum sc_rc rc = sign(client, call, method, payload);
-    if (rc != SC_OK) {
-        end(client, call, rc);
-        return;
-    }
+    call->attempts += !looks;
     struct sc_s3_exchange *x = &call->exchange;
-    x->method = method;
-    x->url = (const char *)call->target.url.ptr;
-    x->headers = &call->sent_headers;
-    x->source = body ? call->source : (struct sc_s3_source){.fd = -1};
-    x->sink = is_main(call) ? call->sink : (struct sc_s3_sink){.begin = NULL};
+    x->sink = sc_s3_call_is_main(call) ? call->sink : (struct sc_s3_sink){.begin = NULL};
     x->stall_ms = call->stall_ms;
     x->done = answered;
     x->context = call;
-    count(client, method, ask == SC_S3_LIST || ask == SC_S3_UPLOADS, call->attempts > 1);
-    sc_s3_http_submit(client->http, x);
+    x->further = 0;
+    enum sc_rc rc = client->wire->kind->send(client->wire, call, ask);
+    if (rc != SC_OK)
+        end(client, call, rc);
+    else
+        count(client, ask, !looks && call->attempts > 1);
 }
 
 // ---- judging
@@ -407,7 +328,7 @@ static void read_body(struct sc_s3_call *call, struct sc_s3_attempt *a)
         return;
     if (needs_etag(a->ask) && !x->answer.etag.len && !call->check)
         a->broken = true;
-    if (call->check && is_main(call))
+    if (call->check && sc_s3_call_is_main(call))
         a->broken = call->check(call, &a->own) != SC_OK;
 }
 
@@ -415,6 +336,7 @@ static void ask_rights(struct sc_s3_client *client);
 
 static void wait_for(struct sc_s3_client *client, struct sc_s3_call *call, int64_t wait_ms)
 {
+    call->looked = false;
     call->due_ms = sc_clock_mono_ms() + wait_ms;
     if (wait_ms <= 0)
         push_front(&client->ready, call);
@@ -424,6 +346,7 @@ static void wait_for(struct sc_s3_client *client, struct sc_s3_call *call, int64
 
 static void mended(struct sc_s3_client *client, struct sc_s3_call *call)
 {
+    call->looked = false;
     call->mended++;
     push_front(&client->ready, call);
 }
@@ -445,6 +368,11 @@ static void succeed(struct sc_s3_client *client, struct sc_s3_call *call, const 
 {
     struct sc_s3_answer *answer = &call->exchange.answer;
     call->empty = verdict->empty;
+    if (sc_s3_call_is_main(call) && call->looked) { // unconditional: did another write meanwhile?
+        call->looked = false;
+        push_front(&client->ready, call);
+        return;
+    }
     if (call->by_get)
         answer->length = verdict->empty ? 0 : answer->range_total >= 0 ? answer->range_total : answer->length;
     if (call->compares && !sc_slice_eq_str(answer->writer, call->writer_text)) {
@@ -461,7 +389,9 @@ static void judge(struct sc_s3_client *client, struct sc_s3_call *call)
     struct sc_s3_attempt a = attempt_of(client, call);
     read_body(call, &a);
     struct sc_s3_verdict verdict = sc_s3_judge(&a, &client->pace);
-    if (verdict.action != SC_S3_DONE && !call->failed_ms)
+    // What is asked for was not there, or was removed meanwhile: the name is free.
+    bool is_free = verdict.action == SC_S3_FINAL && call->compares && verdict.rc == SC_NOT_FOUND;
+    if (verdict.action != SC_S3_DONE && !is_free && !call->failed_ms)
         call->failed_ms = a.now_ms;
     call->unsure |= verdict.unsure;
     call->damaged += verdict.damaged;
@@ -470,8 +400,9 @@ static void judge(struct sc_s3_client *client, struct sc_s3_call *call)
         succeed(client, call, &verdict);
         return;
     case SC_S3_FINAL:
-        if (call->compares && verdict.rc == SC_NOT_FOUND) { // removed meanwhile: the name is free again
+        if (is_free) {
             call->compares = call->by_get = call->unsure = false;
+            call->looked = !client->wire->kind->conditional;
             push_front(&client->ready, call);
             return;
         }
@@ -523,6 +454,8 @@ enum sc_rc sc_s3_client_wrong_bytes(struct sc_s3_client *client, struct sc_s3_ca
 static void answered(struct sc_s3_exchange *exchange)
 {
     struct sc_s3_call *call = exchange->context;
+    for (uint32_t i = 0; i < exchange->further; i++)
+        count(call->client, exchange->further_ask, false);
     judge(call->client, call);
 }
 
@@ -604,7 +537,7 @@ static int64_t wake(struct sc_s3_client *client)
 
 static void start_ready(struct sc_s3_client *client)
 {
-    while (client->ready.first && sc_s3_http_pending(client->http) < client->pace.window)
+    while (client->ready.first && client->wire->kind->pending(client->wire) < client->pace.window)
         start(client, pop(&client->ready));
 }
 
@@ -617,7 +550,7 @@ uint32_t sc_s3_client_turn(struct sc_s3_client *client, int wait_ms)
         wait_ms = 0;
     if (next_ms >= 0 && (wait_ms < 0 || next_ms < wait_ms))
         wait_ms = (int)next_ms;
-    if (sc_s3_http_turn(client->http, wait_ms))
+    if (client->wire->kind->turn(client->wire, wait_ms))
         start_ready(client); // what waited can go on while the caller looks at what ended
     return client->ended;
 }

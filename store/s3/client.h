@@ -9,13 +9,16 @@
 #include "store/s3/url.h"
 
 struct sc_s3_client;
+struct sc_s3_wire_kind; // store/s3/wire.h
 
 struct sc_s3_client_config {
-    struct sc_s3_endpoint endpoint;  // its texts outlive the client
-    struct sc_slice region;          // copied, as all below
-    struct sc_s3_provider *provider; // outlives the client
-    struct sc_slice bucket, prefix;  // of the store; what rights below it are learned from
-    struct sc_slice known_key;       // an object that is there in every store
+    const struct sc_s3_wire_kind *wire; // NULL: sc_s3_wire_http
+    bool unverified;                    // the user gave up the check of TLS certificates, by unverified=1
+    struct sc_s3_endpoint endpoint;     // its texts outlive the client
+    struct sc_slice region;             // copied, as all below
+    struct sc_s3_provider *provider;    // outlives the client
+    struct sc_slice bucket, prefix;     // of the store; what rights below it are learned from
+    struct sc_slice known_key;          // an object that is there in every store
     struct sc_s3_http_config http;
     uint32_t window; // requests at once at most
     int64_t patience_ms;
@@ -43,6 +46,7 @@ struct sc_s3_call {
     uint32_t header_count;
     struct sc_s3_source source;
     const struct sc_digest *sha256; // of the source; NULL: made here, of bytes in memory alone
+    const uint8_t *md5; // of the source, 16 bytes, where the mover made it (struct sc_s3_sizes); else NULL
     struct sc_s3_sink sink;
     uint32_t stall_ms; // 0: as usual
     // Before every attempt: may set the range anew for what is already there. May be NULL.
@@ -59,6 +63,7 @@ struct sc_s3_call {
     // the client's
     struct sc_s3_client *client;
     bool compares; // a write found its name taken, perhaps by itself: it looks whose it is
+    bool looked;   // a wire without conditions: the name was free a moment ago
     bool by_get;   // a HEAD that got a refusal without words asks for one byte instead
     struct sc_s3_target target;
     struct sc_s3_headers sent_headers;
@@ -83,6 +88,7 @@ SC_MUST_USE enum sc_rc sc_s3_client_wrong_bytes(struct sc_s3_client *client, str
 bool sc_s3_client_busy(const struct sc_s3_client *client);
 // Goes on with all of it; waits up to wait_ms (-1: a second) when nothing ends at once. Returns how many ended.
 uint32_t sc_s3_client_turn(struct sc_s3_client *client, int wait_ms);
+const struct sc_s3_wire_kind *sc_s3_client_wire(const struct sc_s3_client *client);
 uint32_t sc_s3_client_window(const struct sc_s3_client *client); // requests at once at most
 
 // 32 hex digits that no other writer has.

@@ -326,6 +326,8 @@ static void schedule(struct download *d)
 
 static bool is_small(const struct sc_s3_transfer *t)
 {
+    if (t->mover->sizes.part == 0)
+        return true;
     return t->to_fd < 0 && t->max_bytes <= t->mover->sizes.part;
 }
 

@@ -196,15 +196,11 @@ static bool is_good(const struct sc_s3_exchange *x)
     return x->answer.status >= 200 && x->answer.status < 300;
 }
 
-static size_t take_body(char *bytes, size_t one, size_t len, void *context)
+bool sc_s3_exchange_take(struct sc_s3_exchange *x, struct sc_slice piece)
 {
-    (void)one; // 1
-    struct sc_s3_exchange *x = context;
-    struct sc_slice piece = sc_slice(bytes, len);
     enum sc_rc rc = SC_OK;
     if (!x->begun) {
         x->begun = true;
-        read_answer(x);
         if (is_good(x) && x->sink.begin)
             rc = x->sink.begin(x->sink.context, &x->answer, &x->own);
     }
@@ -216,58 +212,73 @@ static size_t take_body(char *bytes, size_t one, size_t len, void *context)
             rc = sc_error_set(&x->own, SC_LIMIT, "an answer of more than %u bytes", SC_LIMIT_S3_TEXT_BYTES);
     }
     x->own.rc = rc;
-    return rc == SC_OK ? len : CURL_WRITEFUNC_ERROR;
+    return rc == SC_OK;
+}
+
+static size_t take_body(char *bytes, size_t one, size_t len, void *context)
+{
+    (void)one; // 1
+    struct sc_s3_exchange *x = context;
+    if (!x->begun)
+        read_answer(x);
+    return sc_s3_exchange_take(x, sc_slice(bytes, len)) ? len : CURL_WRITEFUNC_ERROR;
 }
 
 // ---- the body that is sent
 
-static uint64_t source_size(const struct sc_s3_source *source)
+uint64_t sc_s3_source_size(const struct sc_s3_source *source)
 {
     return source->fd >= 0 ? source->size : source->bytes.len;
 }
 
-static size_t read_file(struct sc_s3_exchange *x, char *bytes, size_t want)
+static bool read_file(struct sc_s3_exchange *x, void *bytes, size_t want, size_t *ret_len)
 {
     const struct sc_s3_source *source = &x->source;
     for (;;) {
         ssize_t n = pread(source->fd, bytes, want, (off_t)(source->offset + x->sent));
-        if (n > 0)
-            return (size_t)n;
+        if (n > 0) {
+            *ret_len = (size_t)n;
+            return true;
+        }
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             sc_error_errno(&x->own, errno, "read what is to be sent");
         else
             sc_error_set(&x->own, SC_BUSY, "the file became shorter while it was sent");
-        return CURL_READFUNC_ABORT;
+        return false;
     }
+}
+
+bool sc_s3_exchange_give(struct sc_s3_exchange *x, void *bytes, size_t room, size_t *ret_len)
+{
+    uint64_t left = sc_s3_source_size(&x->source) - x->sent;
+    size_t want = left < room ? (size_t)left : room;
+    *ret_len = want;
+    if (want == 0)
+        return true;
+    if (x->source.fd < 0)
+        memcpy(bytes, x->source.bytes.ptr + x->sent, want);
+    else if (!read_file(x, bytes, want, ret_len))
+        return false;
+    x->sent += *ret_len;
+    if (x->source.sent)
+        x->source.sent(x->source.context, x->sent);
+    return true;
 }
 
 static size_t give_body(char *bytes, size_t one, size_t room, void *context)
 {
     (void)one; // 1
-    struct sc_s3_exchange *x = context;
-    uint64_t left = source_size(&x->source) - x->sent;
-    size_t want = left < room ? (size_t)left : room;
-    if (want == 0)
-        return 0;
-    if (x->source.fd >= 0)
-        want = read_file(x, bytes, want);
-    else
-        memcpy(bytes, x->source.bytes.ptr + x->sent, want);
-    if (want == CURL_READFUNC_ABORT)
-        return want;
-    x->sent += want;
-    if (x->source.sent)
-        x->source.sent(x->source.context, x->sent);
-    return want;
+    size_t len;
+    return sc_s3_exchange_give(context, bytes, room, &len) ? len : CURL_READFUNC_ABORT;
 }
 
 // A kept connection that turns out to be closed: curl sends the request again on a new one.
 static int seek_body(void *context, curl_off_t offset, int origin)
 {
     struct sc_s3_exchange *x = context;
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > source_size(&x->source))
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > sc_s3_source_size(&x->source))
         return CURL_SEEKFUNC_FAIL;
     x->resent |= x->sent > 0;
     x->sent = (uint64_t)offset;
@@ -281,7 +292,7 @@ static struct curl_slist *header_list(const struct sc_s3_exchange *x, bool body)
     SC_AUTO_BUF struct sc_buf line;
     sc_buf_init(&line, 64 << 10);
     struct curl_slist *list = curl_slist_append(NULL, "Accept:");
-    if (!body || source_size(&x->source) < EXPECT_BYTES)
+    if (!body || sc_s3_source_size(&x->source) < EXPECT_BYTES)
         list = curl_slist_append(list, "Expect:");
     for (uint32_t i = 0; i < x->headers->count; i++) {
         const struct sc_s3_header *h = &x->headers->items[i];
@@ -320,12 +331,8 @@ static void set_common(struct sc_s3_http *http, struct sc_s3_exchange *x)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
 }
 
-void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *x)
+void sc_s3_exchange_begin(struct sc_s3_exchange *x)
 {
-    bool body = strcmp(x->method, "PUT") == 0 || strcmp(x->method, "POST") == 0;
-    x->http = http;
-    x->easy = http->idle_count ? http->idle[--http->idle_count] : curl_easy_init();
-    SC_ASSERT(x->easy != NULL);
     x->sent = 0;
     x->begun = x->resent = false;
     x->own = (struct sc_error)SC_ERROR_INIT;
@@ -333,6 +340,15 @@ void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *x)
     x->answer = (struct sc_s3_answer){.length = -1, .range_first = -1, .range_last = -1, .range_total = -1};
     sc_buf_clear(&x->text);
     sc_arena_reset(&x->arena);
+}
+
+void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *x)
+{
+    bool body = strcmp(x->method, "PUT") == 0 || strcmp(x->method, "POST") == 0;
+    x->http = http;
+    x->easy = http->idle_count ? http->idle[--http->idle_count] : curl_easy_init();
+    SC_ASSERT(x->easy != NULL);
+    sc_s3_exchange_begin(x);
     set_common(http, x);
     if (body) {
         curl_easy_setopt(x->easy, CURLOPT_UPLOAD, 1L);
@@ -340,7 +356,7 @@ void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *x)
         curl_easy_setopt(x->easy, CURLOPT_READDATA, x);
         curl_easy_setopt(x->easy, CURLOPT_SEEKFUNCTION, seek_body);
         curl_easy_setopt(x->easy, CURLOPT_SEEKDATA, x);
-        curl_easy_setopt(x->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)source_size(&x->source));
+        curl_easy_setopt(x->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)sc_s3_source_size(&x->source));
     }
     if (strcmp(x->method, "HEAD") == 0)
         curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L);

@@ -71,6 +71,8 @@ struct sc_s3_exchange {
     struct sc_arena arena;
     struct sc_s3_answer answer;
     struct sc_buf text;
+    uint32_t further; // requests beyond the one that it took, as the wire says
+    enum sc_s3_ask further_ask;
     // the engine's
     struct sc_s3_http *http;
     void *easy;
@@ -83,6 +85,14 @@ struct sc_s3_exchange {
 };
 void sc_s3_exchange_init(struct sc_s3_exchange *exchange);
 void sc_s3_exchange_done(struct sc_s3_exchange *exchange);
+
+// For who carries exchanges: forgets what an earlier attempt left.
+void sc_s3_exchange_begin(struct sc_s3_exchange *exchange);
+// Hands over a piece of the answer's body, of which the status and the headers are known. False: `own` says why not.
+bool sc_s3_exchange_take(struct sc_s3_exchange *exchange, struct sc_slice piece);
+uint64_t sc_s3_source_size(const struct sc_s3_source *source);
+// The next bytes of the source; how many. False: `own` says why not.
+bool sc_s3_exchange_give(struct sc_s3_exchange *exchange, void *bytes, size_t room, size_t *ret_len);
 
 void sc_s3_http_submit(struct sc_s3_http *http, struct sc_s3_exchange *exchange);
 uint32_t sc_s3_http_pending(const struct sc_s3_http *http);

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "store/s3/settings.h"
-#include "store/s3/transfer.h"
+#include "store/s3/wire.h"
 #include "store/s3/xml.h"
 
 #include <sys/random.h>
@@ -515,7 +515,10 @@ static void begin(struct job *job)
         counts->syncs++;
         return; // end_syncs
     case SC_STORE_SWEEP:
-        sweep_list(job);
+        if (sc_s3_client_wire(s3->client)->sizes->part == 0)
+            end_job(job, SC_OK); // without uploads in parts nothing is left half-way
+        else
+            sweep_list(job);
         return;
     }
     SC_ASSERT(false);
@@ -637,7 +640,7 @@ static uint64_t seed(void)
     return getrandom(&value, sizeof value, 0) == sizeof value ? value : (uint64_t)sc_clock_mono_us();
 }
 
-static enum sc_rc make_client(struct s3_store *s3, struct sc_error *err)
+static enum sc_rc make_client(struct s3_store *s3, const struct sc_s3_wire_kind *wire, struct sc_error *err)
 {
     const struct sc_s3_url *url = &s3->settings.url;
     SC_AUTO_BUF struct sc_buf known;
@@ -647,6 +650,8 @@ static enum sc_rc make_client(struct s3_store *s3, struct sc_error *err)
         .profile = url->profile, .anonymous = url->anonymous, .region = url->region};
     s3->provider = sc_s3_provider_new(&provider);
     struct sc_s3_client_config config = {
+        .wire = wire,
+        .unverified = url->unverified,
         .endpoint = s3->settings.endpoint,
         .region = sc_slice_str(url->region),
         .provider = s3->provider,
@@ -661,14 +666,32 @@ static enum sc_rc make_client(struct s3_store *s3, struct sc_error *err)
     return sc_s3_client_new(&config, &s3->client, err);
 }
 
+static enum sc_rc check_name_of_client(const struct sc_s3_url *url, const struct sc_s3_wire_kind *wire,
+                                       struct sc_error *err)
+{
+    const char *said = url->client ? url->client : "", *is = wire->name ? wire->name : "";
+    return strcmp(said, is) == 0
+               ? SC_OK
+               : sc_error_set(err, SC_INVALID, "write client=libs3 as it stands, without percent-encoding");
+}
+
 enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct sc_error *err)
+{
+    return sc_store_s3_open_by(&sc_s3_wire_http, url, ret_store, err);
+}
+
+enum sc_rc sc_store_s3_open_by(const struct sc_s3_wire_kind *wire, const char *url,
+                               struct sc_store **ret_store, struct sc_error *err)
 {
     struct s3_store *s3 = sc_calloc(1, sizeof *s3);
     s3->base.backend = &s3_backend;
+    s3->base.one_writer = !wire->conditional;
     sc_arena_init(&s3->arena);
     enum sc_rc rc = sc_s3_settings_find(url, &s3->arena, &s3->settings, err);
     if (rc == SC_OK)
-        rc = make_client(s3, err);
+        rc = check_name_of_client(&s3->settings.url, wire, err);
+    if (rc == SC_OK)
+        rc = make_client(s3, wire, err);
     if (rc != SC_OK) {
         s3_close(&s3->base);
         return rc;
@@ -678,7 +701,7 @@ enum sc_rc sc_store_s3_open(const char *url, struct sc_store **ret_store, struct
                      ? sc_strdup("aws")
                      : sc_asprintf("%s://" SC_SLICE_FMT SC_SLICE_FMT, endpoint->tls ? "https" : "http",
                                    SC_SLICE_ARG(endpoint->host), SC_SLICE_ARG(endpoint->base));
-    s3->mover = sc_s3_mover_new(s3->client, &sc_s3_usual_sizes);
+    s3->mover = sc_s3_mover_new(s3->client, wire->sizes);
     s3->base.url = sc_strdup(url);
     *ret_store = &s3->base;
     return SC_OK;

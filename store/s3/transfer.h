@@ -56,8 +56,9 @@ void sc_s3_transfer_done(struct sc_s3_transfer *transfer);
 // Where parts begin, and how large they are. Copies have S3's own limits: CopyObject takes 5 GiB.
 struct sc_s3_sizes {
     uint64_t single; // goes up in one request
-    uint64_t part;   // of the others, at least; uploads have at most 10,000
+    uint64_t part;   // of the others, at least; uploads have at most 10,000. 0: nothing goes in parts
     uint64_t copy_single, copy_part;
+    bool md5; // bodies that go up have an MD5, too, for a server that is not told their SHA-256
 };
 extern const struct sc_s3_sizes sc_s3_usual_sizes;
 

@@ -5,10 +5,12 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "store/s3/wire.h"
 #include "store/s3/xml.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +41,8 @@ struct upload {
     // hashing
     struct sc_hasher *hasher, *whole; // of the part (or the single body); of everything, to compare
     uint64_t hashed;                  // up to here
+    EVP_MD_CTX *md5_context;          // NULL: not wanted
+    uint8_t md5[16];
     // parts
     struct sc_slice id;
     uint64_t part_bytes;
@@ -66,6 +70,7 @@ static void end(struct upload *u, enum sc_rc rc)
     sc_s3_call_done(&u->main.call);
     sc_hasher_free(u->hasher);
     sc_hasher_free(u->whole);
+    EVP_MD_CTX_free(u->md5_context);
     sc_buf_done(&u->list);
     free(u->etags);
     if (u->fd >= 0)
@@ -89,6 +94,11 @@ static void keep(struct upload *u, enum sc_rc rc, const struct sc_error *err)
 static const struct sc_s3_sizes *sizes_of(const struct upload *u)
 {
     return &u->transfer->mover->sizes;
+}
+
+static const struct sc_s3_wire_kind *wire_of(const struct upload *u)
+{
+    return sc_s3_client_wire(u->transfer->mover->client);
 }
 
 static uint64_t part_start(const struct upload *u, uint32_t index)
@@ -204,6 +214,7 @@ static void put_single(struct upload *u, const struct sc_digest *digest)
     set_source(call, 0, u->size);
     add_digest(call);
     call->sha256 = &u->main.digest;
+    call->md5 = u->md5_context ? u->md5 : NULL;
     call->if_absent = u->transfer->if_absent;
     if (!call->if_absent)
         call->writer = NULL; // nobody will ask
@@ -438,17 +449,21 @@ static enum sc_rc hash_some(struct upload *u, uint64_t most, struct sc_error *er
         sc_hasher_add(u->hasher, bytes, len);
         if (u->whole)
             sc_hasher_add(u->whole, bytes, len);
+        if (u->md5_context)
+            SC_ASSERT(EVP_DigestUpdate(u->md5_context, bytes, len));
         u->hashed += len;
         most -= len;
     }
     return SC_OK;
 }
 
-static enum sc_rc check_whole(struct upload *u, struct sc_error *err)
+// `last`: the digest of what was hashed last, a part or the single body.
+static enum sc_rc check_whole(struct upload *u, const struct sc_digest *last, struct sc_error *err)
 {
-    if (!u->whole || u->hashed < u->size)
+    bool single = u->part_count == 0;
+    if (u->hashed < u->size || (single ? sc_digest_is_zero(&u->transfer->sha256) : !u->whole))
         return SC_OK;
-    struct sc_digest found = sc_hasher_end(u->whole);
+    struct sc_digest found = single ? *last : sc_hasher_end(u->whole);
     if (sc_digest_eq(&found, &u->transfer->sha256))
         return SC_OK;
     return sc_error_set(err, SC_BUSY, "it changed between hashing and storing");
@@ -466,15 +481,19 @@ bool sc_s3_upload_work(struct sc_s3_transfer *t)
     enum sc_rc rc = hash_some(u, left < SC_S3_TURN_BYTES ? left : SC_S3_TURN_BYTES, &err);
     if (rc == SC_OK && u->hashed < end_at)
         return true;
-    if (rc == SC_OK)
-        rc = check_whole(u, &err);
+    struct sc_digest digest;
+    if (rc == SC_OK) {
+        digest = sc_hasher_end(u->hasher);
+        rc = check_whole(u, &digest, &err);
+    }
     if (rc != SC_OK) {
         keep(u, rc, &err);
         give_up(u);
         return false;
     }
-    struct sc_digest digest = sc_hasher_end(u->hasher);
     sc_hasher_begin(u->hasher);
+    if (u->md5_context)
+        SC_ASSERT(EVP_DigestFinal_ex(u->md5_context, u->md5, NULL));
     if (single)
         put_single(u, &digest);
     else
@@ -490,16 +509,24 @@ static void hash_first(struct upload *u)
     sc_hasher_begin(u->hasher);
 }
 
+static void hash_md5(struct upload *u)
+{
+    u->md5_context = EVP_MD_CTX_new();
+    SC_ASSERT(u->md5_context && EVP_DigestInit_ex(u->md5_context, EVP_md5(), NULL));
+}
+
 static void start_up(struct upload *u)
 {
     struct sc_s3_transfer *t = u->transfer;
-    bool known = !sc_digest_is_zero(&t->sha256);
-    if (u->size <= sizes_of(u)->single && known) {
+    bool known = !sc_digest_is_zero(&t->sha256), single = u->size <= sizes_of(u)->single;
+    if (single && known && !sizes_of(u)->md5) {
         put_single(u, &t->sha256);
         return;
     }
     hash_first(u);
-    if (u->size <= sizes_of(u)->single) {
+    if (single) {
+        if (sizes_of(u)->md5)
+            hash_md5(u);
         sc_s3_mover_wants_work(t);
         return;
     }
@@ -526,7 +553,18 @@ static void start_copy(struct upload *u)
 
 static void start(struct upload *u)
 {
+    const struct sc_s3_sizes *sizes = sizes_of(u);
     u->transfer->bytes = u->size;
+    if (sizes->part == 0 && u->size > (is_copy(u) ? sizes->copy_single : sizes->single)) {
+        struct sc_error err = SC_ERROR_INIT;
+        sc_error_set(&err, SC_UNSUPPORTED,
+                     "%llu bytes go to S3 in parts alone, which client=%s does not know",
+                     (unsigned long long)u->size, wire_of(u)->name);
+        sc_error_hint(&err, "leave client= away, if the server knows signatures of version 4");
+        keep(u, SC_UNSUPPORTED, &err);
+        end(u, SC_UNSUPPORTED);
+        return;
+    }
     if (is_copy(u))
         start_copy(u);
     else
@@ -554,7 +592,7 @@ static void looked(struct sc_s3_call *call)
 static void look(struct upload *u)
 {
     bool single = !is_copy(u) && u->size <= sizes_of(u)->single;
-    if (!u->transfer->if_absent || single) {
+    if (!u->transfer->if_absent || single || !wire_of(u)->conditional) { // the client looks by itself
         start(u);
         return;
     }
@@ -575,7 +613,8 @@ static void measured(struct sc_s3_call *call)
         return;
     }
     u->size = answer->length > 0 ? (uint64_t)answer->length : 0;
-    if (!u->source_match.len && answer->etag.len) // what was measured is what is copied
+    if (!u->source_match.len && answer->etag.len &&
+        wire_of(u)->conditional) // what was measured is what is copied
         u->source_match =
             sc_arena_printf(&u->transfer->arena, "\"" SC_SLICE_FMT "\"", SC_SLICE_ARG(answer->etag));
     look(u);

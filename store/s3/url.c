@@ -100,8 +100,8 @@ bool sc_s3_region_is_valid(const char *text)
 static enum sc_rc set_param(struct sc_s3_url *url, struct sc_slice name, const char *value,
                             struct sc_error *err)
 {
-    const char **texts[] = {&url->endpoint, &url->region, &url->ca, &url->profile};
-    static const char *const names[] = {"endpoint", "region", "ca", "profile"};
+    const char **texts[] = {&url->endpoint, &url->region, &url->ca, &url->profile, &url->client};
+    static const char *const names[] = {"endpoint", "region", "ca", "profile", "client"};
     for (size_t i = 0; i < SC_COUNT(names); i++) {
         if (!sc_slice_eq_str(name, names[i]))
             continue;
@@ -111,6 +111,8 @@ static enum sc_rc set_param(struct sc_s3_url *url, struct sc_slice name, const c
             return sc_error_set(err, SC_INVALID, "region=%s: not the name of a region", value);
         if (texts[i] == &url->ca && value[0] != '/')
             return sc_error_set(err, SC_INVALID, "ca=%s: not an absolute path", value);
+        if (texts[i] == &url->client && strcmp(value, "libs3") != 0)
+            return sc_error_set(err, SC_INVALID, "client=%s: it is libs3, or left away", value);
         *texts[i] = value;
         return SC_OK;
     }
@@ -120,10 +122,14 @@ static enum sc_rc set_param(struct sc_s3_url *url, struct sc_slice name, const c
         url->style = value[0] == 'p' ? SC_S3_STYLE_PATH : SC_S3_STYLE_VIRTUAL;
         return SC_OK;
     }
-    if (sc_slice_eq_str(name, "anonymous")) {
+    bool *flags[] = {&url->anonymous, &url->unverified};
+    static const char *const flag_names[] = {"anonymous", "unverified"};
+    for (size_t i = 0; i < SC_COUNT(flags); i++) {
+        if (!sc_slice_eq_str(name, flag_names[i]))
+            continue;
         if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-            return sc_error_set(err, SC_INVALID, "anonymous=%s: it is 0 or 1", value);
-        url->anonymous = value[0] == '1';
+            return sc_error_set(err, SC_INVALID, "%s=%s: it is 0 or 1", flag_names[i], value);
+        *flags[i] = value[0] == '1';
         return SC_OK;
     }
     return sc_error_set(err, SC_INVALID, "unknown parameter " SC_SLICE_FMT, SC_SLICE_ARG(name));
@@ -186,7 +192,7 @@ enum sc_rc sc_s3_url_parse(const char *text, struct sc_arena *arena, struct sc_s
     if (rc != SC_OK) {
         sc_error_wrap(err, rc, "%s", text);
         sc_error_hint(err, "write s3://bucket/prefix?endpoint=URL&region=NAME&style=path|virtual&ca=/FILE&"
-                           "profile=NAME&anonymous=1; all parameters are optional");
+                           "profile=NAME&anonymous=1&client=libs3; all parameters are optional");
         return rc;
     }
     *ret_url = url;

@@ -1,6 +1,7 @@
 // The one string that names a store in S3, and the URLs of requests to S3. Pure.
 //
 //     s3://bucket/prefix?endpoint=URL&region=R&style=path|virtual&ca=/path&profile=P&anonymous=1
+//         &client=libs3&unverified=1
 //
 // Parameters are optional and percent-encoded; bucket and prefix stand as they are, as in an address that other tools
 // print and read. Nothing is normalised: S3 signs and keeps a path byte for byte.
@@ -20,9 +21,10 @@ enum sc_s3_style {
 struct sc_s3_url {
     struct sc_slice bucket;
     struct sc_slice prefix; // without slashes at its ends; empty: the bucket's top
-    const char *endpoint, *region, *ca, *profile;
+    const char *endpoint, *region, *ca, *profile, *client;
     enum sc_s3_style style;
     bool anonymous;
+    bool unverified; // TLS without a look at certificates: only for a client that cannot
 };
 
 // SC_INVALID, naming the parameter or part that is wrong; parameters that are not known are refused.

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import signal
+import unittest
 
 import faultproxy
 import lib
 import s3server
 
 FILES = 300
+HAS_LIBS3 = os.path.exists(os.path.join(os.environ["STEPCACHE_BUILD"], "store/libs3/stepcache-libs3.so"))
 
 
 class Team:
@@ -55,6 +57,8 @@ class Team:
 class Bucket(lib.Case):
     """One server for all; each test has a prefix of its own."""
 
+    CLIENT = ""  # what the store's URL says beyond where it is
+
     @classmethod
     def setUpClass(cls):
         lib.need_s3_server()
@@ -66,7 +70,7 @@ class Bucket(lib.Case):
         super().setUp()
         self.prefix = self.id().rpartition(".")[2]
         self.home.env.update(self.server.env(bucket="team", prefix=self.prefix))
-        self.store = self.server.store("team", self.prefix)
+        self.store = self.server.store("team", self.prefix) + self.CLIENT
 
     def tearDown(self):
         self.end_in_order()
@@ -276,6 +280,13 @@ class Doctor(Bucket):
         self.server.bucket("kept", versioned=True)
         self.assertEqual(self.doctor(self.server.store("kept"))["versions"]["state"], "warn")
 
+    @unittest.skipUnless(HAS_LIBS3, "built without libs3")
+    def test_doctor_says_that_libs3_is_for_one_coordinator(self):
+        said = self.doctor(self.store + "&client=libs3")
+        self.assertEqual({said[check]["state"] for check in ("store", "checksums", "clock", "list", "remove")}, {"ok"}, said)
+        self.assertEqual(said["conditions"]["state"], "warn")
+        self.assertIn("one coordinator", said["conditions"]["advice"])
+
     def test_doctor_names_the_right_that_is_missing(self):
         self.doctor(self.store)
         denied = self.doctor(self.store, "reader")["store"]
@@ -368,7 +379,7 @@ class Faulty(Bucket):
         self.addCleanup(proxy.stop)
         proxy.rules(*({"fault": fault, "percent": 2} for fault in self.FAULTS))
         self.prefix += "-again"
-        team = Team(self, "faulty", self.server.store("team", self.prefix, proxy.endpoint))
+        team = Team(self, "faulty", self.server.store("team", self.prefix, proxy.endpoint) + self.CLIENT)
         made = team.run(project)
         self.assertEqual(made.run["state"], "done", str(made))
         got = {key: hashlib.sha256(self.bytes_of(key)).hexdigest() for key in self.keys() if key.startswith(("cas/", "tree/", "out/"))}
@@ -376,6 +387,11 @@ class Faulty(Bucket):
             if not key.endswith("latest.json"):
                 self.assertEqual(got.get(key), digest, key)
         self.assertGreater(sum(proxy.count(fault=fault) for fault in self.FAULTS), 0)
+
+
+@unittest.skipUnless(HAS_LIBS3, "built without libs3")
+class FaultyByLibs3(Faulty):
+    CLIENT = "&client=libs3"
 
 
 if __name__ == "__main__":

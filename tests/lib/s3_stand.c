@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "store/s3/url.h"
 
+#include <limits.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 
 struct object {
@@ -11,6 +13,7 @@ struct object {
     char *name; // "bkt/key", decoded
     struct sc_buf bytes;
     uint32_t etag;
+    char md5[33]; // "": none was sent, and the etag is e1, e2, …
     char writer[64], sha256[80];
     const char *headers;
 };
@@ -65,6 +68,7 @@ static struct object *set_object(struct sc_s3_stand *stand, const char *name, st
     sc_buf_clear(&object->bytes);
     sc_buf_add_slice(&object->bytes, bytes);
     object->etag = ++stand->etags;
+    object->md5[0] = 0;
     snprintf(object->writer, sizeof object->writer, "%s", writer);
     snprintf(object->sha256, sizeof object->sha256, "%s", sha256);
     return object;
@@ -157,10 +161,20 @@ static void fail(struct sc_http_reply *reply, int status, const char *code)
                   code);
 }
 
+static const char *etag_of(const struct object *object, char ret_text[40])
+{
+    if (object->md5[0])
+        snprintf(ret_text, 40, "%s", object->md5);
+    else
+        snprintf(ret_text, 40, "e%u", object->etag);
+    return ret_text;
+}
+
 static void mark(struct sc_http_reply *reply, const struct object *object)
 {
-    sc_buf_printf(&reply->headers, "ETag: \"e%u\"\r\nLast-Modified: Fri, 24 May 2013 00:00:00 GMT\r\n",
-                  object->etag);
+    char etag[40];
+    sc_buf_printf(&reply->headers, "ETag: \"%s\"\r\nLast-Modified: Fri, 24 May 2013 00:00:00 GMT\r\n",
+                  etag_of(object, etag));
     if (object->writer[0])
         sc_buf_printf(&reply->headers, "x-amz-meta-writer: %s\r\n", object->writer);
     if (object->sha256[0])
@@ -170,9 +184,9 @@ static void mark(struct sc_http_reply *reply, const struct object *object)
 
 static bool matches(const char *condition, const struct object *object)
 {
-    char etag[32];
-    snprintf(etag, sizeof etag, "\"e%u\"", object->etag);
-    return condition[0] == 0 || strcmp(condition, etag) == 0;
+    char etag[40], quoted[48];
+    snprintf(quoted, sizeof quoted, "\"%s\"", etag_of(object, etag));
+    return condition[0] == 0 || strcmp(condition, quoted) == 0;
 }
 
 static void read_object(struct sc_s3_stand *stand, const struct asked *asked, struct sc_http_reply *reply)
@@ -189,7 +203,10 @@ static void read_object(struct sc_s3_stand *stand, const struct asked *asked, st
     }
     unsigned long long first = 0, last = 0;
     struct sc_slice bytes = sc_buf_slice(&object->bytes);
-    bool ranged = sscanf(sc_http_header(asked->request, "range"), "bytes=%llu-%llu", &first, &last) == 2;
+    int bounds = sscanf(sc_http_header(asked->request, "range"), "bytes=%llu-%llu", &first, &last);
+    bool ranged = bounds >= 1;
+    if (bounds == 1)
+        last = ULLONG_MAX;
     if (ranged && first >= bytes.len) {
         fail(reply, 416, "InvalidRange");
         return;
@@ -220,6 +237,7 @@ static const struct object *source_of(struct sc_s3_stand *stand, const struct as
                                       struct sc_http_reply *reply)
 {
     const char *text = sc_http_header(asked->request, "x-amz-copy-source");
+    text += text[0] == '/'; // either way is right
     SC_AUTO_FREE char *name = decode(text, (size_t)(strchrnul(text, '?') - text));
     const struct object *object = find(stand, name);
     if (!object)
@@ -231,8 +249,32 @@ static const struct object *source_of(struct sc_s3_stand *stand, const struct as
     return NULL;
 }
 
+static void set_md5(struct object *object)
+{
+    uint8_t sum[EVP_MAX_MD_SIZE];
+    SC_ASSERT(EVP_Digest(object->bytes.ptr, object->bytes.len, sum, NULL, EVP_md5(), NULL));
+    for (int i = 0; i < 16; i++)
+        snprintf(object->md5 + 2 * i, 3, "%02x", sum[i]);
+}
+
+// What signatures of version 2 have for a digest of the body.
+static bool is_md5_wrong(const struct asked *asked, struct sc_http_reply *reply)
+{
+    uint8_t sum[EVP_MAX_MD_SIZE];
+    unsigned char text[32];
+    const struct sc_slice *body = &asked->request->body;
+    SC_ASSERT(EVP_Digest(body->ptr, body->len, sum, NULL, EVP_md5(), NULL));
+    EVP_EncodeBlock(text, sum, 16);
+    if (strcmp((const char *)text, sc_http_header(asked->request, "content-md5")) == 0)
+        return false;
+    fail(reply, 400, "BadDigest");
+    return true;
+}
+
 static bool is_damaged(const struct asked *asked, struct sc_http_reply *reply)
 {
+    if (sc_http_header(asked->request, "content-md5")[0])
+        return is_md5_wrong(asked, reply);
     struct sc_digest digest = sc_digest_of(asked->request->body);
     char hex[SC_DIGEST_HEX_BYTES];
     sc_digest_hex(&digest, hex);
@@ -265,10 +307,13 @@ static void copy_to(struct sc_s3_stand *stand, const struct asked *asked, struct
         struct meta meta = meta_of(asked->request);
         if (strcmp(sc_http_header(asked->request, "x-amz-metadata-directive"), "REPLACE") != 0)
             snprintf(meta.sha256, sizeof meta.sha256, "%s", from->sha256);
-        const struct object *object =
-            set_object(stand, asked->name, sc_buf_slice(&copy), meta.writer, meta.sha256);
-        sc_buf_printf(&reply->body, "<CopyObjectResult><ETag>\"e%u\"</ETag></CopyObjectResult>",
-                      object->etag);
+        bool md5 = from->md5[0];
+        struct object *object = set_object(stand, asked->name, sc_buf_slice(&copy), meta.writer, meta.sha256);
+        char etag[40];
+        if (md5)
+            set_md5(object);
+        sc_buf_printf(&reply->body, "<CopyObjectResult><ETag>\"%s\"</ETag></CopyObjectResult>",
+                      etag_of(object, etag));
     }
 }
 
@@ -295,9 +340,12 @@ static void write_object(struct sc_s3_stand *stand, const struct asked *asked, s
         sc_buf_printf(&reply->headers, "ETag: \"p%u\"\r\n", part);
     } else {
         struct meta meta = meta_of(asked->request);
-        const struct object *object =
+        struct object *object =
             set_object(stand, asked->name, asked->request->body, meta.writer, meta.sha256);
-        sc_buf_printf(&reply->headers, "ETag: \"e%u\"\r\nx-amz-version-id: v%u\r\n", object->etag,
+        char etag[40];
+        if (sc_http_header(asked->request, "content-md5")[0])
+            set_md5(object);
+        sc_buf_printf(&reply->headers, "ETag: \"%s\"\r\nx-amz-version-id: v%u\r\n", etag_of(object, etag),
                       object->etag);
     }
 }
@@ -360,7 +408,10 @@ static void list(struct sc_s3_stand *stand, const struct asked *asked, struct sc
                  bool uploads)
 {
     SC_AUTO_FREE char *prefix = param(asked, "prefix");
-    SC_AUTO_FREE char *after = param(asked, "start-after");
+    SC_AUTO_FREE char *start = param(asked, "start-after");
+    SC_AUTO_FREE char *marker = param(asked, "marker"); // of the first version of lists
+    SC_AUTO_FREE char *encoding = param(asked, "encoding-type");
+    const char *after = start ? start : marker;
     SC_AUTO_FREE char *most = param(asked, "max-keys");
     unsigned long max = most ? strtoul(most, NULL, 10) : 1000, count = 0;
     size_t skip = strlen(asked->name) + (asked->name[strlen(asked->name) - 1] != '/');
@@ -376,7 +427,10 @@ static void list(struct sc_s3_stand *stand, const struct asked *asked, struct sc
             break;
         count++;
         sc_buf_add_str(&reply->body, "<Contents><Key>");
-        sc_s3_encode(&reply->body, sc_slice_str(key), false);
+        if (encoding)
+            sc_s3_encode(&reply->body, sc_slice_str(key), false);
+        else
+            sc_buf_add_str(&reply->body, key);
         sc_buf_printf(&reply->body, "</Key><Size>%zu</Size></Contents>", o->bytes.len);
     }
     for (const struct upload *u = uploads ? stand->uploads : NULL; u; u = u->next) {
@@ -396,7 +450,7 @@ static void answer(struct sc_s3_stand *stand, const struct asked *asked, struct 
 {
     const char *method = asked->request->method;
     SC_AUTO_FREE char *uploads = param(asked, "uploads");
-    SC_AUTO_FREE char *lists = param(asked, "list-type");
+    SC_AUTO_FREE char *lists = param(asked, "max-keys"); // all ours have it, of either version
     SC_AUTO_FREE char *id = param(asked, "uploadId");
     reply->status = 200;
     sc_buf_add_str(&reply->headers, "x-amz-request-id: REQ1\r\n");

@@ -1,6 +1,6 @@
 // A stand-in for S3 of one test: objects in memory behind a small HTTP server, with faults where the test wants them. It
 // knows what the store's S3 back end asks for (GET with ranges and conditions, PUT if absent, copies, multipart uploads,
-// lists), checks bodies against the digest that is signed, and checks no signatures: the real server does.
+// lists), checks bodies against the digest that is signed or their MD5, and checks no signatures: the real server does.
 #pragma once
 
 #include "tests/lib/http_server.h"

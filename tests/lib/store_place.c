@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 static const char *endpoint; // the URL, or NULL: folders
+static bool by_libs3;
 static unsigned count;
 
 bool sc_store_place_choose(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "s3") != 0)
+    by_libs3 = argc >= 2 && strcmp(argv[1], "libs3") == 0;
+    if (argc < 2 || (strcmp(argv[1], "s3") != 0 && !by_libs3))
         return true;
     endpoint = getenv("STEPCACHE_S3");
     if (!endpoint || !endpoint[0])
@@ -25,6 +27,11 @@ bool sc_store_place_is_s3(void)
     return endpoint != NULL;
 }
 
+bool sc_store_place_is_libs3(void)
+{
+    return by_libs3;
+}
+
 char *sc_store_place_new(const char *scratch)
 {
     if (!endpoint)
@@ -33,8 +40,9 @@ char *sc_store_place_new(const char *scratch)
     int place = query ? (int)(query - endpoint) : (int)strlen(endpoint);
     while (place && endpoint[place - 1] == '/')
         place--;
-    return sc_asprintf("%.*s/test-%lld-%d-%u%s", place, endpoint, (long long)sc_clock_wall_ms(),
-                       (int)getpid(), count++, query ? query : "");
+    const char *client = !by_libs3 ? "" : query ? "&client=libs3" : "?client=libs3";
+    return sc_asprintf("%.*s/test-%lld-%d-%u%s%s", place, endpoint, (long long)sc_clock_wall_ms(),
+                       (int)getpid(), count++, query ? query : "", client);
 }
 
 static void removed(struct sc_store_op *op)

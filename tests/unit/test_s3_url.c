@@ -18,7 +18,7 @@ static void test_s3_url_says_bucket_prefix_and_all_parameters(void **state)
     assert_ok(
         sc_s3_url_parse("s3://my.bucket-1/a/b%20c/"
                         "?endpoint=https%3A%2F%2Fh:9000&region=eu-west-1&style=virtual&ca=/etc/my%20ca.pem"
-                        "&profile=a%26b&anonymous=1",
+                        "&profile=a%26b&anonymous=1&client=libs3&unverified=1",
                         &arena, &url, &err),
         err);
     assert_slice(url.bucket, "my.bucket-1");
@@ -29,6 +29,8 @@ static void test_s3_url_says_bucket_prefix_and_all_parameters(void **state)
     assert_string_equal(url.profile, "a&b");
     assert_int_equal(url.style, SC_S3_STYLE_VIRTUAL);
     assert_true(url.anonymous);
+    assert_true(url.unverified);
+    assert_string_equal(url.client, "libs3");
 }
 
 static void test_s3_url_says_nothing_of_what_it_leaves_out(void **state)
@@ -49,6 +51,8 @@ static void test_s3_url_says_nothing_of_what_it_leaves_out(void **state)
         assert_null(url.profile);
         assert_int_equal(url.style, SC_S3_STYLE_DEFAULT);
         assert_false(url.anonymous);
+        assert_false(url.unverified);
+        assert_null(url.client);
     }
 }
 
@@ -77,6 +81,8 @@ static void test_s3_url_names_what_is_wrong(void **state)
         {"s3://bkt/x?region=a&region=b", "twice"},
         {"s3://bkt/x?style=both", "both"},
         {"s3://bkt/x?anonymous=yes", "yes"},
+        {"s3://bkt/x?unverified=no", "unverified=no"},
+        {"s3://bkt/x?client=curl", "client=curl"},
         {"s3://bkt/x?ca=relative", "relative"},
         {"s3://bkt/x?profile=%4", "percent"},
         {"s3://bkt/x?profile=%zz", "percent"},
