@@ -17,6 +17,7 @@ struct sc_store_backend {
 struct sc_store {
     const struct sc_store_backend *backend;
     char *url;
+    int64_t horizon_ms; // of stepcache.json; 0 before it was read
     struct sc_store_counts counts;
 };
 

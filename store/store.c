@@ -92,6 +92,11 @@ const char *sc_store_url(const struct sc_store *store)
     return store->url;
 }
 
+int64_t sc_store_horizon_ms(const struct sc_store *store)
+{
+    return store->horizon_ms;
+}
+
 const char *sc_store_server(const struct sc_store *store)
 {
     return store->backend->server ? store->backend->server(store) : NULL;

@@ -17,6 +17,7 @@ struct sc_config {
     const char *tether; // path of the tether socket: beside the client's socket
     const char *log;    // file; NULL: standard error
     int64_t store_patience_ms;
+    int64_t horizon_ms; // of the store's collection; 0: whatever the store has
     sc_allow_list allow;
 };
 

@@ -95,6 +95,7 @@ struct sc_job {
             struct sc_slice key_encoding;
             struct sc_digest command;
             int64_t wall_ms;             // the coordinator's clock
+            int64_t stored_at;           // wall ms: when the first of what it names was stored; 0: not told
             uint64_t withdrawn;          // the generation that was voided for it, at an earlier try
             enum sc_record_put put;      // out
             struct sc_job_latest latest; // out

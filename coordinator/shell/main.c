@@ -110,6 +110,7 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
         .journal_path = journal,
         .scratch = (const char *)sc_arena_printf(&program->arena, "%s/scratch", config->state).ptr,
         .patience_ms = config->store_patience_ms,
+        .horizon_ms = config->horizon_ms,
         .answers = loop->answers,
     };
     rc = sc_storage_open(&storage, &loop->storage, err);
@@ -125,6 +126,7 @@ static enum sc_rc make_core(struct program *program, struct sc_error *err)
         .renew_ms = RENEW_MS,
         .agent_wait_ms = AGENT_WAIT_MS,
         .store_patience_ms = program->config.store_patience_ms,
+        .record_within_ms = sc_storage_horizon_ms(program->loop.storage) / 4,
         .grace_ms = SC_LIMIT_GRACE_MS,
         .allow = program->config.allow,
     };

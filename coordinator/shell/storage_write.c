@@ -105,12 +105,27 @@ static enum sc_rc replace_record(struct storage_writer *writer, struct sc_job *j
     return sc_records_replace(writer->store, record, &job->arena, ret_bytes, err);
 }
 
+// A record counts on objects that others may collect once they are as old as the horizon: see sc_object_keep.
+static enum sc_rc in_time(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
+{
+    int64_t late_ms = sc_clock_wall_ms() - job->u.write_record.stored_at;
+    if (!job->u.write_record.stored_at || late_ms <= sc_store_horizon_ms(writer->store) / 4)
+        return SC_OK;
+    return sc_error_set(err, SC_NOT_FOUND,
+                        "the outputs of step " SC_SLICE_FMT
+                        " were stored %lld s ago, and may have been collected since; run it again",
+                        SC_SLICE_ARG(job->u.write_record.record.step), (long long)(late_ms / 1000));
+}
+
 static enum sc_rc put_record(struct storage_writer *writer, struct sc_job *job, struct sc_error *err)
 {
     struct sc_storage *storage = writer->storage;
     struct sc_record *record = &job->u.write_record.record;
     struct sc_slice there = {NULL, 0};
-    enum sc_rc rc = SC_EXISTS;
+    enum sc_rc rc = in_time(writer, job, err);
+    if (rc != SC_OK)
+        return rc;
+    rc = SC_EXISTS;
     job->u.write_record.put = SC_RECORD_WON;
     if (job->u.write_record.mode == SC_WRITE_IF_ABSENT) {
         uint64_t voided = sc_index_voided(storage->index, &record->key);

@@ -10,6 +10,7 @@ static const char good[] = "# a coordinator\n"
                            "agent:  ipc:///run/stepcache/agent.sock   \n"
                            "name: herd-1.example\n"
                            "store_patience: PT30S\n"
+                           "horizon: P2D\n"
                            "allow.team: s3://data/raw , /srv/data/\n"
                            "allow.*: s3://public\n";
 
@@ -28,6 +29,7 @@ static void test_config_reads_what_is_written(void **state)
     assert_string_equal(config.agent, "ipc:///run/stepcache/agent.sock");
     assert_string_equal(config.tether, "/run/stepcache/tether.sock");
     assert_int_equal(config.store_patience_ms, 30000);
+    assert_int_equal(config.horizon_ms, 2 * 86400000);
     assert_null(config.log);
     assert_false(config.private_);
     assert_int_equal(config.allow.count, 2);
@@ -57,6 +59,9 @@ static void test_config_mistakes_are_told_with_their_line(void **state)
         {"domain: Main\n", "c.conf:1: domain: 'Main' is not of the form", SC_INVALID},
         {"name: a/b\n", "c.conf:1: name: 'a/b' is not of the form", SC_INVALID},
         {"name: .x\n", "c.conf:1: name: '.x' is not of the form", SC_INVALID},
+        {"horizon: PT0.5S\n", "c.conf:1: horizon: 'PT0.5S' is not from PT1S to P3653D", SC_INVALID},
+        {"horizon: P4000D\n", "c.conf:1: horizon: 'P4000D' is not from PT1S to P3653D", SC_INVALID},
+        {"horizon: P1Y\n", "c.conf:1: horizon: 'P1Y' is no duration of fixed length: like P7D", SC_INVALID},
         {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
         {"allow.X!: s3://data\n", "c.conf:1: allow.: 'X!' is no namespace", SC_INVALID},
         {"allow.team: data\n", "c.conf:1: allow.team: 'data' is neither s3://", SC_INVALID},
