@@ -61,7 +61,7 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
     return WRONG(p, SC_INVALID,
                  "unknown key '" SC_SLICE_FMT "': known are state, store, domain, name, client, agent, log, "
-                                              "store_patience, horizon, allow.<namespace>",
+                 "store_patience, horizon, allow.<namespace>",
                  SC_SLICE_ARG(key));
 }
 

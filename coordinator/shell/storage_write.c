@@ -286,7 +286,7 @@ static enum sc_rc write_void(struct storage_writer *writer, struct sc_job *job, 
         enum sc_rc rc = withdraw(writer, key, 0, job->u.write_void.wall_ms, job->u.write_void.reason,
                                  &job->u.write_void.withdrawn, err);
         sc_index_remove(storage->index, key);
-        if (rc == SC_OK)
+        if (rc == SC_OK && !job->u.write_void.keep)
             rc = sc_records_remove(writer->store, storage->config.domain, key, err);
         if (rc != SC_OK)
             return sc_error_wrap(err, rc, "%u of %u results were removed", job->u.write_void.done,
