@@ -6,8 +6,8 @@ import re
 import signal
 import time
 
+import faultproxy
 import lib
-import s3server
 from test_bucket import Bucket, Team
 
 DAY = 86400
@@ -257,7 +257,7 @@ class Horizons(OnFolder, lib.ByHand):
         self.assertIn("its collection horizon is 3600 s and cannot be changed, and the configuration says 7200 s", b"".join(live.err).decode())
 
 
-class InBucket(Bucket):
+class Short(Bucket):
     def horizon(self, seconds):
         """Nobody has the store open: S3 keeps the times, so what is short is the horizon."""
         text = json.dumps({"format": "stepcache.store/1", "horizon_ms": int(seconds * 1000)})
@@ -284,6 +284,8 @@ class InBucket(Bucket):
         document["steps"]["make"]["run"] += f'\necho {name} > "${{outputs.many}}/name"'
         return self.project({**document, "name": name, "namespace": name}, name)
 
+
+class InBucket(Short):
     def test_what_is_reached_stays_and_what_was_dropped_goes(self):
         team = Team(self, "first", self.store)
         one, two = self.documents("one"), self.documents("two")
@@ -343,6 +345,35 @@ class InBucket(Bucket):
         gate.let()
         live.wait()
         self.assertEqual(live.event("run.finished")["state"], "done")
+
+
+class Races(Short):
+    def test_what_is_put_again_and_removed_in_one_moment_is_withdrawn(self):
+        """S3 has no removal that looks: an object that is put between the look and the removal is lost, and its record says so."""
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        data = b"y" * 3000
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"cas/{digest[:2]}/{digest}"
+        self.horizon(8)
+        self.server.client().put(f"/team/{self.prefix}/v1/main/{name}", data)
+        first = Team(self, "first", self.server.store("team", self.prefix, proxy.endpoint))
+        second = Team(self, "second", self.store)
+        self.until(first, lambda row: row["objects"] == 1)
+        proxy.rules({"fault": "slow-down", "method": "DELETE", "path": digest})
+        proxy.forget()
+        collector = self.home.start("cache", "gc", "--json", "--delete", "--coordinator", first.endpoint)
+        proxy.wait(count=1, fault="slow-down")
+        project = self.project(self.home.doc({"make": {"run": 'head -c 3000 /dev/zero | tr "\\0" y > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        self.assertEqual(second.run(project).says, {"make": "miss never-seen"})
+        self.assertIn(name, self.keys("cas/"))
+        proxy.rules()
+        _, row = rows(collector.wait())
+        self.assertEqual((row["objects"], row["lost"]), (1, 1), row)
+        self.assertNotIn(name, self.keys("cas/"))
+        self.assertEqual(second.run(project).says["make"].partition(" ")[0], "miss")
+        self.assertEqual(self.bytes_of(name), data)
+        self.assertEqual(second.run(project).says, {"make": "hit"})
 
 
 if __name__ == "__main__":
