@@ -65,7 +65,8 @@ static void equip(struct sc_core *core, struct flight *flight, struct step *step
     flight->need = step_group(step)->need;
     flight->key_encoding = sc_arena_copy(&flight->arena, sc_buf_slice(&core->key.encoding));
     flight->generation = step->generation;
-    flight->force_upload = step->lost;
+    // What was withdrawn may have been withdrawn because it is gone, whatever its agent remembers of having put it.
+    flight->force_upload = step->lost || step->reason == SC_REASON_VOIDED;
     flight->refresh = overrules(step);
     flight->unrecorded = step->reason == SC_REASON_DISABLED;
     flight->command = input_command_digest(step);
