@@ -2,7 +2,7 @@
 import hashlib
 import json
 import os
-import re
+import shutil
 import signal
 import time
 
@@ -121,6 +121,7 @@ class Folder(OnFolder, lib.Case):
         self.home.witness()
         self.assertEqual(set(project.run().says.values()), {"hit"})
         self.age(8, "void", "seg")
+        shutil.rmtree(os.path.join(self.home.store, "seg"))
         _, row = self.gc("--delete")
         self.assertEqual(row["voids"], 0, "the results that took their place are told by them")
 

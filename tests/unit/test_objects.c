@@ -4,6 +4,8 @@
 #include "store/names.h"
 #include "store/object.h"
 
+#include <signal.h>
+
 #define MAIN sc_slice_str("main")
 
 // A store, a memo and a handle; `next_life` ends the handle and begins another one, as a new process would.
@@ -1181,6 +1183,48 @@ static void test_objects_of_a_folder_are_touched_when_a_writer_counts_on_old_one
     assert_true(age_of(path) < DAY);
 }
 
+// A collector that never stops, in a process of its own.
+static pid_t collect_for_ever(const struct world *w, const char *name)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    struct sc_store *store;
+    struct sc_store_op op;
+    if (sc_store_open(w->url, &store, NULL) != SC_OK)
+        _exit(1);
+    for (;;) {
+        sc_store_op_init(&op, SC_STORE_REMOVE, sc_slice_str(name));
+        op.before_ms = sc_clock_wall_ms() - 86400000;
+        (void)sc_store_wait(store, &op);
+        sc_store_op_done(&op);
+    }
+}
+
+static void test_objects_that_a_writer_counts_on_are_there_whatever_a_collector_does(void **state)
+{
+    struct world *w = *state;
+    DIR_ONLY();
+    enum { ROUNDS = 4000, LOOKS = 100000 };
+    struct sc_digest digest = put_text(w, "wanted again", false);
+    SC_AUTO_FREE char *name = object_name(&digest, false);
+    SC_AUTO_FREE char *path = object_path(w, &digest);
+    pid_t collector = collect_for_ever(w, name);
+    struct timespec old = {.tv_sec = 1000000000};
+    int lost = 0;
+    for (int i = 0; i < ROUNDS && !lost; i++) {
+        (void)utimensat(AT_FDCWD, path, (struct timespec[]){old, old}, 0); // it may be gone already
+        put_text(w, "wanted again", false);
+        // It may be looked at by the collector just now, which puts it back.
+        for (lost = 1; lost && lost < LOOKS;)
+            lost = object_op(w->store, SC_STORE_HEAD, name) == SC_OK ? 0 : lost + 1;
+    }
+    assert_int_equal(kill(collector, SIGKILL), 0);
+    assert_int_equal(waitpid(collector, NULL, 0), collector);
+    assert_int_equal(lost, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(int argc, char **argv)
 {
@@ -1190,6 +1234,7 @@ int main(int argc, char **argv)
         T(test_objects_bytes_come_back_and_are_put_once),
         T(test_objects_of_more_than_half_the_horizon_are_put_again),
         T(test_objects_of_a_folder_are_touched_when_a_writer_counts_on_old_ones),
+        T(test_objects_that_a_writer_counts_on_are_there_whatever_a_collector_does),
         T(test_objects_missing_is_not_found_by_name),
         T(test_objects_flipped_byte_is_corrupt_and_a_put_heals_it),
         T(test_objects_damaged_one_is_corrupt_to_its_reader_and_a_forced_put_heals_it),
