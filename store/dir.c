@@ -497,22 +497,19 @@ static enum sc_rc remove_older(struct dir_store *dir, struct sc_store_op *op, co
                    : sc_error_errno(&op->err, errno, "stat %s/%s", dir->root, path);
     if (!S_ISREG(st.st_mode))
         return not_a_file(dir, path, st.st_mode, &op->err);
-    bool young = mtime_ms(&st) >= op->before_ms;
-    if (!young && dir->scratch.fd < 0) {
+    if (dir->scratch.fd < 0) {
         enum sc_rc rc = sc_scratch_open(dir->scratch_parent, &dir->scratch, &op->err);
         if (rc != SC_OK)
             return rc;
     }
-    if (!young) {
-        sc_scratch_name(&dir->scratch, aside);
-        if (renameat(dir->root_fd, path, dir->scratch.fd, aside))
-            return errno == ENOENT ? SC_OK : sc_error_errno(&op->err, errno, "remove %s/%s", dir->root, path);
-        young =
-            fstatat(dir->scratch.fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && mtime_ms(&st) >= op->before_ms;
-        if (young && rename_new(dir->scratch.fd, aside, dir->root_fd, path) && errno != EEXIST)
-            return sc_error_errno(&op->err, errno, "put %s/%s back", dir->root, path);
-        unlinkat(dir->scratch.fd, aside, 0);
-    }
+    sc_scratch_name(&dir->scratch, aside);
+    if (renameat(dir->root_fd, path, dir->scratch.fd, aside))
+        return errno == ENOENT ? SC_OK : sc_error_errno(&op->err, errno, "remove %s/%s", dir->root, path);
+    bool young =
+        fstatat(dir->scratch.fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && mtime_ms(&st) >= op->before_ms;
+    if (young && rename_new(dir->scratch.fd, aside, dir->root_fd, path) && errno != EEXIST)
+        return sc_error_errno(&op->err, errno, "put %s/%s back", dir->root, path);
+    unlinkat(dir->scratch.fd, aside, 0);
     return young ? sc_error_set(&op->err, SC_BUSY, "%s was put or touched meanwhile", path) : SC_OK;
 }
 
