@@ -175,10 +175,13 @@ struct sc_result {
     struct sc_slice sandbox, network;           // assurance: "namespaces" | "none"; "on"
     struct sc_digest lost;                      // INPUT_LOST: which of the inputs' artifacts
     uint64_t bytes_up, bytes_down;              // moved to and from the store
+    int64_t
+        stored_at; // wall ms, by the coordinator's clock, which sets it: a record counts on what was stored then
 };
 struct sc_msg_reported { // outputs that are not inline are durable in the store
     uint64_t attempt;
     struct sc_requests requests;
+    uint64_t stored_ms; // how long ago the first of them was looked for, or put, there
     struct sc_result result;
 };
 struct sc_msg_ended { // after a revoke: nothing of it runs any more

@@ -117,6 +117,7 @@ static const struct sc_field result_fields[] = {
     SC_WIRE("started_at", T, started_at, SC_F_I64),
     SC_WIRE_IN("stderr", T, stderr_, &sc_schema_artifact),
     SC_WIRE_IN("stdout", T, stdout_, &sc_schema_artifact),
+    SC_WIRE("stored_at", T, stored_at, SC_F_I64),
     SC_WIRE_LIST("values", T, values, &sc_schema_named_text, SC_LIMIT_OUTPUTS),
     SC_WIRE("wall_ms", T, wall_ms, SC_F_U64),
 };
@@ -127,6 +128,7 @@ static const struct sc_field reported_fields[] = {
     SC_WIRE("attempt", struct sc_msg_reported, attempt, SC_F_U64),
     SC_WIRE_IN("requests", struct sc_msg_reported, requests, &sc_schema_requests),
     SC_WIRE_IN("result", struct sc_msg_reported, result, &sc_schema_result),
+    SC_WIRE("stored_ms", struct sc_msg_reported, stored_ms, SC_F_U64),
 };
 SC_SCHEMA(sc_schema_msg_reported, "reported", struct sc_msg_reported, reported_fields);
 

@@ -1,4 +1,4 @@
-// stepctl cache ls|show|rm|verify|stats: asks the coordinator, which holds the store.
+// stepctl cache ls|show|rm|pin|unpin|gc|verify|stats: asks the coordinator, which holds the store.
 #include "base/memory.h"
 #include "base/os/clock.h"
 #include "pipeline/suggest.h"
@@ -96,13 +96,38 @@ static enum sc_rc ask(const struct sc_options *options, uint32_t count, struct s
     return SC_OK;
 }
 
+static bool is_op(const struct sc_options *options, const char *op)
+{
+    return strcmp(options->args[0], op) == 0;
+}
+
+static enum sc_rc check_gc(const struct sc_options *options, struct sc_error *err)
+{
+    bool gc = is_op(options, "gc");
+    if (!gc && (options->older_than || options->keep_last || options->namespace_ || options->max_bytes ||
+                options->dry_run || options->delete_))
+        return sc_error_set(
+            err, SC_INVALID,
+            "--older-than, --keep-last, --namespace, --max-bytes, --dry-run and --delete are of "
+            "cache gc");
+    if (options->dry_run && options->delete_)
+        return sc_error_set(err, SC_INVALID, "--dry-run and --delete exclude one another");
+    return gc && options->arg_count > 1
+               ? sc_error_set(err, SC_INVALID, "cache gc names no results; cache rm does")
+               : SC_OK;
+}
+
 static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
 {
     static const struct {
         const char *op;
         uint32_t least;
-    } ops[] = {{"ls", 0}, {"show", 1}, {"rm", 1}, {"verify", 0}, {"stats", 0}};
+    } ops[] = {{"ls", 0},    {"show", 1}, {"rm", 1},     {"pin", 1},
+               {"unpin", 1}, {"gc", 0},   {"verify", 0}, {"stats", 0}};
     struct sc_suggest suggest;
+    enum sc_rc gc = check_gc(options, err);
+    if (gc != SC_OK)
+        return gc;
     sc_suggest_begin(&suggest, sc_slice_str(options->args[0]));
     for (size_t i = 0; i < SC_COUNT(ops); i++) {
         sc_suggest_try(&suggest, sc_slice_str(ops[i].op));
@@ -116,7 +141,7 @@ static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
     if (sc_suggest_found(&suggest))
         sc_error_hint(err, "did you mean " SC_SLICE_FMT "?", SC_SLICE_ARG(suggest.best));
     else
-        sc_error_hint(err, "there are ls, show, rm, verify and stats");
+        sc_error_hint(err, "there are ls, show, rm, pin, unpin, gc, verify and stats");
     return rc;
 }
 
@@ -127,22 +152,87 @@ static bool is_problem(const json_t *row)
     return json_object_get(row, "problem") || (*state && strcmp(state, "ok") != 0);
 }
 
+static void objects(struct sc_buf *out, const json_t *row, const char *count, const char *bytes)
+{
+    uint64_t n = sc_row_uint(row, count);
+    sc_buf_printf(out, "%llu object%s, ", (unsigned long long)n, n == 1 ? "" : "s");
+    sc_text_bytes(out, sc_row_uint(row, bytes));
+}
+
+static void gc_row(struct sc_buf *out, const json_t *row)
+{
+    bool deleted = json_is_true(json_object_get(row, "deleted"));
+    if (strcmp(sc_row_text(row, "row"), "namespace") == 0) {
+        sc_buf_printf(out, "  %llu of namespace ", (unsigned long long)sc_row_uint(row, "dropped"));
+        sc_text_escape(out, sc_slice_str(sc_row_text(row, "namespace")));
+        sc_buf_add_str(out, ", ");
+        sc_text_bytes(out, sc_row_uint(row, "bytes"));
+        sc_buf_add_byte(out, '\n');
+        return;
+    }
+    sc_buf_printf(out, "%s ", deleted ? "removed" : "would remove");
+    objects(out, row, "objects", "bytes");
+    sc_buf_printf(out, "; %llu withdrawn results\n", (unsigned long long)sc_row_uint(row, "records"));
+    if (sc_row_uint(row, "dropped")) {
+        sc_buf_printf(out, "%s %llu results; what they alone reach goes when that is ",
+                      deleted ? "withdrew" : "would withdraw",
+                      (unsigned long long)sc_row_uint(row, "dropped"));
+        sc_text_duration(out, sc_row_uint(row, "horizon_ms"));
+        sc_buf_add_str(out, " ago: ");
+        objects(out, row, "later_objects", "later_bytes");
+        sc_buf_add_byte(out, '\n');
+    }
+    sc_buf_add_str(out, "not reached, and younger than ");
+    sc_text_duration(out, sc_row_uint(row, "horizon_ms"));
+    sc_buf_add_str(out, ": ");
+    objects(out, row, "young_objects", "young_bytes");
+    sc_buf_add_str(out, "\nin use: ");
+    objects(out, row, "kept_objects", "kept_bytes");
+    sc_buf_add_byte(out, '\n');
+    if (sc_row_uint(row, "open_runs")) {
+        sc_buf_printf(out, "%llu open runs; what was withdrawn since ",
+                      (unsigned long long)sc_row_uint(row, "open_runs"));
+        sc_text_time(out, sc_row_time(row, "open_since_at"));
+        sc_buf_add_str(out, " stays for them\n");
+    }
+    if (!deleted)
+        sc_buf_add_str(out, "nothing was changed; --delete does it\n");
+}
+
 static void print(const struct sc_options *options, const json_t *rows, struct sc_buf *out)
 {
     size_t count = json_array_size(rows);
-    bool ls = strcmp(options->args[0], "ls") == 0;
+    bool ls = is_op(options, "ls") || is_op(options, "pin") || is_op(options, "unpin");
     for (size_t i = 0; i < count; i++) {
-        if (ls)
+        if (is_op(options, "gc"))
+            gc_row(out, json_array_get(rows, i));
+        else if (ls)
             ls_row(out, json_array_get(rows, i));
         else {
             sc_buf_add_str(out, i ? "\n" : "");
             tree(out, json_array_get(rows, i), 0);
         }
     }
-    if (ls && count == 0)
+    if (is_op(options, "ls") && count == 0)
         sc_buf_add_str(out, "nothing is cached yet\n");
     if (strcmp(options->args[0], "verify") == 0 && count == 0)
         sc_buf_add_str(out, "all is well\n");
+}
+
+static void gc_args(const struct sc_options *options, struct sc_arena *arena, sc_text_list *args)
+{
+    const struct {
+        const char *name, *value;
+    } given[] = {{"older-than", options->older_than},
+                 {"keep-last", options->keep_last},
+                 {"namespace", options->namespace_},
+                 {"max-bytes", options->max_bytes}};
+    args->items = SC_NEW_ARRAY(arena, SC_COUNT(given) + 1, struct sc_slice);
+    for (size_t i = 0; i < SC_COUNT(given); i++)
+        if (given[i].value)
+            args->items[args->count++] = sc_arena_printf(arena, "%s=%s", given[i].name, given[i].value);
+    if (options->delete_)
+        args->items[args->count++] = sc_slice_str("delete");
 }
 
 int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
@@ -156,6 +246,8 @@ int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
     message.body.cache.args.items = SC_NEW_ARRAY(arena, options->arg_count, struct sc_slice);
     for (uint32_t i = 1; i < options->arg_count; i++)
         message.body.cache.args.items[message.body.cache.args.count++] = sc_slice_str(options->args[i]);
+    if (is_op(options, "gc"))
+        gc_args(options, arena, &message.body.cache.args);
     enum sc_rc rc = sc_client_open(&client, options, false, &err);
     if (rc == SC_OK)
         rc = sc_rows_ask(&client, &message, NULL, &rows, &err);

@@ -52,9 +52,20 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
          JSON | READS_STORE, 1, 2},
     [SC_COMMAND_DIFF] = {"diff", "RUN RUN", "compare two runs: parameters, verdicts, values", NULL,
                          JSON | READS_STORE, 2, 2},
-    [SC_COMMAND_CACHE] = {"cache", "ls|show KEY|rm KEY…|verify|stats", "look at what is stored, or remove it",
-                          "rm asks first, unless --yes is given.",
-                          JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | ANY_COORDINATOR, 1, 1000},
+    [SC_COMMAND_CACHE] = {"cache", "ls|show KEY|rm KEY…|pin KEY…|unpin KEY…|gc|verify|stats",
+                          "look at what is stored, or remove it",
+                          "rm asks first, unless --yes is given. gc removes what no result, open run or pin "
+                          "reaches and is older "
+                          "than the store's\n"
+                          "horizon (seven days); with --older-than, --keep-last, --namespace or --max-bytes "
+                          "it withdraws results "
+                          "first, whose\n"
+                          "objects go when the withdrawal is as old. It only tells what it would do, unless "
+                          "--delete is given.",
+                          JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | SC_OPTION_BIT(OLDER_THAN) |
+                              SC_OPTION_BIT(KEEP_LAST) | SC_OPTION_BIT(NAMESPACE) | SC_OPTION_BIT(MAX_BYTES) |
+                              SC_OPTION_BIT(DRY_RUN) | SC_OPTION_BIT(DELETE) | ANY_COORDINATOR,
+                          1, 1000},
     [SC_COMMAND_GRAPH] = {"graph", "FILE", "print the pipeline as a graph (DOT)", NULL,
                           SC_OPTION_BIT(PARAM) | SC_OPTION_BIT(SVG), 1, 1},
     [SC_COMMAND_COMPLETION] = {"completion", "bash", "print the completion script of a shell",

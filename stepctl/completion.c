@@ -12,7 +12,7 @@ static void words_of(struct sc_buf *out, const struct sc_command *command)
         if (mask >> i & 1)
             sc_buf_printf(out, "--%s ", sc_option_info((enum sc_option)i)->name);
     if (strcmp(command->name, "cache") == 0)
-        sc_buf_add_str(out, "ls show rm verify stats ");
+        sc_buf_add_str(out, "ls show rm pin unpin gc verify stats ");
     if (strcmp(command->name, "completion") == 0)
         sc_buf_add_str(out, "bash ");
     sc_buf_add_str(out, "\";;\n");

@@ -66,6 +66,8 @@ static bool *flag_of(struct sc_options *o, enum sc_option option)
         {SC_OPTION_FOLLOW, &o->follow},
         {SC_OPTION_YES, &o->yes},
         {SC_OPTION_SVG, &o->svg},
+        {SC_OPTION_DRY_RUN, &o->dry_run},
+        {SC_OPTION_DELETE, &o->delete_},
         {SC_OPTION_HELP, &o->help},
     };
     for (size_t i = 0; i < SC_COUNT(flags); i++)
@@ -81,6 +83,10 @@ static const char **text_of(struct sc_options *o, enum sc_option option)
            : option == SC_OPTION_OWN_STORE    ? &o->own_store
            : option == SC_OPTION_STORE        ? &o->store
            : option == SC_OPTION_ENDPOINT_URL ? &o->endpoint_url
+           : option == SC_OPTION_OLDER_THAN   ? &o->older_than
+           : option == SC_OPTION_KEEP_LAST    ? &o->keep_last
+           : option == SC_OPTION_NAMESPACE    ? &o->namespace_
+           : option == SC_OPTION_MAX_BYTES    ? &o->max_bytes
                                               : NULL;
 }
 

@@ -25,6 +25,12 @@
     X(LIMIT, "limit", 'n', "N", false, "at most N rows")                                                     \
     X(PIPELINE, "pipeline", 0, "NAME", false, "only runs of this pipeline")                                  \
     X(YES, "yes", 'y', NULL, false, "do not ask")                                                            \
+    X(OLDER_THAN, "older-than", 0, "AGE", false, "gc: drop results that were made longer ago, like P30D")    \
+    X(KEEP_LAST, "keep-last", 0, "N", false, "gc: the newest N of each step stay")                           \
+    X(NAMESPACE, "namespace", 0, "NAME", false, "gc: drop results of this namespace only")                   \
+    X(MAX_BYTES, "max-bytes", 0, "SIZE", false, "gc: drop the cheapest until the rest has this size")        \
+    X(DRY_RUN, "dry-run", 0, NULL, false, "gc: only tell what it would do (the default)")                    \
+    X(DELETE, "delete", 0, NULL, false, "gc: do it")                                                         \
     X(SVG, "svg", 0, NULL, false, "print SVG, made by Graphviz's dot")                                       \
     X(COORDINATOR, "coordinator", 0, "ENDPOINT", false,                                                      \
       "talk to this coordinator (default: $STEPCACHE_COORDINATOR, "                                          \
@@ -62,9 +68,10 @@ const struct sc_option_info *sc_option_info(enum sc_option option);
 struct sc_options {
     SC_LIST(struct sc_param_override, params);
     struct sc_run_options run;
-    bool json, plain, quiet, logs, watch, follow, yes, svg, help;
+    bool json, plain, quiet, logs, watch, follow, yes, svg, help, dry_run, delete_;
     uint32_t limit, attempt;
     const char *pipeline, *coordinator, *own_store, *store, *endpoint_url;
+    const char *older_than, *keep_last, *namespace_, *max_bytes;
     char **args; // what is no option, in order
     uint32_t arg_count;
 };

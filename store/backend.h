@@ -17,7 +17,8 @@ struct sc_store_backend {
 struct sc_store {
     const struct sc_store_backend *backend;
     char *url;
-    bool one_writer; // its puts carry no condition
+    bool one_writer;    // its puts carry no condition
+    int64_t horizon_ms; // of stepcache.json; 0 before it was read
     struct sc_store_counts counts;
     struct sc_store_requests told; // of counts: what the process's sum has
 };

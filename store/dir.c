@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "store/copy.h"
 #include "store/reader.h"
@@ -327,6 +328,7 @@ static enum sc_rc do_head(struct dir_store *dir, struct sc_store_op *op, const c
 {
     struct stat st;
     dir->base.counts.heads++;
+    op->now_ms = sc_clock_wall_ms();
     if (fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW)) {
         if (errno == ENOENT || errno == ENOTDIR)
             return absent(dir, path, &op->err);
@@ -462,6 +464,7 @@ static enum sc_rc do_list(struct dir_store *dir, struct sc_store_op *op)
     struct lister l = {.dir = dir, .op = op};
     dir->base.counts.lists++;
     op->entry_count = 0;
+    op->now_ms = sc_clock_wall_ms();
     if (op->name.len >= sizeof l.path ||
         memchr(op->name.ptr ? op->name.ptr : (const uint8_t *)"", 0, op->name.len))
         return sc_error_set(&op->err, SC_INVALID, "not a prefix of names");
@@ -482,9 +485,39 @@ static enum sc_rc do_list(struct dir_store *dir, struct sc_store_op *op)
     return rc;
 }
 
+// Out of its place first, and then looked at: a writer that wants to count on it and comes later finds nothing there, one
+// that came before has touched it, and it goes back, unless another has put a new one by then.
+static enum sc_rc remove_older(struct dir_store *dir, struct sc_store_op *op, const char *path)
+{
+    char aside[SC_SCRATCH_NAME_BYTES];
+    struct stat st;
+    if (fstatat(dir->root_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+        return errno == ENOENT || errno == ENOTDIR
+                   ? SC_OK
+                   : sc_error_errno(&op->err, errno, "stat %s/%s", dir->root, path);
+    if (!S_ISREG(st.st_mode))
+        return not_a_file(dir, path, st.st_mode, &op->err);
+    if (dir->scratch.fd < 0) {
+        enum sc_rc rc = sc_scratch_open(dir->scratch_parent, &dir->scratch, &op->err);
+        if (rc != SC_OK)
+            return rc;
+    }
+    sc_scratch_name(&dir->scratch, aside);
+    if (renameat(dir->root_fd, path, dir->scratch.fd, aside))
+        return errno == ENOENT ? SC_OK : sc_error_errno(&op->err, errno, "remove %s/%s", dir->root, path);
+    bool young =
+        fstatat(dir->scratch.fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 && mtime_ms(&st) >= op->before_ms;
+    if (young && rename_new(dir->scratch.fd, aside, dir->root_fd, path) && errno != EEXIST)
+        return sc_error_errno(&op->err, errno, "put %s/%s back", dir->root, path);
+    unlinkat(dir->scratch.fd, aside, 0);
+    return young ? sc_error_set(&op->err, SC_BUSY, "%s was put or touched meanwhile", path) : SC_OK;
+}
+
 static enum sc_rc do_remove(struct dir_store *dir, struct sc_store_op *op, const char *path)
 {
     dir->base.counts.removes++;
+    if (op->before_ms)
+        return remove_older(dir, op, path);
     if (unlinkat(dir->root_fd, path, 0) == 0 || errno == ENOENT || errno == ENOTDIR)
         return SC_OK;
     if (errno == EISDIR)

@@ -126,8 +126,8 @@ void sc_objects_distrust(struct sc_objects *objects)
         forget_all(&objects->checked[i]);
 }
 
-static void set_checked(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
-                        const struct sc_file_id *id)
+static struct sc_checked *set_checked(struct sc_objects *objects, enum sc_object_area area,
+                                      const struct sc_digest *digest, const struct sc_file_id *id)
 {
     struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
     if (!checked) {
@@ -138,20 +138,50 @@ static void set_checked(struct sc_objects *objects, enum sc_object_area area, co
     }
     checked->id = *id;
     checked->seen_ms = sc_clock_mono_ms();
+    return checked;
 }
 
-bool sc_object_is_present(const struct sc_objects *objects, enum sc_object_area area,
-                          const struct sc_digest *digest)
+static bool is_present(const struct sc_objects *objects, enum sc_object_area area,
+                       const struct sc_digest *digest)
 {
     const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
     return checked && sc_clock_mono_ms() - checked->seen_ms < objects->present_ms;
 }
 
-void sc_object_set_present(struct sc_objects *objects, enum sc_object_area area,
-                           const struct sc_digest *digest)
+// How old what is there may be for a writer to count on it. A collector removes what is older than the horizon; a writer
+// that takes something of half that age and puts its record within a quarter was there before any collector that could
+// remove it began. What a tree names is not looked at where the tree is elsewhere, and may have been half the horizon
+// old when the tree was put: so a tree may be a quarter old.
+static int64_t young_for_ms(const struct sc_objects *objects, enum sc_object_area area)
+{
+    return sc_store_horizon_ms(objects->store) / (area == SC_AREA_TREE ? 4 : 2) - SC_STORE_GRAIN_MS;
+}
+
+bool sc_object_is_kept(const struct sc_objects *objects, enum sc_object_area area,
+                       const struct sc_digest *digest)
+{
+    const struct sc_checked *checked = sc_digest_map_get(&objects->checked[area], digest);
+    return is_present(objects, area, digest) && sc_clock_mono_ms() < checked->young_ms;
+}
+
+static bool set_present(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        int64_t age_ms)
 {
     static const struct sc_file_id no_id;
-    set_checked(objects, area, digest, &no_id);
+    int64_t left_ms = young_for_ms(objects, area) - age_ms;
+    set_checked(objects, area, digest, &no_id)->young_ms = sc_clock_mono_ms() + left_ms;
+    return left_ms > 0;
+}
+
+void sc_object_set_put(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest)
+{
+    set_present(objects, area, digest, 0);
+}
+
+bool sc_object_set_seen(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        const struct sc_store_op *head)
+{
+    return set_present(objects, area, digest, head->now_ms - head->mtime_ms);
 }
 
 // Git's rule does not bind here: nobody writes to an object once it has its name, so what was checked stays so in the
@@ -290,6 +320,25 @@ static const char *local_path(struct sc_objects *objects, struct sc_slice name)
     return sc_store_local_path(objects->store, name, &objects->path) ? sc_buf_cstr(&objects->path) : NULL;
 }
 
+static enum sc_rc look_elsewhere(struct sc_objects *objects, enum sc_object_area area,
+                                 const struct sc_digest *digest, bool *ret_young, struct sc_error *err)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_HEAD, sc_object_name(objects, area, digest));
+    enum sc_rc rc = sc_store_wait(objects->store, &op);
+    if (rc == SC_OK && op.archived)
+        rc = sc_error_set(&op.err, SC_NOT_FOUND, "it is archived, and cannot be read");
+    if (rc == SC_OK) {
+        bool young = sc_object_set_seen(objects, area, digest, &op);
+        if (ret_young)
+            *ret_young = young;
+    } else if (err) {
+        *err = op.err;
+    }
+    sc_store_op_done(&op);
+    return rc;
+}
+
 enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
                            const struct sc_digest *digest, const char **ret_path, struct sc_error *err)
 {
@@ -300,19 +349,47 @@ enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
     if (path)
         return check_local(objects, area, digest, path, err);
     // Elsewhere: what is there was checked by its writer, and every read checks it again.
-    if (sc_object_is_present(objects, area, digest))
+    if (is_present(objects, area, digest))
         return SC_OK;
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_HEAD, name);
-    enum sc_rc rc = sc_store_wait(objects->store, &op);
-    if (rc == SC_OK && op.archived)
-        rc = sc_error_set(&op.err, SC_NOT_FOUND, "it is archived, and cannot be read");
-    if (rc == SC_OK)
-        sc_object_set_present(objects, area, digest);
-    else if (err)
-        *err = op.err;
-    sc_store_op_done(&op);
+    enum sc_rc rc = look_elsewhere(objects, area, digest, NULL, err);
     return rc == SC_OK ? SC_OK : wrap(err, rc, digest);
+}
+
+// Says that a folder's object, which is whole, is wanted again.
+static enum sc_rc touch(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        const char *path, const struct stat *was)
+{
+    struct stat now;
+    if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) && errno != ENOENT)
+        return SC_EXISTS; // another user's: a new one takes its place
+    if (lstat(path, &now) || now.st_ino != was->st_ino || now.st_dev != was->st_dev) {
+        forget(objects, area, digest);
+        return SC_NOT_FOUND; // collected meanwhile
+    }
+    struct sc_file_id id = sc_file_id(&now);
+    set_checked(objects, area, digest, &id);
+    remember_when_durable(objects, &now, digest);
+    return SC_OK;
+}
+
+enum sc_rc sc_object_keep(struct sc_objects *objects, enum sc_object_area area,
+                          const struct sc_digest *digest)
+{
+    const char *path = local_path(objects, sc_object_name(objects, area, digest));
+    bool young = false;
+    struct stat st;
+    if (!path && sc_object_is_kept(objects, area, digest))
+        return SC_OK;
+    enum sc_rc rc = path ? check_local(objects, area, digest, path, NULL)
+                         : look_elsewhere(objects, area, digest, &young, NULL);
+    if (rc != SC_OK)
+        return rc;
+    if (!path)
+        return young ? SC_OK : SC_EXISTS;
+    if (lstat(path, &st))
+        return SC_NOT_FOUND;
+    int64_t age_ms = sc_clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000 - st.st_mtim.tv_nsec / 1000000;
+    return age_ms < young_for_ms(objects, area) ? SC_OK : touch(objects, area, digest, path, &st);
 }
 
 // What the object is now, for the checked set and the memo.
@@ -322,10 +399,13 @@ static void note_put(struct sc_objects *objects, enum sc_object_area area, const
     struct stat st = {0};
     if (path && lstat(path, &st))
         return;
-    struct sc_file_id id = path ? sc_file_id(&st) : (struct sc_file_id){0};
+    if (!path) {
+        sc_object_set_put(objects, area, digest);
+        return;
+    }
+    struct sc_file_id id = sc_file_id(&st);
     set_checked(objects, area, digest, &id);
-    if (path)
-        remember_when_durable(objects, &st, digest);
+    remember_when_durable(objects, &st, digest);
 }
 
 struct source { // of a put
@@ -367,17 +447,17 @@ static enum sc_rc write_object(struct sc_objects *objects, enum sc_object_area a
     *ret_written = true;
     enum sc_rc rc = source->force    ? SC_CORRUPT
                     : source->absent ? SC_NOT_FOUND
-                                     : sc_object_check(objects, area, digest, NULL, NULL);
-    if (rc == SC_OK) { // there, and right
+                                     : sc_object_keep(objects, area, digest);
+    if (rc == SC_OK) { // there, right, and young enough
         *ret_written = false;
         return SC_OK;
     }
-    // Absent, or damaged and set aside; if it cannot even be read, the write tells the story. A file that is taken
+    // Absent, old, or damaged and set aside; if it cannot even be read, the write tells the story. A file that is taken
     // replaces what another process may have put meanwhile: it is the same, and the file is gone either way.
     rc = send(objects, area, digest, source, rc == SC_NOT_FOUND && !source->move, err);
     if (rc != SC_EXISTS)
         return rc;
-    if (sc_object_check(objects, area, digest, NULL, NULL) == SC_OK) {
+    if (sc_object_keep(objects, area, digest) == SC_OK) {
         *ret_written = false;
         return SC_OK;
     }

@@ -9,7 +9,8 @@
 // An object whose content was checked in this life, and how its file was then. Any other identity is checked again.
 struct sc_checked {
     struct sc_file_id id;
-    int64_t seen_ms; // mono; of a store elsewhere, where there is no id
+    int64_t seen_ms;  // mono; of a store elsewhere, where there is no id
+    int64_t young_ms; // mono: until when a writer may count on it; elsewhere
 };
 
 enum sc_object_area { SC_AREA_CAS, SC_AREA_TREE, SC_AREA_PACK, SC_AREA_COUNT };
@@ -47,11 +48,18 @@ struct sc_slice sc_object_name(struct sc_objects *objects, enum sc_object_area a
 SC_MUST_USE enum sc_rc sc_object_check(struct sc_objects *objects, enum sc_object_area area,
                                        const struct sc_digest *digest, const char **ret_path,
                                        struct sc_error *err);
-// Of a store elsewhere: what was seen there, or put there, by this handle.
-bool sc_object_is_present(const struct sc_objects *objects, enum sc_object_area area,
-                          const struct sc_digest *digest);
-void sc_object_set_present(struct sc_objects *objects, enum sc_object_area area,
-                           const struct sc_digest *digest);
+// For a writer, who sends what is not good. SC_OK: it is there, whole, and will not be collected before a record that is
+// put within a quarter of the horizon names it. In a folder it may have been touched for that. SC_EXISTS: it is there and
+// too old, to be sent over. SC_NOT_FOUND, or sc_object_check's reason.
+SC_MUST_USE enum sc_rc sc_object_keep(struct sc_objects *objects, enum sc_object_area area,
+                                      const struct sc_digest *digest);
+// The same of a store elsewhere, as far as this handle saw it, or put it, before.
+bool sc_object_is_kept(const struct sc_objects *objects, enum sc_object_area area,
+                       const struct sc_digest *digest);
+// It was put there now, or seen by this operation (its answer): then whether it is young.
+void sc_object_set_put(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest);
+bool sc_object_set_seen(struct sc_objects *objects, enum sc_object_area area, const struct sc_digest *digest,
+                        const struct sc_store_op *head);
 // After the file was given one more hardlink: its ctime moved, its content did not.
 void sc_object_linked(struct sc_objects *objects, const struct sc_digest *digest, const struct stat *st);
 // All zero where it cannot be opened.
@@ -70,7 +78,7 @@ SC_MUST_USE enum sc_rc sc_object_put_bytes(struct sc_objects *objects, const str
 // Of something that was just made, and so most likely is not there: whether it goes to the store unasked. Where the store
 // is elsewhere, a small put costs about what asking for it costs; it is right whatever is there, and makes its age new.
 bool sc_object_goes_unasked(const struct sc_objects *objects, uint64_t bytes);
-// The caller saw that it is not there.
+// The caller saw that it is not there, or sends it over.
 SC_MUST_USE enum sc_rc sc_object_put_tree_bytes(struct sc_objects *objects, const struct sc_digest *root,
                                                 struct sc_slice bytes, bool force, struct sc_error *err);
 // The caller frees.

@@ -10,6 +10,17 @@
 
 static const char format_name[] = "stepcache.store/1", format_object[] = "stepcache.json";
 
+// Fixed when the store was made: who takes an object for young by one horizon and who collects by another would disagree.
+static enum sc_rc take_horizon(struct sc_store *store, const json_t *json, struct sc_error *err)
+{
+    const json_t *horizon = json_object_get(json, "horizon_ms");
+    store->horizon_ms = horizon ? (int64_t)json_integer_value(horizon) : SC_STORE_HORIZON_MS;
+    if (store->horizon_ms >= SC_STORE_HORIZON_LEAST_MS && store->horizon_ms <= SC_STORE_HORIZON_MOST_MS)
+        return SC_OK;
+    return sc_error_set(err, SC_MALFORMED, "%s: horizon_ms of its %s is not from %d to %lld", store->url,
+                        format_object, SC_STORE_HORIZON_LEAST_MS, (long long)SC_STORE_HORIZON_MOST_MS);
+}
+
 static enum sc_rc check_format(struct sc_store *store, struct sc_slice text, struct sc_error *err)
 {
     json_error_t where;
@@ -22,15 +33,18 @@ static enum sc_rc check_format(struct sc_store *store, struct sc_slice text, str
     else if (strcmp(format, format_name) != 0)
         rc = sc_error_set(err, SC_UNSUPPORTED, "%s: the store's format is %s; this version knows %s",
                           store->url, format, format_name);
+    else
+        rc = take_horizon(store, json, err);
     json_decref(json);
     return rc;
 }
 
-static enum sc_rc make_format(struct sc_store *store, struct sc_error *err)
+static enum sc_rc make_format(struct sc_store *store, int64_t horizon_ms, struct sc_error *err)
 {
     char at[32];
     sc_clock_rfc3339(sc_clock_wall_ms(), at);
-    json_t *json = json_pack("{s:s, s:s}", "format", format_name, "created", at);
+    json_t *json = json_pack("{s:s, s:s, s:I}", "format", format_name, "created", at, "horizon_ms",
+                             (json_int_t)(horizon_ms ? horizon_ms : SC_STORE_HORIZON_MS));
     char *text = json_dumps(json, JSON_INDENT(1));
     json_decref(json);
     SC_ASSERT(text != NULL);
@@ -48,7 +62,7 @@ static enum sc_rc make_format(struct sc_store *store, struct sc_error *err)
     return rc;
 }
 
-static enum sc_rc open_format(struct sc_store *store, struct sc_error *err)
+static enum sc_rc open_format(struct sc_store *store, int64_t horizon_ms, struct sc_error *err)
 {
     enum { MAX_BYTES = 64 << 10 };
     for (int i = 0; i < 2; i++) {
@@ -61,9 +75,17 @@ static enum sc_rc open_format(struct sc_store *store, struct sc_error *err)
         else if (err)
             *err = op.err;
         sc_store_op_done(&op);
+        if (rc == SC_OK && horizon_ms && horizon_ms != store->horizon_ms) {
+            sc_error_set(err, SC_INVALID,
+                         "%s: its collection horizon is %lld s and cannot be changed, and the configuration "
+                         "says %lld s",
+                         store->url, (long long)(store->horizon_ms / 1000), (long long)(horizon_ms / 1000));
+            sc_error_hint(err, "leave `horizon` out, or name a new store");
+            return SC_INVALID;
+        }
         if (rc != SC_NOT_FOUND || i == 1)
             return rc;
-        rc = make_format(store, err);
+        rc = make_format(store, horizon_ms, err);
         if (rc != SC_OK)
             return rc;
     }
@@ -103,11 +125,17 @@ static enum sc_rc open_backend(const char *url, struct sc_store **ret_store, str
 
 enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err)
 {
+    return sc_store_open_with(url, 0, ret_store, err);
+}
+
+enum sc_rc sc_store_open_with(const char *url, int64_t horizon_ms, struct sc_store **ret_store,
+                              struct sc_error *err)
+{
     struct sc_store *store;
     enum sc_rc rc = open_backend(url, &store, err);
     if (rc != SC_OK)
         return rc;
-    rc = open_format(store, err);
+    rc = open_format(store, horizon_ms, err);
     if (rc != SC_OK) {
         sc_store_close(store);
         return rc;

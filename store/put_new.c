@@ -19,7 +19,7 @@ enum sc_rc sc_objects_put_new_file(struct sc_objects *objects, const char *path,
                                    struct sc_error *err)
 {
     bool unasked = sc_object_goes_unasked(objects, artifact->bytes) &&
-                   !sc_object_is_present(objects, SC_AREA_CAS, &artifact->digest);
+                   !sc_object_is_kept(objects, SC_AREA_CAS, &artifact->digest);
     return sc_objects_put_file(objects, path, artifact, move, force || unasked, err);
 }
 
@@ -36,7 +36,7 @@ static void end(struct sc_objects *objects, struct sc_new_bytes *item, struct sc
 {
     item->rc = op->rc;
     if (op->rc == SC_OK) {
-        sc_object_set_present(objects, SC_AREA_CAS, &item->digest);
+        sc_object_set_put(objects, SC_AREA_CAS, &item->digest);
     } else {
         char hex[SC_DIGEST_HEX_BYTES];
         sc_digest_hex(&item->digest, hex);
@@ -60,7 +60,7 @@ void sc_objects_put_new_bytes(struct sc_objects *objects, struct sc_new_bytes *i
         item->err = (struct sc_error)SC_ERROR_INIT;
         if (!sc_object_goes_unasked(objects, item->bytes.len)) {
             item->rc = sc_object_put_bytes(objects, &item->digest, item->bytes, false, &item->err);
-        } else if (!sc_object_is_present(objects, SC_AREA_CAS, &item->digest) &&
+        } else if (!sc_object_is_kept(objects, SC_AREA_CAS, &item->digest) &&
                    !sc_digest_map_get(&firsts, &item->digest)) {
             sc_digest_map_put(&firsts, &item->digest, item);
             begin(objects, item, &arena, &ops[sent_count]);

@@ -16,6 +16,7 @@ struct putting {
     struct sc_digest_map nodes, sent; // sent: files of this tree that were put; each goes once
     struct sc_buf path;
     bool move, force;
+    bool over; // the tree object is there, and too old
     // elsewhere
     struct sc_sends *sends; // NULL: the store is a folder here
     struct sc_pack_writer pack;
@@ -113,7 +114,7 @@ static enum sc_rc put_tree_object(struct putting *p, const struct sc_tree *tree,
     sc_tree_encode(&placed, &bytes);
     if (bytes.overflow)
         return sc_error_set(err, SC_LIMIT, "%s: the folder's tree is too large", shown);
-    return sc_object_put_tree_bytes(p->objects, &tree->nodes.items[0].digest, sc_buf_slice(&bytes), p->force,
+    return sc_object_put_tree_bytes(p->objects, &tree->nodes.items[0].digest, sc_buf_slice(&bytes), p->over,
                                     err);
 }
 
@@ -122,7 +123,8 @@ enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root, con
 {
     SC_ASSERT(tree->nodes.count > 0);
     const struct sc_digest *digest = &tree->nodes.items[0].digest;
-    bool there = !force && sc_object_check(objects, SC_AREA_TREE, digest, NULL, NULL) == SC_OK;
+    enum sc_rc kept = force ? SC_NOT_FOUND : sc_object_keep(objects, SC_AREA_TREE, digest);
+    bool there = kept == SC_OK;
     // A tree object elsewhere says that its files are there: it was put after them. What is lost since is noticed by who
     // reads it, and put again by force. In a folder here, each file is looked at.
     if (there && !sc_store_local_root(objects->store))
@@ -131,7 +133,7 @@ enum sc_rc sc_objects_put_tree(struct sc_objects *objects, const char *root, con
     enum sc_rc rc = sc_object_absolute(root, &full, err);
     if (rc != SC_OK)
         return rc;
-    struct putting p = {.objects = objects, .move = move, .force = force};
+    struct putting p = {.objects = objects, .move = move, .force = force, .over = force || kept == SC_EXISTS};
     sc_buf_init(&p.path, 1 << 20);
     sc_buf_add_str(&p.path, full);
     for (uint32_t i = 0; i < tree->nodes.count; i++)

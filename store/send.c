@@ -15,6 +15,7 @@ struct send {
     struct sc_buf name, body;
     char *path; // or NULL: body
     bool asking, asked;
+    bool over;                // it is there, and too old to count on
     struct send *prev, *next; // in the list of those that were answered
 };
 
@@ -52,7 +53,7 @@ static void submit(struct send *send, bool asking)
     if (!asking) {
         op->body = sc_buf_slice(&send->body);
         op->body_path = send->path;
-        op->if_absent = send->asked;
+        op->if_absent = send->asked && !send->sends->force && !send->over;
         op->sha256 = send->digest;
     }
     sc_store_submit(send->sends->objects->store, op);
@@ -85,12 +86,15 @@ static void take_answer(struct sc_sends *sends, struct send *send)
     bool absent = send->asking && (rc == SC_NOT_FOUND || (rc == SC_OK && send->op.archived));
     if (!send->asking && rc == SC_EXISTS)
         rc = SC_OK; // another was faster
-    if (rc == SC_OK && !absent)
-        sc_object_set_present(sends->objects, send->area, &send->digest);
+    if (rc == SC_OK && !absent && send->asking)
+        send->over = !sc_object_set_seen(sends->objects, send->area, &send->digest, &send->op);
+    else if (rc == SC_OK && !absent)
+        sc_object_set_put(sends->objects, send->area, &send->digest);
     else if (!absent)
         fail(sends, send, rc);
+    bool wanted = send->asking && (absent || send->over);
     sc_store_op_done(&send->op);
-    if (absent && sends->rc == SC_OK)
+    if (wanted && sends->rc == SC_OK)
         submit(send, false);
     else
         free_send(send);
@@ -113,7 +117,7 @@ static void wait(struct sc_sends *sends, uint32_t most)
 
 static struct send *new_send(struct sc_sends *sends, enum sc_object_area area, const struct sc_digest *digest)
 {
-    if (!sends->force && sc_object_is_present(sends->objects, area, digest))
+    if (!sends->force && sc_object_is_kept(sends->objects, area, digest))
         return NULL;
     wait(sends, AT_ONCE - 1);
     if (sends->rc != SC_OK)

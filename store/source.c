@@ -102,14 +102,14 @@ static enum sc_rc copy_there(const struct sc_source *source, const struct sc_sou
     enum sc_rc rc = fail_op(&op, err);
     sc_store_op_done(&op);
     if (rc == SC_OK)
-        sc_object_set_present(objects, SC_AREA_CAS, &object->digest);
+        sc_object_set_put(objects, SC_AREA_CAS, &object->digest);
     return rc == SC_OK || rc == SC_BUSY ? rc : SC_UNSUPPORTED;
 }
 
 static enum sc_rc put_object(const struct sc_source *source, struct sc_source_object *object,
                              struct sc_error *err)
 {
-    if (!source->force && sc_object_check(source->objects, SC_AREA_CAS, &object->digest, NULL, NULL) == SC_OK)
+    if (!source->force && sc_object_keep(source->objects, SC_AREA_CAS, &object->digest) == SC_OK)
         return SC_OK;
     enum sc_rc rc = copy_there(source, object, err);
     if (rc != SC_UNSUPPORTED)
@@ -441,7 +441,7 @@ static enum sc_rc put_folder(struct folder *f, const struct sc_tree *tree, struc
     const struct sc_source *source = f->source;
     const struct sc_digest *root = &tree->nodes.items[0].digest;
     bool local = sc_store_local_root(source->objects->store) != NULL;
-    if (!local && !source->force && sc_object_check(source->objects, SC_AREA_TREE, root, NULL, NULL) == SC_OK)
+    if (!local && !source->force && sc_object_keep(source->objects, SC_AREA_TREE, root) == SC_OK)
         return SC_OK;
     enum sc_rc rc = SC_OK;
     for (uint32_t i = 0; i < f->count && rc == SC_OK; i++)

@@ -150,6 +150,11 @@ bool sc_store_is_for_one_writer(const struct sc_store *store)
     return store->one_writer;
 }
 
+int64_t sc_store_horizon_ms(const struct sc_store *store)
+{
+    return store->horizon_ms;
+}
+
 const char *sc_store_server(const struct sc_store *store)
 {
     return store->backend->server ? store->backend->server(store) : NULL;

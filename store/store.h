@@ -70,8 +70,10 @@ struct sc_store_op {
     bool
         versions; // s3: their version ids, too, which cost a request for each 1,000 versions, old ones included
     bool every_name; // s3: also what is no name of ours, as other programs make them ("a//b", "folder/")
-    // sweep
-    int64_t before_ms; // only what was begun before (wall)
+    // sweep: only what was begun before (wall). remove: only what was put, or touched, before, by the store's own clock;
+    // else SC_BUSY, and it stays. A folder keeps to that whatever writers do meanwhile; a bucket has no such request, and
+    // whoever removes there looks shortly before. 0: whatever is there
+    int64_t before_ms;
     // called in dispatch when more of the body has moved (after a failure less than before); NULL: nobody looks. A back
     // end that is done at once never does.
     sc_store_done_fn progress;
@@ -85,7 +87,8 @@ struct sc_store_op {
     // head, where it was asked for: the SHA-256 of all its bytes, as the server says that it found it when the object was
     // put. Zero: it says none. Whether it is to be believed is for the caller to know.
     struct sc_digest checksum;
-    bool archived; // get, head: it is there, but cannot be read before it is restored; get says SC_NOT_FOUND
+    int64_t now_ms; // head, list: what the store's own clock said, by which its times are to be judged
+    bool archived;  // get, head: it is there, but cannot be read before it is restored; get says SC_NOT_FOUND
     struct sc_arena arena; // of the results
     struct sc_slice etag,
         version; // head; get and put where there is one: the back end's mark of this very content
@@ -103,6 +106,16 @@ struct sc_store;
 // Opens the store at a URL: "dir:/absolute/path", an absolute path, or "s3://bucket/prefix?…" (store/s3/url.h); makes the
 // folder and stepcache.json when new. SC_UNSUPPORTED for network file systems and unknown formats (a newer stepcache.json).
 SC_MUST_USE enum sc_rc sc_store_open(const char *url, struct sc_store **ret_store, struct sc_error *err);
+// The collection horizon of a store is fixed when it is made, for all who use it: an object that nothing reaches may be
+// removed when it is older. A new store is made with this one; SC_INVALID, naming both, when it has another. 0: whatever
+// it has, or, when new, the default.
+enum { SC_STORE_HORIZON_LEAST_MS = 1000, SC_STORE_HORIZON_MS = 7 * 24 * 60 * 60 * 1000 };
+#define SC_STORE_HORIZON_MOST_MS (INT64_C(3653) * 86400 * 1000) // ten years
+SC_MUST_USE enum sc_rc sc_store_open_with(const char *url, int64_t horizon_ms, struct sc_store **ret_store,
+                                          struct sc_error *err);
+int64_t sc_store_horizon_ms(const struct sc_store *store);
+// Times of a bucket are told in whole seconds: an age may be that much off.
+enum { SC_STORE_GRAIN_MS = 1000 };
 // A bucket of others, "s3://bucket", to be read: nothing is looked for in it, and nothing made.
 SC_MUST_USE enum sc_rc sc_store_open_bucket(const char *url, struct sc_store **ret_store,
                                             struct sc_error *err);

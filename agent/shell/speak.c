@@ -68,11 +68,22 @@ static struct sc_requests requests(void)
     return (struct sc_requests){sent.put, sent.get, sent.delete_};
 }
 
+// The monotonic clock stands still while the machine sleeps, the other one may be set back: the larger counts.
+static uint64_t stored_ms(const struct sc_agent_task *task)
+{
+    if (!task->taken_ms)
+        return 0;
+    int64_t mono_ms = sc_clock_mono_ms() - task->taken_ms, wall_ms = sc_clock_wall_ms() - task->taken_wall_ms;
+    return (uint64_t)(mono_ms > wall_ms ? mono_ms : wall_ms);
+}
+
 static void send_reported(struct sc_agent *agent, struct sc_agent_task *task)
 {
-    struct sc_message message = {
-        .type = SC_MESSAGE_REPORTED,
-        .body.reported = {.attempt = task->attempt, .requests = requests(), .result = task->result}};
+    struct sc_message message = {.type = SC_MESSAGE_REPORTED,
+                                 .body.reported = {.attempt = task->attempt,
+                                                   .requests = requests(),
+                                                   .stored_ms = stored_ms(task),
+                                                   .result = task->result}};
     send(agent, &message);
 }
 

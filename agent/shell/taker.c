@@ -4,6 +4,7 @@
 
 #include "agent/shell/keeper.h"
 #include "base/memory.h"
+#include "base/os/clock.h"
 #include "base/os/file.h"
 #include "base/os/log.h"
 
@@ -181,6 +182,8 @@ void sc_worker_take(struct sc_worker *worker, struct sc_agent_task *task)
     t.work = sc_yard_path(worker->config->yard, task->folder);
     t.taken = sc_asprintf("%s/%llu", worker->config->place->taken, (unsigned long long)task->attempt);
     task->needs_sync = false;
+    task->taken_ms = sc_clock_mono_ms();
+    task->taken_wall_ms = sc_clock_wall_ms();
     if (task->outcome == SC_OUTCOME_OK)
         (void)sc_outputs_take(&t);
     else if (task->failure.len == 0 && see_disk(&t, task->outcome) != SC_OUTCOME_DISK_FULL)

@@ -81,6 +81,7 @@ struct sc_agent_task {
     struct sc_slice failure;         // of PREPARE, of the start
     struct sc_result result;         // in the arena
     bool needs_sync;                 // what it put is durable only after a sync
+    int64_t taken_ms, taken_wall_ms; // mono and wall: when the first was looked for in the store, or put
     bool say_reported;               // waits until a listener has all of the log
     struct sc_agent_task *next_dead; // freed at the end of the turn
     UT_hash_handle hh;

@@ -173,7 +173,7 @@ static void reported_event(struct sc_core *core, const struct sc_event *event)
         return;
     }
     struct agent *agent = attempt->agent;
-    flight_reported(core, attempt, result);
+    flight_reported(core, attempt, event->u.reported);
     if (agent)
         agent->heard_ms = core->mono_ms;
 }

@@ -200,6 +200,7 @@ struct sc_effect {
             const struct sc_core_record *record;
             struct sc_slice key_encoding; // the whole key: long fields are stored as objects for explain
             struct sc_slice sandbox, network;
+            int64_t stored_at; // wall ms: when the first of what it names was stored
             SC_LIST(struct sc_record_from, inputs_from);
             struct sc_digest command; // as in look-ups: the shell's index remembers it
         } write_record;
@@ -269,7 +270,9 @@ struct sc_core_config {
     int64_t agent_wait_ms;     // with no agent alive, remembered classes serve after so long (10000)
     int64_t grace_ms;          // between TERM and KILL (5000)
     int64_t store_patience_ms; // a store that cannot be read for so long fails the step (300000)
-    sc_allow_list allow;       // its texts outlive the core; of a namespace that it does not name, everything
+    int64_t
+        record_within_ms; // a quarter of the store's horizon: what was stored before may be collected by now; 0: never
+    sc_allow_list allow; // its texts outlive the core; of a namespace that it does not name, everything
 };
 
 struct sc_core;

@@ -65,7 +65,8 @@ static void equip(struct sc_core *core, struct flight *flight, struct step *step
     flight->need = step_group(step)->need;
     flight->key_encoding = sc_arena_copy(&flight->arena, sc_buf_slice(&core->key.encoding));
     flight->generation = step->generation;
-    flight->force_upload = step->lost;
+    // What was withdrawn may have been withdrawn because it is gone, whatever its agent remembers of having put it.
+    flight->force_upload = step->lost || step->reason == SC_REASON_VOIDED;
     flight->refresh = overrules(step);
     flight->unrecorded = step->reason == SC_REASON_DISABLED;
     flight->command = input_command_digest(step);
@@ -247,6 +248,7 @@ void flight_write_record(struct sc_core *core, struct flight *flight, const stru
     effect->u.write_record.key_encoding = sc_arena_copy(arena, flight->key_encoding);
     effect->u.write_record.sandbox = result->sandbox;
     effect->u.write_record.network = result->network;
+    effect->u.write_record.stored_at = result->stored_at;
     effect->u.write_record.command = flight->command;
     input_records_from(step, arena, &effect->u.write_record.inputs_from.items,
                        &effect->u.write_record.inputs_from.count);
@@ -341,8 +343,15 @@ bool flight_checks_environment(const struct flight *flight)
     return flight->need && !flight->need->any && !flight->unrecorded;
 }
 
-void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result)
+bool flight_is_too_late(const struct sc_core *core, const struct sc_result *result)
 {
+    return core->config.record_within_ms && result->outcome == SC_OUTCOME_OK &&
+           core->wall_ms - result->stored_at > core->config.record_within_ms;
+}
+
+void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_msg_reported *reported)
+{
+    const struct sc_result *result = &reported->result;
     struct flight *flight = attempt->flight;
     if (!flight) { // revoked, and it was faster
         attempt_move(core, attempt, ATTEMPT_REPORTED);
@@ -355,9 +364,16 @@ void flight_reported(struct sc_core *core, struct attempt *attempt, const struct
                                                        "coordinator's version")};
     struct step *owner = flight->waiters;
     struct sc_result timed = *result;
+    struct sc_result late = {.outcome = SC_OUTCOME_STORE,
+                             .message =
+                                 sc_slice_str("the report came so long after the outputs were stored "
+                                              "that they may have been collected; they are made again")};
     timed.ended_at = ended_by_our_clock(core, result);
-    result =
-        result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result) ? &broken : &timed;
+    timed.stored_at =
+        core->wall_ms - (int64_t)(reported->stored_ms < INT64_MAX / 2 ? reported->stored_ms : INT64_MAX / 2);
+    result = result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result) ? &broken
+             : flight_is_too_late(core, &timed)                                                ? &late
+                                                                                               : &timed;
     struct sc_fact fact = {
         .kind = SC_FACT_REPORT,
         .attempt = attempt->id,

@@ -9,7 +9,9 @@ void flight_join_or_start(struct sc_core *core, struct step *step);
 uint64_t flight_journal_grant(struct sc_core *core, const struct flight *flight, uint64_t attempt,
                               struct sc_slice agent, bool lazy);
 void flight_detach(struct sc_core *core, struct step *step);
-void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_result *result);
+void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_msg_reported *reported);
+// What it names was stored so long ago that no record may count on it any more.
+bool flight_is_too_late(const struct sc_core *core, const struct sc_result *result);
 void flight_recorded(struct sc_core *core, struct flight *flight, struct request *request,
                      const struct sc_event *event); // flight may be NULL
 void flight_write_record(struct sc_core *core, struct flight *flight, const struct step *step,

@@ -2,6 +2,7 @@
 
 #include "coordinator/core/attempt.h"
 #include "coordinator/core/effects.h"
+#include "coordinator/core/flight.h"
 #include "coordinator/core/need.h"
 #include "coordinator/core/run.h"
 #include "coordinator/core/step.h"
@@ -59,8 +60,8 @@ static void drop_attempt(struct sc_core *core, uint64_t id)
 static void restore_report(struct sc_core *core, const struct sc_fact *fact)
 {
     drop_attempt(core, fact->attempt);
-    if (!run_find(core, fact->run))
-        return;
+    if (!run_find(core, fact->run) || flight_is_too_late(core, &fact->result))
+        return; // where it was recorded, it is found
     struct flight *flight = restored_flight(core, fact);
     flight->tries = fact->number;
     if (fact->result.outcome != SC_OUTCOME_OK) {

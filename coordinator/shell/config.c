@@ -9,6 +9,7 @@
 #include "pipeline/suggest.h"
 #include "proto/places.h"
 #include "store/names.h"
+#include "store/store.h"
 
 #include <unistd.h>
 
@@ -23,14 +24,15 @@ enum key {
     KEY_AGENT,
     KEY_LOG,
     KEY_STORE_PATIENCE,
+    KEY_HORIZON,
     KEY_TARIFF_PUT,
     KEY_TARIFF_GET,
     KEY_TARIFF_STORAGE,
     KEY_COUNT
 };
-static const char *const key_names[KEY_COUNT] = {
-    "state", "store",          "domain",     "name",       "client",        "agent",
-    "log",   "store_patience", "tariff_put", "tariff_get", "tariff_storage"};
+static const char *const key_names[KEY_COUNT] = {"state",   "store",      "domain",     "name",
+                                                 "client",  "agent",      "log",        "store_patience",
+                                                 "horizon", "tariff_put", "tariff_get", "tariff_storage"};
 
 struct parser {
     const char *name;
@@ -63,8 +65,8 @@ static enum sc_rc unknown_key(const struct parser *p, struct sc_slice key)
                      SC_SLICE_ARG(key), SC_SLICE_ARG(suggest.best));
     return WRONG(p, SC_INVALID,
                  "unknown key '" SC_SLICE_FMT
-                 "': known are state, store, domain, name, client, agent, log, store_patience, tariff_put, "
-                 "tariff_get, tariff_storage, allow.<namespace>",
+                 "': known are state, store, domain, name, client, agent, log, store_patience, horizon, "
+                 "tariff_put, tariff_get, tariff_storage, allow.<namespace>",
                  SC_SLICE_ARG(key));
 }
 
@@ -97,12 +99,21 @@ static bool name_is_valid(struct sc_slice s)
     return s.len > 0 && s.len <= 63 && s.ptr[0] != '-' && s.ptr[0] != '.';
 }
 
-static enum sc_rc take_patience(const struct parser *p, struct sc_slice value, int64_t *ret_ms)
+static enum sc_rc take_duration(const struct parser *p, enum key key, const char *like, struct sc_slice value,
+                                int64_t *ret_ms)
 {
     if (sc_duration_parse(value, ret_ms) == SC_DURATION_OK)
         return SC_OK;
-    return WRONG(p, SC_INVALID,
-                 "store_patience: '" SC_SLICE_FMT "' is no duration of fixed length: like PT5M",
+    return WRONG(p, SC_INVALID, "%s: '" SC_SLICE_FMT "' is no duration of fixed length: like %s",
+                 key_names[key], SC_SLICE_ARG(value), like);
+}
+
+static enum sc_rc take_horizon(const struct parser *p, struct sc_slice value, int64_t *ret_ms)
+{
+    enum sc_rc rc = take_duration(p, KEY_HORIZON, "P7D", value, ret_ms);
+    if (rc != SC_OK || (*ret_ms >= SC_STORE_HORIZON_LEAST_MS && *ret_ms <= SC_STORE_HORIZON_MOST_MS))
+        return rc;
+    return WRONG(p, SC_INVALID, "horizon: '" SC_SLICE_FMT "' is not from PT1S to P3653D",
                  SC_SLICE_ARG(value));
 }
 
@@ -169,7 +180,9 @@ static enum sc_rc take(struct parser *p, enum key key, struct sc_slice value, st
         config->log = sc_arena_cstr(p->arena, value);
         return need_absolute(p, "log", value);
     case KEY_STORE_PATIENCE:
-        return take_patience(p, value, &config->store_patience_ms);
+        return take_duration(p, key, "PT5M", value, &config->store_patience_ms);
+    case KEY_HORIZON:
+        return take_horizon(p, value, &config->horizon_ms);
     case KEY_TARIFF_PUT:
         return take_price(p, "tariff_put", value, &config->tariff.put);
     case KEY_TARIFF_GET:

@@ -19,6 +19,7 @@ struct sc_config {
     const char *log;    // file; NULL: standard error
     int64_t store_patience_ms;
     struct sc_tariff tariff;
+    int64_t horizon_ms; // of the store's collection; 0: whatever the store has
     sc_allow_list allow;
 };
 

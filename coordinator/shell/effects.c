@@ -208,6 +208,7 @@ static void write_record(struct sc_loop *loop, const struct sc_effect *effect)
     }
     job->u.write_record.mode = effect->u.write_record.mode;
     job->u.write_record.wall_ms = loop->wall_ms;
+    job->u.write_record.stored_at = effect->u.write_record.stored_at;
     job->u.write_record.command = effect->u.write_record.command;
     send_job(loop, SC_LANE_WRITES, effect, job);
 }

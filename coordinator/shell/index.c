@@ -194,6 +194,15 @@ void sc_index_remove(struct sc_index *index, const struct sc_digest *key)
     pthread_mutex_unlock(&index->lock);
 }
 
+void sc_index_forget(struct sc_index *index)
+{
+    pthread_mutex_lock(&index->lock);
+    for (uint32_t i = 0; i < index->shared_bucket_count; i++)
+        while (index->shared_buckets[i])
+            remove_at(index, &index->shared_buckets[i]);
+    pthread_mutex_unlock(&index->lock);
+}
+
 uint32_t sc_index_count(struct sc_index *index)
 {
     pthread_mutex_lock(&index->lock);

@@ -19,6 +19,8 @@ bool sc_index_get(struct sc_index *index, const struct sc_digest *key, struct sc
 // The mark of a key's record, without copying it.
 bool sc_index_mark_of(struct sc_index *index, const struct sc_digest *key, uint64_t *ret_mark);
 void sc_index_remove(struct sc_index *index, const struct sc_digest *key);
+// All records; the voids stay.
+void sc_index_forget(struct sc_index *index);
 uint32_t sc_index_count(struct sc_index *index);
 size_t sc_index_bytes(struct sc_index *index);
 // A number for a record's bytes, equal for equal bytes; not for secrets.

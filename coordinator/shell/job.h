@@ -52,10 +52,11 @@ struct sc_job_query { // a client's request that the query thread answers
     // what the core told of an open run, for explain and logs of it; encoded event bodies
     bool have_events;
     struct sc_slice events; // MessagePack list
-    // cache rm: what the core thread is to void, and the rows that tell of it
+    // cache rm, gc: what the core thread is to void, and the rows that tell of it
     struct sc_digest *voids;
-    struct sc_slice *rows;
-    uint32_t void_count;
+    struct sc_slice *rows, void_reason;
+    uint32_t void_count, row_count;
+    bool void_keeps; // the records stay, for those who hit them
 };
 
 struct sc_job {
@@ -95,6 +96,7 @@ struct sc_job {
             struct sc_slice key_encoding;
             struct sc_digest command;
             int64_t wall_ms;             // the coordinator's clock
+            int64_t stored_at;           // wall ms: when the first of what it names was stored; 0: not told
             uint64_t withdrawn;          // the generation that was voided for it, at an earlier try
             enum sc_record_put put;      // out
             struct sc_job_latest latest; // out
@@ -105,6 +107,7 @@ struct sc_job {
             uint64_t withdrawn;       // as in write_record, of the key at hand
             struct sc_slice reason;
             int64_t wall_ms;
+            bool keep;             // the records, withdrawn as they are, stay where they are
             struct sc_slice *rows; // for the client that asked
             uint32_t row_count;
         } write_void;

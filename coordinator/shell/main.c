@@ -114,6 +114,7 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
         .patience_ms = config->store_patience_ms,
         .spending = loop->spending,
         .tariff = config->tariff,
+        .horizon_ms = config->horizon_ms,
         .answers = loop->answers,
     };
     rc = sc_storage_open(&storage, &loop->storage, err);
@@ -129,6 +130,7 @@ static enum sc_rc make_core(struct program *program, struct sc_error *err)
         .renew_ms = RENEW_MS,
         .agent_wait_ms = AGENT_WAIT_MS,
         .store_patience_ms = program->config.store_patience_ms,
+        .record_within_ms = sc_storage_horizon_ms(program->loop.storage) / 4,
         .grace_ms = SC_LIMIT_GRACE_MS,
         .allow = program->config.allow,
     };

@@ -1,13 +1,14 @@
-// cache ls | show | rm | stats, for queries. What removes is done by the writing store thread, by way of the core thread.
+// cache ls | show | rm | pin | unpin | stats, for queries. What removes is done by the writing store thread, by way of the core thread.
 #include "coordinator/shell/query_parts.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "coordinator/shell/storage_parts.h"
 #include "store/names.h"
 
 #include <stdlib.h>
 
-enum { RM_MOST = 100000, PREFIX_LEAST = 6 };
+enum { PREFIX_LEAST = 6 };
 
 static uint64_t object_bytes(struct sc_queries *queries, struct sc_slice name)
 {
@@ -195,7 +196,7 @@ static enum sc_rc list_or_show(struct sc_queries *queries, struct sc_job *job, b
 {
     const sc_text_list *wanted = &job->u.query.message.body.cache.args;
     struct gathering g;
-    enum sc_rc rc = gather(queries, &job->arena, wanted, whole ? QUERY_ROWS_MOST : RM_MOST, &g, err);
+    enum sc_rc rc = gather(queries, &job->arena, wanted, whole ? QUERY_ROWS_MOST : QUERY_VOIDS_MOST, &g, err);
     if (rc != SC_OK)
         return rc;
     if (whole && g.count == 0 && wanted->count) {
@@ -219,7 +220,7 @@ static enum sc_rc remove_records(struct sc_queries *queries, struct sc_job *job,
     if (wanted->count == 0)
         return sc_error_set(err, SC_INVALID, "cache rm: name a key, a step, a pipeline, or pipeline/step");
     struct gathering g;
-    enum sc_rc rc = gather(queries, &job->arena, wanted, RM_MOST, &g, err);
+    enum sc_rc rc = gather(queries, &job->arena, wanted, QUERY_VOIDS_MOST, &g, err);
     if (rc != SC_OK)
         return rc;
     if (g.count == 0) {
@@ -236,9 +237,49 @@ static enum sc_rc remove_records(struct sc_queries *queries, struct sc_job *job,
         free(text);
         json_decref(row);
     }
-    job->u.query.void_count = g.count;
+    job->u.query.void_count = job->u.query.row_count = g.count;
+    job->u.query.void_reason = sc_slice_str("removed by hand");
     free(g.records);
     return SC_OK;
+}
+
+// ---- pin, unpin: gc/pin/<key> keeps a result from the policies of cache gc
+
+static enum sc_rc set_pin(struct sc_queries *queries, const struct sc_record *record, bool pinned,
+                          struct sc_error *err)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    SC_AUTO_BUF struct sc_buf name;
+    sc_buf_init(&name, 0);
+    sc_digest_hex(&record->key, hex);
+    sc_buf_printf(&name, "v1/" SC_SLICE_FMT "/gc/pin/%s", SC_SLICE_ARG(queries->config.domain), hex);
+    return pinned ? storage_put_named(queries->store, sc_buf_slice(&name), sc_slice(NULL, 0), err)
+                  : storage_remove_named(queries->store, sc_buf_slice(&name), err);
+}
+
+static enum sc_rc pin_records(struct sc_queries *queries, struct sc_job *job, bool pinned,
+                              struct sc_error *err)
+{
+    const sc_text_list *wanted = &job->u.query.message.body.cache.args;
+    if (wanted->count == 0)
+        return sc_error_set(err, SC_INVALID, "cache %s: name a key, a step, a pipeline, or pipeline/step",
+                            pinned ? "pin" : "unpin");
+    struct gathering g;
+    enum sc_rc rc = gather(queries, &job->arena, wanted, QUERY_ROWS_MOST, &g, err);
+    if (rc == SC_OK && g.count == 0)
+        rc = none_meant(wanted, err);
+    else if (rc != SC_OK)
+        return rc;
+    json_t *rows = json_array();
+    for (uint32_t i = 0; i < g.count && rc == SC_OK; i++) {
+        rc = set_pin(queries, &g.records[i], pinned, err);
+        json_array_append_new(rows, summary_row(&g.records[i]));
+    }
+    if (rc == SC_OK)
+        query_send_rows(queries, job, rows);
+    json_decref(rows);
+    free(g.records);
+    return rc;
 }
 
 // ---- stats
@@ -337,7 +378,12 @@ enum sc_rc query_cache(struct sc_queries *queries, struct sc_job *job, struct sc
         return query_verify(queries, job, err);
     if (sc_slice_eq_str(op, "stats"))
         return stats(queries, job, err);
+    if (sc_slice_eq_str(op, "gc"))
+        return query_gc(queries, job, err);
+    if (sc_slice_eq_str(op, "pin") || sc_slice_eq_str(op, "unpin"))
+        return pin_records(queries, job, sc_slice_eq_str(op, "pin"), err);
     return sc_error_set(err, SC_UNSUPPORTED,
-                        "cache: there is no operation " SC_SLICE_FMT ": ls, show, rm, verify, stats",
+                        "cache: there is no operation " SC_SLICE_FMT
+                        ": ls, show, rm, pin, unpin, gc, verify, stats",
                         SC_SLICE_ARG(op));
 }

@@ -5,7 +5,7 @@
 
 enum { LIST_NAMES = 1000 };
 
-enum sc_rc query_each_name(struct sc_queries *queries, struct sc_slice prefix, query_name_fn visit,
+enum sc_rc query_each_page(struct sc_queries *queries, struct sc_slice prefix, query_page_fn visit,
                            void *context, struct sc_error *err)
 {
     SC_AUTO_BUF struct sc_buf after;
@@ -19,19 +19,39 @@ enum sc_rc query_each_name(struct sc_queries *queries, struct sc_slice prefix, q
         if (rc != SC_OK && err)
             *err = op.err;
         uint32_t count = op.entry_count;
-        for (uint32_t i = 0; i < count && rc == SC_OK; i++)
+        if (rc == SC_OK && count)
             rc = sc_mailbox_closed(queries->box) ? sc_error_set(err, SC_CANCELLED, "the coordinator stops")
-                                                 : visit(context, op.entries[i].name, err);
-        SC_AUTO_BUF struct sc_buf last;
-        sc_buf_init(&last, 0);
+                                                 : visit(context, &op, err);
+        sc_buf_clear(&after);
         if (count)
-            sc_buf_add_slice(&last, op.entries[count - 1].name);
+            sc_buf_add_slice(&after, op.entries[count - 1].name);
         sc_store_op_done(&op);
         if (rc != SC_OK || count < LIST_NAMES)
             return rc;
-        sc_buf_clear(&after);
-        sc_buf_add_slice(&after, sc_buf_slice(&last));
     }
+}
+
+struct each_name {
+    struct sc_queries *queries;
+    query_name_fn visit;
+    void *context;
+};
+
+static enum sc_rc visit_names(void *context, const struct sc_store_op *list, struct sc_error *err)
+{
+    const struct each_name *each = context;
+    enum sc_rc rc = SC_OK;
+    for (uint32_t i = 0; i < list->entry_count && rc == SC_OK; i++)
+        rc = sc_mailbox_closed(each->queries->box) ? sc_error_set(err, SC_CANCELLED, "the coordinator stops")
+                                                   : each->visit(each->context, list->entries[i].name, err);
+    return rc;
+}
+
+enum sc_rc query_each_name(struct sc_queries *queries, struct sc_slice prefix, query_name_fn visit,
+                           void *context, struct sc_error *err)
+{
+    struct each_name each = {queries, visit, context};
+    return query_each_page(queries, prefix, visit_names, &each, err);
 }
 
 bool query_name_digest(struct sc_slice name, struct sc_digest *ret_digest)

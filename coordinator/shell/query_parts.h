@@ -33,7 +33,7 @@ void query_send(struct sc_queries *queries, const struct sc_job *job, const stru
 // Rows in pages of bounded size; JSON objects. The list is the caller's.
 void query_send_rows(struct sc_queries *queries, const struct sc_job *job, const json_t *rows);
 void query_send_done(struct sc_queries *queries, const struct sc_job *job, const struct query_run *run);
-enum { QUERY_ROWS_MOST = 10000 }; // of one answer
+enum { QUERY_ROWS_MOST = 10000, QUERY_VOIDS_MOST = 100000 }; // of one answer
 json_t *query_text(struct sc_slice text);
 json_t *query_hex(const struct sc_digest *digest);
 
@@ -43,8 +43,37 @@ json_t *query_hex(const struct sc_digest *digest);
 typedef enum sc_rc (*query_name_fn)(void *context, struct sc_slice name, struct sc_error *err);
 enum sc_rc query_each_name(struct sc_queries *queries, struct sc_slice prefix, query_name_fn visit,
                            void *context, struct sc_error *err);
+// The same by pages of at most 1000, with times and sizes; `now_ms` is the store's clock.
+typedef enum sc_rc (*query_page_fn)(void *context, const struct sc_store_op *list, struct sc_error *err);
+enum sc_rc query_each_page(struct sc_queries *queries, struct sc_slice prefix, query_page_fn visit,
+                           void *context, struct sc_error *err);
 // What an object or a record is named by; false for a name of another kind.
 bool query_name_digest(struct sc_slice name, struct sc_digest *ret_digest);
+
+// ---- query_fetch.c: many objects at once
+
+struct query_fetched { // borrowed
+    struct sc_slice name;
+    int64_t mtime_ms; // and tag: the caller's
+    const void *tag;
+    enum sc_rc rc;
+    const struct sc_error *story;
+    struct sc_slice body;
+};
+typedef enum sc_rc (*query_fetched_fn)(void *context, const struct query_fetched *got, struct sc_error *err);
+// The first four are set by the caller, the rest is zero. Ended also after an error.
+struct query_fetches {
+    struct sc_queries *queries;
+    size_t max_bytes;
+    query_fetched_fn visit; // in no order; its first error ends it
+    void *context;
+    uint32_t open;
+    enum sc_rc rc;
+    struct sc_error err;
+};
+enum sc_rc query_fetch(struct query_fetches *fetches, struct sc_slice name, int64_t mtime_ms,
+                       const void *tag);
+enum sc_rc query_fetch_end(struct query_fetches *fetches, struct sc_error *err);
 
 // ---- query_run.c: naming runs, listing them, reading their events
 
@@ -88,6 +117,10 @@ enum sc_rc query_explain(struct sc_queries *queries, struct sc_job *job, const s
 // ---- query_verify.c
 
 enum sc_rc query_verify(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
+
+// ---- query_gc.c
+
+enum sc_rc query_gc(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
 
 // ---- query_cache.c
 

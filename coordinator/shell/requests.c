@@ -95,7 +95,7 @@ void sc_loop_follows_tick(struct sc_loop *loop)
     }
 }
 
-// ---- cache rm
+// ---- cache rm, gc
 
 static void void_keys(struct sc_loop *loop, const struct sc_job *query)
 {
@@ -105,11 +105,13 @@ static void void_keys(struct sc_loop *loop, const struct sc_job *query)
     job->client_req = query->client_req;
     job->u.write_void.keys = SC_NEW_ARRAY(&job->arena, count, struct sc_digest);
     memcpy(job->u.write_void.keys, query->u.query.voids, count * sizeof *job->u.write_void.keys);
-    job->u.write_void.key_count = job->u.write_void.row_count = count;
-    job->u.write_void.reason = (struct sc_slice)SC_SLICE_LIT("removed by hand");
+    job->u.write_void.key_count = count;
+    job->u.write_void.reason = sc_arena_copy(&job->arena, query->u.query.void_reason);
+    job->u.write_void.keep = query->u.query.void_keeps;
+    job->u.write_void.row_count = query->u.query.row_count;
     job->u.write_void.wall_ms = loop->wall_ms;
-    job->u.write_void.rows = SC_NEW_ARRAY(&job->arena, count, struct sc_slice);
-    for (uint32_t i = 0; i < count; i++)
+    job->u.write_void.rows = SC_NEW_ARRAY(&job->arena, query->u.query.row_count, struct sc_slice);
+    for (uint32_t i = 0; i < query->u.query.row_count; i++)
         job->u.write_void.rows[i] = sc_arena_copy(&job->arena, query->u.query.rows[i]);
     sc_loop_post(loop, job);
 }

@@ -10,7 +10,7 @@ enum { WRITE_EVERY_MS = 100, WRITE_AT_ONCE = 256 };
 static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
                               struct sc_objects **ret_objects, struct sc_error *err)
 {
-    enum sc_rc rc = sc_store_open(config->url, ret_store, err);
+    enum sc_rc rc = sc_store_open_with(config->url, config->horizon_ms, ret_store, err);
     if (rc != SC_OK)
         return rc;
     struct sc_objects_config objects = {.store = *ret_store, .domain = config->domain};
@@ -167,6 +167,11 @@ enum sc_rc sc_storage_load_plan(struct sc_storage *storage, const struct sc_dige
 {
     SC_ASSERT(!storage->started);
     return storage_load_plan(&storage->reader, digest, ret_plan, err);
+}
+
+int64_t sc_storage_horizon_ms(const struct sc_storage *storage)
+{
+    return sc_store_horizon_ms(storage->reader.store);
 }
 
 struct sc_index *sc_storage_index(struct sc_storage *storage)

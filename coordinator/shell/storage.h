@@ -17,6 +17,7 @@ struct sc_storage_config {
     const char *journal_path; // for the newest-record table
     const char *scratch;      // folder for uploads and what is published; emptied at the start
     int64_t patience_ms;      // how long a write is tried again
+    int64_t horizon_ms;       // what the store's is to be; 0: whatever it is
     size_t index_bytes;       // 0: SC_INDEX_BYTES
     struct sc_spending *spending;
     struct sc_tariff tariff;
@@ -46,5 +47,6 @@ struct sc_open_visitor {
 };
 SC_MUST_USE enum sc_rc sc_storage_open_runs(struct sc_storage *storage, const struct sc_open_visitor *visitor,
                                             struct sc_error *err);
+int64_t sc_storage_horizon_ms(const struct sc_storage *storage);
 struct sc_index *sc_storage_index(struct sc_storage *storage);
 struct sc_latest *sc_storage_latest(struct sc_storage *storage);

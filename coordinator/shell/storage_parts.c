@@ -59,18 +59,22 @@ enum sc_rc storage_hear_voids(struct sc_storage *storage, struct sc_store *store
     sc_arena_init(&arena);
     struct sc_void *voids;
     uint32_t count;
-    int64_t to_ms = sc_clock_wall_ms();
+    int64_t to_ms = sc_clock_wall_ms(), now_ms = to_ms;
     pthread_mutex_lock(&storage->lock);
-    int64_t from_ms = storage->shared_voids_from_ms;
+    int64_t from_ms = storage->shared_voids_from_ms, heard_ms = storage->shared_voids_heard_ms;
     pthread_mutex_unlock(&storage->lock);
     enum sc_rc rc = sc_records_voids(store, storage->config.domain, from_ms, &arena, &voids, &count, err);
     if (rc != SC_OK)
         return rc;
+    // A void is removed when it is older than the horizon: who has not listed for so long may have missed one.
+    if (heard_ms && now_ms - heard_ms > sc_store_horizon_ms(store) / 2)
+        sc_index_forget(storage->index);
     for (uint32_t i = 0; i < count; i++)
         sc_index_void(storage->index, &voids[i]);
     if (count && voids[0].wall_ms < to_ms)
         to_ms = voids[0].wall_ms;
     pthread_mutex_lock(&storage->lock);
+    storage->shared_voids_heard_ms = now_ms;
     if (count && to_ms - OVERLAP_MS > storage->shared_voids_from_ms)
         storage->shared_voids_from_ms = to_ms - OVERLAP_MS;
     pthread_mutex_unlock(&storage->lock);

@@ -53,8 +53,9 @@ struct sc_storage {
     pthread_mutex_t lock;
     struct storage_template shared_templates[STORAGE_TEMPLATES];
     uint64_t shared_uses;
-    uint64_t shared_losses;       // how often something was found gone
-    int64_t shared_voids_from_ms; // where the next listing of the voids begins
+    uint64_t shared_losses;        // how often something was found gone
+    int64_t shared_voids_from_ms;  // where the next listing of the voids begins
+    int64_t shared_voids_heard_ms; // wall: when the last listing that succeeded began; 0: none
 };
 
 // storage_read.c

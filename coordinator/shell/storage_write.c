@@ -208,6 +208,18 @@ static enum sc_rc replace_record(struct storage_writer *writer, struct sc_job *j
     return sc_records_replace(writer->store, record, &job->arena, ret_bytes, err);
 }
 
+// A record counts on objects that others may collect once they are as old as the horizon: see sc_object_keep.
+static enum sc_rc in_time(struct storage_writer *writer, const struct sc_job *job, struct sc_error *err)
+{
+    int64_t late_ms = sc_clock_wall_ms() - job->u.write_record.stored_at;
+    if (!job->u.write_record.stored_at || late_ms <= sc_store_horizon_ms(writer->store) / 4)
+        return SC_OK;
+    return sc_error_set(err, SC_NOT_FOUND,
+                        "the outputs of step " SC_SLICE_FMT
+                        " were stored %lld s ago, and may have been collected since; run it again",
+                        SC_SLICE_ARG(job->u.write_record.record.step), (long long)(late_ms / 1000));
+}
+
 // The record lies in the store, and may be seen.
 static void tell_record(struct storage_writer *writer, struct sc_job *job, struct sc_slice there)
 {
@@ -274,6 +286,11 @@ static void put_records(struct storage_writer *writer, struct batch *batch)
             settle(batch, i, SC_OK, NULL);
             continue;
         }
+        enum sc_rc rc = in_time(writer, job, &err);
+        if (rc != SC_OK) {
+            settle(batch, i, rc, &err);
+            continue;
+        }
         bool absent = job->u.write_record.mode == SC_WRITE_IF_ABSENT;
         if (!absent || sc_digest_map_get(&wave.keys, &job->u.write_record.record.key))
             put_wave(writer, batch, &wave);
@@ -283,7 +300,7 @@ static void put_records(struct storage_writer *writer, struct batch *batch)
         }
         struct sc_slice there;
         job->u.write_record.put = SC_RECORD_WON;
-        enum sc_rc rc = replace_record(writer, job, &there, &err);
+        rc = replace_record(writer, job, &there, &err);
         if (rc == SC_OK)
             tell_record(writer, job, there);
         settle(batch, i, rc, &err);
@@ -358,7 +375,7 @@ static enum sc_rc write_void(struct storage_writer *writer, struct sc_job *job, 
         enum sc_rc rc = withdraw(writer, key, 0, job->u.write_void.wall_ms, job->u.write_void.reason,
                                  &job->u.write_void.withdrawn, err);
         sc_index_remove(storage->index, key);
-        if (rc == SC_OK)
+        if (rc == SC_OK && !job->u.write_void.keep)
             rc = sc_records_remove(writer->store, storage->config.domain, key, err);
         if (rc != SC_OK)
             return sc_error_wrap(err, rc, "%u of %u results were removed", job->u.write_void.done,

@@ -113,6 +113,12 @@ static struct sc_slice kept(struct sc_store_op *op, struct sc_slice text)
     return text.len ? sc_arena_copy(&op->arena, text) : text;
 }
 
+// The server's, which all that use the bucket have in common; ours where it tells none.
+static int64_t store_clock(const struct sc_s3_answer *answer)
+{
+    return answer->date_ms ? answer->date_ms : sc_clock_wall_ms();
+}
+
 static void head_done(struct sc_s3_call *call)
 {
     struct job *job = call->context;
@@ -122,6 +128,7 @@ static void head_done(struct sc_s3_call *call)
     if (rc == SC_OK) {
         op->bytes = answer->length > 0 ? (uint64_t)answer->length : 0;
         op->mtime_ms = answer->mtime_ms;
+        op->now_ms = store_clock(answer);
         op->etag = kept(op, answer->etag);
         op->version = kept(op, answer->version);
         op->archived = sc_s3_is_archived(answer);
@@ -211,6 +218,8 @@ static void list_done(struct sc_s3_call *call)
     struct job *job = call->context;
     struct sc_store_op *op = job->op;
     enum sc_rc rc = take_error(job, call);
+    if (rc == SC_OK && !op->now_ms)
+        op->now_ms = store_clock(&call->exchange.answer);
     for (uint32_t i = 0; rc == SC_OK && i < job->list.count && op->entry_count < op->max_entries; i++)
         add_entry(job, &job->list.items[i]);
     if (rc != SC_OK || !job->list.truncated || op->entry_count >= op->max_entries) {

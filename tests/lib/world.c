@@ -531,7 +531,7 @@ static void report(struct world *world, const char *step, enum sc_outcome outcom
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     const struct sc_plan_step *plan = plan_step(world, &arena, attempt->step);
-    struct sc_msg_reported reported = {.attempt = attempt->id};
+    struct sc_msg_reported reported = {.attempt = attempt->id, .stored_ms = world->stored_ms};
     struct sc_result *r = &reported.result;
     *r = (struct sc_result){.outcome = outcome,
                             .started_at = world->wall_ms + world->agents_ahead_ms,

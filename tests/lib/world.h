@@ -63,6 +63,7 @@ struct world {
     struct sc_artifact log;  // of stdout, in the reports to come
     const char *ext;         // of the outputs in the reports to come; NULL: what their paths say
     int64_t agents_ahead_ms; // how far the agents' clocks are ahead
+    uint64_t stored_ms;      // how long before the reports to come their outputs were stored
     bool hold_records;       // WRITE_RECORD is not answered until world_record_answers
     bool hold_look_ups;      // LOOK_UP is not answered until then
     struct sc_event held[64];

@@ -257,6 +257,31 @@ static void test_a_restart_repeats_nothing_that_was_reported(void **state)
     assert_contains(said, "assign b #2 to a1");
 }
 
+static void test_what_was_stored_too_long_before_a_restart_is_made_again(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        WORLD;
+        w.config.record_within_ms = 100000;
+        world_restart(&w);
+        world_agent(&w, "a1", 2);
+        w.hold_records = true;
+        world_submit(&w, chain, NULL);
+        w.stored_ms = 50000;
+        world_report(&w, "a", "one");
+        w.held_count = 0;
+        w.hold_records = false;
+        w.records.count = 0;
+        w.wall_ms += late ? 50001 : 50000;
+        world_restart(&w);
+        world_said(&w);
+        world_agent(&w, "a1", 2);
+        const char *said = world_said(&w);
+        assert_int_equal(strstr(said, "record a generation 1 if absent\n0: a done\n") != NULL, !late);
+        assert_int_equal(strstr(said, "assign a") != NULL, late);
+    }
+}
+
 static void test_a_failure_stays_a_failure_after_a_restart(void **state)
 {
     WORLD;
@@ -832,6 +857,7 @@ int main(void)
         cmocka_unit_test(test_an_agent_that_comes_back_smaller_gets_nothing_more),
         cmocka_unit_test(test_a_report_before_the_step_has_come_so_far_again_is_kept),
         cmocka_unit_test(test_a_restart_repeats_nothing_that_was_reported),
+        cmocka_unit_test(test_what_was_stored_too_long_before_a_restart_is_made_again),
         cmocka_unit_test(test_a_failure_stays_a_failure_after_a_restart),
         cmocka_unit_test(test_an_attached_run_whose_client_never_returns_is_cancelled),
         cmocka_unit_test(test_what_runs_for_a_joiner_is_kept_over_a_restart),

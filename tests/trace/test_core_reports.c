@@ -121,6 +121,24 @@ static void test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is(
     assert_int_equal(recorded(&w)->ended_at, 0);
 }
 
+// What was stored too long ago may have been collected: nothing is recorded, and the step runs again.
+static void test_a_report_long_after_its_outputs_were_stored_is_made_again(void **state)
+{
+    (void)state;
+    WORLD;
+    w.config.record_within_ms = 100000;
+    world_restart(&w);
+    begin(&w, expiring);
+    w.stored_ms = 100001;
+    world_said(&w);
+    world_report(&w, "a", "one");
+    assert_false(world_says(&w, "record a generation 1 if absent"));
+    world_pass(&w, 10000);
+    w.stored_ms = 100000;
+    world_report(&w, "a", "one");
+    assert_true(world_says(&w, "record a generation 1 if absent"));
+}
+
 static bool missed(const struct world *w)
 {
     return strstr(sc_buf_cstr((struct sc_buf *)&w->transcript), "1: a miss") != NULL;
@@ -176,6 +194,7 @@ int main(void)
         cmocka_unit_test(test_a_report_of_another_extension_than_the_path_has_is_not_believed),
         cmocka_unit_test(test_a_result_that_ends_in_the_future_ended_when_it_was_reported),
         cmocka_unit_test(test_a_result_by_a_clock_that_is_behind_is_never_younger_than_it_is),
+        cmocka_unit_test(test_a_report_long_after_its_outputs_were_stored_is_made_again),
         cmocka_unit_test(test_a_store_that_cannot_be_read_is_asked_again_and_nothing_is_replaced),
         cmocka_unit_test(test_a_store_that_can_not_be_read_for_too_long_fails_the_step_with_its_words),
     };

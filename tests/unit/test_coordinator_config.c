@@ -12,6 +12,7 @@ static const char good[] = "# a coordinator\n"
                            "store_patience: PT30S\n"
                            "tariff_put: 12.5\n"
                            "tariff_get: 0.000001\n"
+                           "horizon: P2D\n"
                            "allow.team: s3://data/raw , /srv/data/\n"
                            "allow.*: s3://public\n";
 
@@ -33,6 +34,7 @@ static void test_config_reads_what_is_written(void **state)
     assert_int_equal(config.tariff.put, 12500000);
     assert_int_equal(config.tariff.get, 1);
     assert_int_equal(config.tariff.storage, SC_TARIFF_USUAL.storage);
+    assert_int_equal(config.horizon_ms, 2 * 86400000);
     assert_null(config.log);
     assert_false(config.private_);
     assert_int_equal(config.allow.count, 2);
@@ -68,6 +70,9 @@ static void test_config_mistakes_are_told_with_their_line(void **state)
         {"tariff_get: .5\n", "is no price", SC_INVALID},
         {"tariff_storage: 0.0000001\n", "is no price", SC_INVALID},
         {"tariff_storage: 1234567890123\n", "is no price", SC_INVALID},
+        {"horizon: PT0.5S\n", "c.conf:1: horizon: 'PT0.5S' is not from PT1S to P3653D", SC_INVALID},
+        {"horizon: P4000D\n", "c.conf:1: horizon: 'P4000D' is not from PT1S to P3653D", SC_INVALID},
+        {"horizon: P1Y\n", "c.conf:1: horizon: 'P1Y' is no duration of fixed length: like P7D", SC_INVALID},
         {"store_patience: P1M\n", "c.conf:1: store_patience: 'P1M' is no duration", SC_INVALID},
         {"allow.X!: s3://data\n", "c.conf:1: allow.: 'X!' is no namespace", SC_INVALID},
         {"allow.team: data\n", "c.conf:1: allow.team: 'data' is neither s3://", SC_INVALID},

@@ -144,6 +144,61 @@ static void test_store_open_makes_its_description_once(void **state)
     sc_store_close(again);
 }
 
+static void test_store_horizon_is_fixed_when_the_store_is_made(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    struct sc_store *store;
+    assert_int_equal(sc_store_horizon_ms(w->store), SC_STORE_HORIZON_MS);
+    SC_AUTO_FREE char *path = sc_scratch_path(w->scratch, "other");
+    assert_ok(sc_store_open_with(path, 90000, &store, &err), err);
+    sc_store_close(store);
+    assert_ok(sc_store_open(path, &store, &err), err);
+    assert_int_equal(sc_store_horizon_ms(store), 90000);
+    sc_store_close(store);
+    assert_rc(sc_store_open_with(path, 80000, &store, &err), SC_INVALID);
+    assert_contains(err.message, "its collection horizon is 90 s and cannot be changed");
+    SC_AUTO_FREE char *format = sc_asprintf("%s/stepcache.json", path);
+    assert_int_equal(chmod(format, 0644), 0);
+    static const char *const wrong[] = {"999", "0", "-5", "\"P1D\"", "9000000000000000"};
+    for (size_t i = 0; i < SC_COUNT(wrong); i++) {
+        SC_AUTO_FREE char *text =
+            sc_asprintf("{\"format\": \"stepcache.store/1\", \"horizon_ms\": %s}", wrong[i]);
+        write_text(format, text);
+        assert_rc(sc_store_open(path, &store, &err), SC_MALFORMED);
+        assert_contains(err.message, "horizon_ms of its stepcache.json");
+    }
+    write_text(format, "{\"format\": \"stepcache.store/1\"}"); // as it was made before there was one
+    assert_ok(sc_store_open(path, &store, &err), err);
+    assert_int_equal(sc_store_horizon_ms(store), SC_STORE_HORIZON_MS);
+    sc_store_close(store);
+}
+
+static enum sc_rc remove_before(struct sc_store *store, const char *name, int64_t before_ms)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_REMOVE, sc_slice_str(name));
+    op.before_ms = before_ms;
+    enum sc_rc rc = sc_store_wait(store, &op);
+    sc_store_op_done(&op);
+    return rc;
+}
+
+static void test_store_what_was_put_or_touched_since_is_not_removed(void **state)
+{
+    struct world *w = *state;
+    assert_rc(store_put(w->store, "v1/a", sc_slice_str("text"), false), SC_OK);
+    SC_AUTO_FREE char *path = sc_scratch_path(w->root, "v1/a");
+    struct timespec then = {.tv_sec = 1000};
+    assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){then, then}, 0), 0);
+    assert_rc(remove_before(w->store, "v1/a", 1000000), SC_BUSY);
+    assert_object(w->store, "v1/a", "text");
+    assert_rc(remove_before(w->store, "v1/a", 1000001), SC_OK);
+    assert_rc(object_op(w->store, SC_STORE_HEAD, "v1/a"), SC_NOT_FOUND);
+    assert_rc(remove_before(w->store, "v1/a", 1000001), SC_OK);
+    assert_int_equal(count_unfinished(w), 0);
+}
+
 static void test_store_urls_that_are_none_are_refused_by_name(void **state)
 {
     (void)state;
@@ -350,6 +405,8 @@ int main(void)
         T(test_store_move_takes_the_file_itself_unless_it_has_other_names),
         T(test_store_sparse_file_of_4_gib_takes_next_to_nothing),
         T(test_store_open_makes_its_description_once),
+        T(test_store_horizon_is_fixed_when_the_store_is_made),
+        T(test_store_what_was_put_or_touched_since_is_not_removed),
         cmocka_unit_test(test_store_urls_that_are_none_are_refused_by_name),
         T(test_store_open_removes_what_the_dead_left_and_nothing_of_the_living),
         T(test_store_full_disk_is_full_and_leaves_no_half_object),

@@ -4,6 +4,7 @@
 
 #include "base/os/clock.h"
 #include "base/os/file.h"
+#include "coordinator/shell/storage_parts.h"
 #include "pipeline/document.h"
 #include "store/compress.h"
 
@@ -399,6 +400,60 @@ static void write_file(const char *path, struct sc_slice bytes)
     assert_ok(sc_fd_write_all(fd, bytes, &err), err);
 }
 
+static void remove_voids(struct shell *s)
+{
+    struct sc_store_op op;
+    sc_store_op_init(&op, SC_STORE_LIST, sc_slice_str("v1/main/void/"));
+    op.max_entries = 10;
+    assert_int_equal(sc_store_wait(s->handle, &op), SC_OK);
+    assert_int_equal(op.entry_count, 1);
+    shell_remove(s, op.entries[0].name);
+    sc_store_op_done(&op);
+}
+
+// A collector removes a void when it is older than the horizon, whoever has not listed for so long.
+static void test_withdrawn_memory_counts_no_more_when_voids_may_have_been_missed(void **state)
+{
+    for (int missed = 0; missed < 2; missed++) {
+        struct pair p;
+        SC_AUTO_FREE char *folder = sc_scratch_path(*state, missed ? "1" : "0");
+        assert_int_equal(mkdir(folder, 0700), 0);
+        make(&p, folder);
+        begin_run(&p, &p.b);
+        record(&p.a, "s", "one", SC_WRITE_IF_ABSENT, p.now_ms);
+        assert_found(&p.b, "s", SC_FOUND, "one");
+        remove_result(&p.a, "s", p.now_ms);
+        remove_voids(&p.a);
+        pthread_mutex_lock(&p.b.storage->lock);
+        p.b.storage->shared_voids_heard_ms -= SC_STORE_HORIZON_MS / 2 + (missed ? 1000 : -60000);
+        pthread_mutex_unlock(&p.b.storage->lock);
+        begin_run(&p, &p.b);
+        // The other case shows what is to be feared.
+        assert_found(&p.b, "s", missed ? SC_FOUND_ABSENT : SC_FOUND, missed ? NULL : "one");
+        done(&p);
+    }
+}
+
+static void test_withdrawn_no_record_is_put_for_what_was_stored_too_long_ago(void **state)
+{
+    struct shell s;
+    shell_make(&s, *state);
+    for (int late = 1; late >= 0; late--) {
+        struct sc_artifact output = shell_put(&s, "one", "");
+        struct sc_job *job = shell_record(&s, "s", "train", &output);
+        job->u.write_record.stored_at = sc_clock_wall_ms() - SC_STORE_HORIZON_MS / 4 + (late ? -1000 : 60000);
+        job = shell_do(&s, job);
+        assert_rc(job->rc, late ? SC_NOT_FOUND : SC_OK);
+        if (late)
+            assert_contains(job->err.message, "may have been collected");
+        sc_job_free(job);
+        job = shell_look_up(&s, "s", "train", false);
+        assert_int_equal(job->u.look_up.found[0].found, late ? SC_FOUND_ABSENT : SC_FOUND);
+        sc_job_free(job);
+    }
+    shell_done(&s);
+}
+
 static void test_withdrawn_a_flipped_byte_in_a_segment_is_never_a_hit(void **state)
 {
     struct pair p;
@@ -449,6 +504,8 @@ int main(void)
         T(test_withdrawn_without_the_voids_no_segment_is_believed),
         T(test_withdrawn_what_no_void_can_be_written_for_is_not_replaced),
         T(test_withdrawn_a_look_up_before_any_run_began_does_not_believe_a_segment),
+        T(test_withdrawn_no_record_is_put_for_what_was_stored_too_long_ago),
+        T(test_withdrawn_memory_counts_no_more_when_voids_may_have_been_missed),
         T(test_withdrawn_a_flipped_byte_in_a_segment_is_never_a_hit),
     };
     return cmocka_run_group_tests_name("withdrawn", tests, NULL, NULL);
