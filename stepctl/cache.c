@@ -101,7 +101,7 @@ static bool is_op(const struct sc_options *options, const char *op)
     return strcmp(options->args[0], op) == 0;
 }
 
-static enum sc_rc check_gc(const struct sc_options *options, struct sc_error *err)
+static enum sc_rc check_options(const struct sc_options *options, struct sc_error *err)
 {
     bool gc = is_op(options, "gc");
     if (!gc && (options->older_than || options->keep_last || options->namespace_ || options->max_bytes ||
@@ -110,6 +110,11 @@ static enum sc_rc check_gc(const struct sc_options *options, struct sc_error *er
             err, SC_INVALID,
             "--older-than, --keep-last, --namespace, --max-bytes, --dry-run and --delete are of "
             "cache gc");
+    if (options->sample && !is_op(options, "verify"))
+        return sc_error_set(err, SC_INVALID, "--sample is of cache verify");
+    if (is_op(options, "verify") && options->arg_count > 1)
+        return sc_error_set(err, SC_INVALID,
+                            "cache verify names no results: it reads all, or with --sample N some");
     if (options->dry_run && options->delete_)
         return sc_error_set(err, SC_INVALID, "--dry-run and --delete exclude one another");
     return gc && options->arg_count > 1
@@ -125,9 +130,9 @@ static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
     } ops[] = {{"ls", 0},    {"show", 1}, {"rm", 1},     {"pin", 1},
                {"unpin", 1}, {"gc", 0},   {"verify", 0}, {"stats", 0}};
     struct sc_suggest suggest;
-    enum sc_rc gc = check_gc(options, err);
-    if (gc != SC_OK)
-        return gc;
+    enum sc_rc rc = check_options(options, err);
+    if (rc != SC_OK)
+        return rc;
     sc_suggest_begin(&suggest, sc_slice_str(options->args[0]));
     for (size_t i = 0; i < SC_COUNT(ops); i++) {
         sc_suggest_try(&suggest, sc_slice_str(ops[i].op));
@@ -137,7 +142,7 @@ static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
             return strcmp(ops[i].op, "rm") == 0 ? ask(options, options->arg_count - 1, err) : SC_OK;
         return sc_error_set(err, SC_INVALID, "cache %s: name a key", ops[i].op);
     }
-    enum sc_rc rc = sc_error_set(err, SC_INVALID, "cache has no operation \"%s\"", options->args[0]);
+    rc = sc_error_set(err, SC_INVALID, "cache has no operation \"%s\"", options->args[0]);
     if (sc_suggest_found(&suggest))
         sc_error_hint(err, "did you mean " SC_SLICE_FMT "?", SC_SLICE_ARG(suggest.best));
     else
@@ -243,9 +248,12 @@ int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
     if (check(options, &err) != SC_OK)
         return sc_say_error(options->json, &err);
     struct sc_message message = {.type = SC_MESSAGE_CACHE, .body.cache.op = sc_slice_str(options->args[0])};
-    message.body.cache.args.items = SC_NEW_ARRAY(arena, options->arg_count, struct sc_slice);
+    message.body.cache.args.items = SC_NEW_ARRAY(arena, options->arg_count + 1, struct sc_slice);
     for (uint32_t i = 1; i < options->arg_count; i++)
         message.body.cache.args.items[message.body.cache.args.count++] = sc_slice_str(options->args[i]);
+    if (options->sample)
+        message.body.cache.args.items[message.body.cache.args.count++] =
+            sc_arena_printf(arena, "%u", options->sample);
     if (is_op(options, "gc"))
         gc_args(options, arena, &message.body.cache.args);
     enum sc_rc rc = sc_client_open(&client, options, false, &err);

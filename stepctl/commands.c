@@ -64,7 +64,8 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
                           "--delete is given.",
                           JSON | SC_OPTION_BIT(YES) | SC_OPTION_BIT(LIMIT) | SC_OPTION_BIT(OLDER_THAN) |
                               SC_OPTION_BIT(KEEP_LAST) | SC_OPTION_BIT(NAMESPACE) | SC_OPTION_BIT(MAX_BYTES) |
-                              SC_OPTION_BIT(DRY_RUN) | SC_OPTION_BIT(DELETE) | ANY_COORDINATOR,
+                              SC_OPTION_BIT(DRY_RUN) | SC_OPTION_BIT(DELETE) | SC_OPTION_BIT(SAMPLE) |
+                              ANY_COORDINATOR,
                           1, 1000},
     [SC_COMMAND_GRAPH] = {"graph", "FILE", "print the pipeline as a graph (DOT)", NULL,
                           SC_OPTION_BIT(PARAM) | SC_OPTION_BIT(SVG), 1, 1},

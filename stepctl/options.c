@@ -104,6 +104,8 @@ static enum sc_rc take(struct sc_options *o, enum sc_option option, char *value,
         return parse_count(value, "attempt", &o->attempt, err);
     else if (option == SC_OPTION_LIMIT)
         return parse_count(value, "limit", &o->limit, err);
+    else if (option == SC_OPTION_SAMPLE)
+        return parse_count(value, "sample", &o->sample, err);
     else if (option == SC_OPTION_REFRESH && !value)
         o->run.refresh_all = true;
     else if (option == SC_OPTION_REFRESH)

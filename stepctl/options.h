@@ -22,6 +22,7 @@
     X(WATCH, "watch", 'w', NULL, false, "follow the run; Ctrl-C detaches")                                   \
     X(FOLLOW, "follow", 'f', NULL, false, "go on until the step has ended")                                  \
     X(ATTEMPT, "attempt", 0, "N", false, "the log of attempt N instead of the newest")                       \
+    X(SAMPLE, "sample", 0, "N", false, "cache verify: every Nth object and record")                          \
     X(LIMIT, "limit", 'n', "N", false, "at most N rows")                                                     \
     X(PIPELINE, "pipeline", 0, "NAME", false, "only runs of this pipeline")                                  \
     X(YES, "yes", 'y', NULL, false, "do not ask")                                                            \
@@ -69,7 +70,7 @@ struct sc_options {
     SC_LIST(struct sc_param_override, params);
     struct sc_run_options run;
     bool json, plain, quiet, logs, watch, follow, yes, svg, help, dry_run, delete_;
-    uint32_t limit, attempt;
+    uint32_t limit, attempt, sample;
     const char *pipeline, *coordinator, *own_store, *store, *endpoint_url;
     const char *older_than, *keep_last, *namespace_, *max_bytes;
     char **args; // what is no option, in order

@@ -55,7 +55,7 @@ struct gc {
     uint64_t dead_removed, voids_removed, segments_removed;
     // the marker
     bool marked;
-    uint32_t first_shard; // where one that died had come to
+    uint32_t first_shard, shard; // where one that died had come to; the one at hand
     int64_t marked_mono_ms;
     struct sc_slice mark_id; // random
 };
@@ -80,7 +80,7 @@ enum { GC_SHARDS = 16 }; // an object's first digit
 enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err);
 // Says that we are alive, and have come to this shard. SC_BUSY when another has taken over.
 enum sc_rc gc_marker_move(struct gc *gc, uint32_t shard, struct sc_error *err);
-// The first alone, now and then: while what is reached is looked for.
+// Asked often: says each minute that we are alive. SC_CANCELLED when the coordinator stops.
 enum sc_rc gc_marker_renew(struct gc *gc, struct sc_error *err);
 void gc_marker_drop(struct gc *gc);
 

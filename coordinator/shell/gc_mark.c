@@ -190,29 +190,22 @@ static enum sc_rc visit_record(void *context, const struct query_fetched *got, s
     return SC_OK;
 }
 
-struct reading {
-    struct gc *gc;
-    struct query_fetches fetches;
-};
-
-static enum sc_rc read_page(void *context, const struct sc_store_op *list, struct sc_error *err)
+static enum sc_rc renew(void *context, struct sc_error *err)
 {
-    struct reading *reading = context;
-    enum sc_rc rc = gc_marker_renew(reading->gc, err);
-    for (uint32_t i = 0; i < list->entry_count && rc == SC_OK; i++)
-        rc = query_fetch(&reading->fetches, list->entries[i].name, list->entries[i].mtime_ms, NULL);
-    enum sc_rc ended = query_fetch_end(&reading->fetches, reading->fetches.rc != SC_OK ? err : NULL);
-    return rc == SC_OK ? ended : rc;
+    return gc_marker_renew(context, err);
 }
 
 // Reads every object below a name.
 static enum sc_rc read_all(struct gc *gc, const char *below, size_t max_bytes, query_fetched_fn visit,
                            void *context, struct sc_error *err)
 {
-    struct reading reading = {
-        .gc = gc,
-        .fetches = {.queries = gc->queries, .max_bytes = max_bytes, .visit = visit, .context = context}};
-    return query_each_page(gc->queries, gc_name(gc, below), read_page, &reading, err);
+    struct query_fetches fetches = {.queries = gc->queries,
+                                    .max_bytes = max_bytes,
+                                    .visit = visit,
+                                    .context = context,
+                                    .page = renew,
+                                    .page_context = gc};
+    return query_read_all(&fetches, gc_name(gc, below), err);
 }
 
 // ---- what the policy drops

@@ -92,12 +92,15 @@ enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err)
     gc->mark_id = sc_arena_printf(&gc->arena, "%016llx", (unsigned long long)id);
     enum sc_rc rc = put(gc, 0, true, err);
     struct marker marker;
-    if (rc == SC_EXISTS)
-        rc = look(gc, &marker, err) == SC_OK ? SC_EXISTS : SC_BUSY;
+    enum sc_rc seen = rc == SC_EXISTS ? look(gc, &marker, err) : SC_OK;
+    if (seen == SC_NOT_FOUND)
+        return sc_error_set(err, SC_BUSY, "another collection of this store ends just now; try again");
+    if (seen != SC_OK)
+        return seen;
     if (rc == SC_EXISTS && !sc_slice_eq(marker.owner, owner_of(gc)) && marker.age_ms < DEAD_MS)
         return busy(&marker, err);
     if (rc == SC_EXISTS) {
-        gc->first_shard = marker.shard;
+        gc->first_shard = gc->shard = marker.shard;
         struct sc_store_op op;
         sc_store_op_init(&op, SC_STORE_REMOVE, gc_name(gc, "gc/sweep"));
         op.before_ms = marker.mtime_ms + 1; // not another's that was quicker
@@ -115,6 +118,7 @@ enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err)
 enum sc_rc gc_marker_move(struct gc *gc, uint32_t shard, struct sc_error *err)
 {
     struct marker marker;
+    gc->shard = shard;
     if (!gc->marked)
         return SC_OK;
     enum sc_rc rc = look(gc, &marker, err);
@@ -127,8 +131,10 @@ enum sc_rc gc_marker_move(struct gc *gc, uint32_t shard, struct sc_error *err)
 
 enum sc_rc gc_marker_renew(struct gc *gc, struct sc_error *err)
 {
+    if (sc_mailbox_closed(gc->queries->box))
+        return sc_error_set(err, SC_CANCELLED, "the coordinator stops");
     return gc->marked && sc_clock_mono_ms() - gc->marked_mono_ms > RENEW_MS
-               ? gc_marker_move(gc, gc->first_shard, err)
+               ? gc_marker_move(gc, gc->shard, err)
                : SC_OK;
 }
 

@@ -10,15 +10,6 @@
 
 enum { PREFIX_LEAST = 6 };
 
-static uint64_t object_bytes(struct sc_queries *queries, struct sc_slice name)
-{
-    struct sc_store_op op;
-    sc_store_op_init(&op, SC_STORE_HEAD, name);
-    uint64_t bytes = sc_store_wait(queries->store, &op) == SC_OK ? op.bytes : 0;
-    sc_store_op_done(&op);
-    return bytes;
-}
-
 // ---- which records are meant: a key or its beginning, a step, a pipeline, pipeline/step
 
 static bool is_hex(struct sc_slice text)
@@ -69,38 +60,33 @@ struct gathering {
     uint32_t count, room, most;
 };
 
-static enum sc_rc gather_record(void *context, struct sc_slice name, struct sc_error *err)
+static enum sc_rc gather_record(void *context, const struct query_read_record *read, struct sc_error *err)
 {
     struct gathering *g = context;
-    struct sc_digest key;
-    if (!query_name_digest(name, &key))
+    if (read->rc != SC_OK || !is_meant(&read->record, g->wanted))
         return SC_OK;
-    if (g->wanted->count == 1 && g->wanted->items[0].len == 64 && is_hex(g->wanted->items[0]) &&
-        !key_begins(&key, g->wanted->items[0]))
-        return SC_OK; // a whole key: no other record needs to be read
-    struct sc_arena arena;
-    struct sc_slice bytes;
-    struct sc_record record;
-    sc_arena_init(&arena);
-    bool meant = sc_records_get(g->queries->store, g->queries->config.domain, &key, &arena, &bytes, &record,
-                                NULL) == SC_OK &&
-                 is_meant(&record, g->wanted);
-    if (meant && g->count == g->most) {
-        sc_arena_done(&arena);
+    if (g->count == g->most)
         return sc_error_set(err, SC_LIMIT, "more than %u results are meant; name a pipeline, a step or a key",
                             g->most);
+    if (g->count == g->room) {
+        g->room = g->room ? g->room * 2 : 256;
+        g->records = sc_realloc(g->records, g->room, sizeof *g->records);
     }
-    if (meant) {
-        if (g->count == g->room) {
-            g->room = g->room ? g->room * 2 : 256;
-            g->records = sc_realloc(g->records, g->room, sizeof *g->records);
-        }
-        struct sc_slice kept = sc_arena_copy(g->arena, bytes);
-        SC_ASSERT(sc_record_decode(kept, g->queries->config.domain, &key, g->arena, &g->records[g->count++],
-                                   NULL) == SC_OK);
-    }
-    sc_arena_done(&arena);
+    struct sc_slice kept = sc_arena_copy(g->arena, read->bytes);
+    SC_ASSERT(sc_record_decode(kept, g->queries->config.domain, &read->key, g->arena, &g->records[g->count++],
+                               NULL) == SC_OK);
     return SC_OK;
+}
+
+// The one that a whole key names: no other needs to be read.
+static enum sc_rc gather_one(struct gathering *g, const struct sc_digest *key, struct sc_error *err)
+{
+    struct query_read_record read = {.key = *key, .arena = g->arena};
+    read.rc = sc_records_get(g->queries->store, g->queries->config.domain, key, g->arena, &read.bytes,
+                             &read.record, &read.story);
+    if (read.rc != SC_OK && read.rc != SC_NOT_FOUND && !sc_records_is_unreadable(read.rc))
+        return *err = read.story, read.rc;
+    return gather_record(g, &read, err);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -114,10 +100,10 @@ static enum sc_rc gather(struct sc_queries *queries, struct sc_arena *arena, con
                          uint32_t most, struct gathering *ret_gathered, struct sc_error *err)
 {
     struct gathering g = {.queries = queries, .arena = arena, .wanted = wanted, .most = most};
-    SC_AUTO_BUF struct sc_buf prefix;
-    sc_buf_init(&prefix, 0);
-    sc_name_key_prefix(&prefix, queries->config.domain);
-    enum sc_rc rc = query_each_name(queries, sc_buf_slice(&prefix), gather_record, &g, err);
+    struct query_records all = {.queries = queries, .visit = gather_record, .context = &g, .sample = 1};
+    struct sc_digest key;
+    bool one = wanted->count == 1 && wanted->items[0].len == 64 && sc_digest_parse(wanted->items[0], &key);
+    enum sc_rc rc = one ? gather_one(&g, &key, err) : query_each_record(&all, err);
     if (rc != SC_OK) {
         free(g.records);
         return rc;
@@ -282,89 +268,6 @@ static enum sc_rc pin_records(struct sc_queries *queries, struct sc_job *job, bo
     return rc;
 }
 
-// ---- stats
-
-struct counting {
-    struct sc_queries *queries;
-    uint64_t objects, bytes, records, named_bytes;
-};
-
-static enum sc_rc count_object(void *context, struct sc_slice name, struct sc_error *err)
-{
-    struct counting *c = context;
-    (void)err;
-    c->objects++;
-    c->bytes += object_bytes(c->queries, name);
-    return SC_OK;
-}
-
-static enum sc_rc count_record(void *context, struct sc_slice name, struct sc_error *err)
-{
-    struct counting *c = context;
-    SC_AUTO_ARENA struct sc_arena arena;
-    struct sc_digest key;
-    struct sc_record record;
-    (void)err;
-    sc_arena_init(&arena);
-    c->records++;
-    if (!query_name_digest(name, &key) || query_record(c->queries, &key, &arena, &record, NULL) != SC_OK)
-        return SC_OK;
-    for (uint32_t i = 0; i < record.outputs.count; i++)
-        c->named_bytes += record.outputs.items[i].artifact.bytes;
-    return SC_OK;
-}
-
-static void run_sums(struct sc_queries *queries, json_t *row)
-{
-    static const char *const names[] = {"runs", "hits", "misses", "joined", "ran_ms", "saved_ms"};
-    sqlite3_stmt *s;
-    if (sqlite3_prepare_v2(
-            queries->db,
-            "SELECT count(*), sum(hits), sum(misses), sum(joined), sum(ran_ms), sum(saved_ms) FROM runs", -1,
-            &s, NULL) != SQLITE_OK)
-        return;
-    if (sqlite3_step(s) == SQLITE_ROW)
-        for (size_t i = 0; i < SC_COUNT(names); i++)
-            json_object_set_new(row, names[i], json_integer(sqlite3_column_int64(s, (int)i)));
-    sqlite3_finalize(s);
-}
-
-// To a thousandth; 1 where there is nothing yet.
-static json_t *ratio(uint64_t part, uint64_t whole)
-{
-    double thousandths = whole ? (double)part / (double)whole * 1000 + 0.5 : 1000;
-    return json_real((double)(uint64_t)thousandths / 1000);
-}
-
-static enum sc_rc stats(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
-{
-    struct counting c = {.queries = queries};
-    SC_AUTO_BUF struct sc_buf prefix;
-    sc_buf_init(&prefix, 0);
-    enum sc_rc rc = SC_OK;
-    static const char *const areas[] = {"cas", "tree", "key"};
-    for (size_t i = 0; i < SC_COUNT(areas) && rc == SC_OK; i++) {
-        sc_buf_clear(&prefix);
-        sc_buf_printf(&prefix, "v1/" SC_SLICE_FMT "/%s/", SC_SLICE_ARG(queries->config.domain), areas[i]);
-        rc = query_each_name(queries, sc_buf_slice(&prefix), i == 2 ? count_record : count_object, &c, err);
-    }
-    if (rc != SC_OK)
-        return rc;
-    json_t *rows = json_array(), *row = json_object();
-    json_object_set_new(row, "store", json_string(sc_store_url(queries->store)));
-    json_object_set_new(row, "domain", query_text(queries->config.domain));
-    json_object_set_new(row, "objects", json_integer((json_int_t)c.objects));
-    json_object_set_new(row, "bytes", json_integer((json_int_t)c.bytes));
-    json_object_set_new(row, "records", json_integer((json_int_t)c.records));
-    json_object_set_new(row, "named_bytes", json_integer((json_int_t)c.named_bytes));
-    json_object_set_new(row, "dedup_ratio", ratio(c.named_bytes, c.bytes));
-    run_sums(queries, row);
-    json_array_append_new(rows, row);
-    query_send_rows(queries, job, rows);
-    json_decref(rows);
-    return SC_OK;
-}
-
 enum sc_rc query_cache(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
 {
     struct sc_slice op = job->u.query.message.body.cache.op;
@@ -377,7 +280,7 @@ enum sc_rc query_cache(struct sc_queries *queries, struct sc_job *job, struct sc
     if (sc_slice_eq_str(op, "verify"))
         return query_verify(queries, job, err);
     if (sc_slice_eq_str(op, "stats"))
-        return stats(queries, job, err);
+        return query_stats(queries, job, err);
     if (sc_slice_eq_str(op, "gc"))
         return query_gc(queries, job, err);
     if (sc_slice_eq_str(op, "pin") || sc_slice_eq_str(op, "unpin"))

@@ -61,12 +61,15 @@ struct query_fetched { // borrowed
     struct sc_slice body;
 };
 typedef enum sc_rc (*query_fetched_fn)(void *context, const struct query_fetched *got, struct sc_error *err);
-// The first four are set by the caller, the rest is zero. Ended also after an error.
+// The first six are set by the caller, the rest is zero. Ended also after an error.
 struct query_fetches {
     struct sc_queries *queries;
     size_t max_bytes;
     query_fetched_fn visit; // in no order; its first error ends it
     void *context;
+    enum sc_rc (*page)(void *context,
+                       struct sc_error *err); // before each page of query_read_all; NULL: nothing
+    void *page_context;
     uint32_t open;
     enum sc_rc rc;
     struct sc_error err;
@@ -74,6 +77,26 @@ struct query_fetches {
 enum sc_rc query_fetch(struct query_fetches *fetches, struct sc_slice name, int64_t mtime_ms,
                        const void *tag);
 enum sc_rc query_fetch_end(struct query_fetches *fetches, struct sc_error *err);
+// Every object under a prefix.
+enum sc_rc query_read_all(struct query_fetches *fetches, struct sc_slice prefix, struct sc_error *err);
+struct query_read_record { // borrowed, in the arena until visit returns
+    struct sc_slice name, bytes;
+    struct sc_digest key;
+    enum sc_rc rc; // else `record` is nothing; SC_NOT_FOUND: it went meanwhile
+    struct sc_error story;
+    struct sc_record record;
+    struct sc_arena *arena;
+};
+typedef enum sc_rc (*query_record_fn)(void *context, const struct query_read_record *read,
+                                      struct sc_error *err);
+// Every sample-th record, in no order; names that are none are passed over and counted.
+struct query_records {
+    struct sc_queries *queries;
+    query_record_fn visit;
+    void *context;
+    uint64_t sample, seen, strange;
+};
+enum sc_rc query_each_record(struct query_records *records, struct sc_error *err);
 
 // ---- query_run.c: naming runs, listing them, reading their events
 
@@ -121,6 +144,10 @@ enum sc_rc query_verify(struct sc_queries *queries, struct sc_job *job, struct s
 // ---- query_gc.c
 
 enum sc_rc query_gc(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
+
+// ---- query_stats.c
+
+enum sc_rc query_stats(struct sc_queries *queries, struct sc_job *job, struct sc_error *err);
 
 // ---- query_cache.c
 

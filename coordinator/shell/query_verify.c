@@ -1,14 +1,38 @@
 // cache verify, for queries: every object read and hashed again, every record read, and what it names looked for.
 #include "coordinator/shell/query_parts.h"
 
+#include "base/limits.h"
 #include "base/memory.h"
+#include "base/os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    WHOLE_BYTES =
+        4
+        << 20, // of an object elsewhere that is read into memory, several at once; larger ones go through a file
+};
+
+enum area { CAS, TREE, PACK, AREAS };
+static const char *const area_names[AREAS] = {"cas", "tree", "pack"};
+
+struct output { // of a record, to be looked for
+    struct sc_artifact artifact;
+    struct sc_slice object, text;
+};
 
 struct verifying {
     struct sc_queries *queries;
     json_t *rows;
     uint64_t sample, seen; // every sample-th object
     uint64_t objects, bytes, records, corrupt, missing;
-    bool tree;
+    enum area area;
+    struct query_fetches fetches;
+    struct sc_arena arena; // of the outputs
+    SC_LIST(struct output, outputs);
 };
 
 static void problem(struct verifying *v, const char *state, struct sc_slice name, const char *text)
@@ -30,134 +54,213 @@ static void remove_object(struct verifying *v, struct sc_slice name)
     sc_store_op_done(&op);
 }
 
-static enum sc_rc check_bytes(struct verifying *v, struct sc_slice name, const struct sc_digest *digest,
-                              uint64_t *ret_bytes, struct sc_error *err)
+// What was found of an object's bytes.
+static void judge(struct verifying *v, struct sc_slice name, uint64_t bytes, enum sc_rc rc,
+                  const struct sc_error *story)
 {
+    v->bytes += rc == SC_OK ? bytes : 0;
+    if (rc == SC_OK || rc == SC_NOT_FOUND) // it may have gone meanwhile
+        return;
+    if (rc == SC_CORRUPT || rc == SC_MALFORMED || rc == SC_VERSION) {
+        v->corrupt++;
+        remove_object(v, name); // so that the step that makes it runs again
+        problem(v, "corrupt", name, story->message);
+    } else {
+        problem(v, "unreadable", name, story->message);
+    }
+}
+
+static enum sc_rc check_bytes(const struct verifying *v, const struct sc_digest *digest, struct sc_slice body,
+                              struct sc_error *err)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    struct sc_tree tree;
+    sc_arena_init(&arena);
+    if (v->area == TREE)
+        return sc_tree_decode(body, digest, &arena, &tree, err);
+    struct sc_digest found = sc_digest_of(body);
+    return sc_digest_eq(&found, digest)
+               ? SC_OK
+               : sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says");
+}
+
+static enum sc_rc check_fetched(void *context, const struct query_fetched *got, struct sc_error *err)
+{
+    struct verifying *v = context;
+    struct sc_digest digest;
+    struct sc_error own = *got->story;
+    (void)err;
+    SC_ASSERT(query_name_digest(got->name, &digest));
+    enum sc_rc rc = got->rc == SC_OK ? check_bytes(v, &digest, got->body, &own) : got->rc;
+    judge(v, got->name, got->body.len, rc, &own);
+    return SC_OK;
+}
+
+// A file on this machine, however large.
+static enum sc_rc check_here(const char *path, const struct sc_digest *digest, struct sc_error *err)
+{
+    struct sc_artifact found;
+    struct sc_hash_options options = {.threads = 1};
+    enum sc_rc rc = sc_hash_file(path, &options, &found, err);
+    return rc == SC_OK && !sc_digest_eq(&found.digest, digest)
+               ? sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says")
+               : rc;
+}
+
+// Through a file that has no name and is gone at once: bytes that come several parts at a time are hashed from there.
+static enum sc_rc check_large(struct verifying *v, struct sc_slice name, const struct sc_digest *digest,
+                              struct sc_error *err)
+{
+    SC_AUTO_FREE char *path = sc_asprintf("%s/verify-XXXXXX", v->queries->config.scratch);
+    SC_AUTO_CLOSE int fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0)
+        return sc_error_errno(err, errno, "make the file %s", path);
+    unlink(path);
     struct sc_store_op op;
     sc_store_op_init(&op, SC_STORE_GET, name);
-    op.max_bytes = SIZE_MAX;
-    SC_AUTO_BUF struct sc_buf path;
-    sc_buf_init(&path, 0);
-    enum sc_rc rc;
-    if (!v->tree &&
-        sc_store_local_path(v->queries->store, name, &path)) { // large ones are not held in memory
-        struct sc_artifact found;
-        struct sc_hash_options options = {.threads = 1};
-        rc = sc_hash_file(sc_buf_cstr(&path), &options, &found, err);
-        if (rc == SC_OK && !sc_digest_eq(&found.digest, digest))
-            rc = sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says");
-        *ret_bytes = rc == SC_OK ? found.bytes : 0;
-    } else if ((rc = sc_store_wait(v->queries->store, &op)) == SC_OK) {
-        SC_AUTO_ARENA struct sc_arena arena;
-        struct sc_tree tree;
-        sc_arena_init(&arena);
-        *ret_bytes = op.data.len;
-        struct sc_digest found = sc_digest_of(sc_buf_slice(&op.data));
-        if (v->tree)
-            rc = sc_tree_decode(sc_buf_slice(&op.data), digest, &arena, &tree, err);
-        else if (!sc_digest_eq(&found, digest))
-            rc = sc_error_set(err, SC_CORRUPT, "its bytes are not what its name says");
-    } else if (err) {
+    op.to_fd = fd;
+    op.sha256 = *digest;
+    enum sc_rc rc = sc_store_wait(v->queries->store, &op);
+    if (rc != SC_OK)
         *err = op.err;
-    }
     sc_store_op_done(&op);
     return rc;
 }
 
-static enum sc_rc verify_object(void *context, struct sc_slice name, struct sc_error *err)
+static enum sc_rc verify_object(struct verifying *v, const struct sc_store_entry *entry)
 {
-    struct verifying *v = context;
     struct sc_digest digest;
-    struct sc_error own = SC_ERROR_INIT;
-    uint64_t bytes = 0;
-    (void)err;
+    struct sc_error story = SC_ERROR_INIT;
+    SC_AUTO_BUF struct sc_buf path;
+    sc_buf_init(&path, 0);
     if (v->seen++ % v->sample != 0)
         return SC_OK;
     v->objects++;
-    if (!query_name_digest(name, &digest)) {
-        problem(v, "unknown", name, "no object of ours has such a name");
+    if (!query_name_digest(entry->name, &digest)) {
+        problem(v, "unknown", entry->name, "no object of ours has such a name");
         return SC_OK;
     }
-    enum sc_rc rc = check_bytes(v, name, &digest, &bytes, &own);
-    v->bytes += bytes;
-    if (rc == SC_OK || rc == SC_NOT_FOUND) // it may have gone meanwhile
-        return SC_OK;
-    if (rc == SC_CORRUPT || rc == SC_MALFORMED || rc == SC_VERSION) {
-        v->corrupt++;
-        remove_object(v, name); // so that the step that makes it runs again
-        problem(v, "corrupt", name, own.message);
-    } else {
-        problem(v, "unreadable", name, own.message);
-    }
+    enum sc_rc rc;
+    if (v->area != TREE && sc_store_local_path(v->queries->store, entry->name, &path))
+        rc = check_here(sc_buf_cstr(&path), &digest, &story);
+    else if (v->area == TREE || entry->bytes <= WHOLE_BYTES)
+        return query_fetch(&v->fetches, entry->name, entry->mtime_ms, NULL);
+    else
+        rc = check_large(v, entry->name, &digest, &story);
+    judge(v, entry->name, entry->bytes, rc, &story);
     return SC_OK;
 }
 
-static enum sc_rc verify_record(void *context, struct sc_slice name, struct sc_error *err)
+static enum sc_rc verify_page(void *context, const struct sc_store_op *list, struct sc_error *err)
 {
     struct verifying *v = context;
-    SC_AUTO_ARENA struct sc_arena arena;
-    struct sc_digest key;
-    struct sc_slice bytes;
-    struct sc_record record;
-    struct sc_error own = SC_ERROR_INIT;
+    enum sc_rc rc = SC_OK;
+    for (uint32_t i = 0; i < list->entry_count && rc == SC_OK; i++)
+        rc = sc_mailbox_closed(v->queries->box) ? sc_error_set(err, SC_CANCELLED, "the coordinator stops")
+                                                : verify_object(v, &list->entries[i]);
+    enum sc_rc ended = query_fetch_end(&v->fetches, v->fetches.rc != SC_OK ? err : NULL);
+    return rc == SC_OK ? ended : rc;
+}
+
+// ---- records
+
+enum { LOOKED_FOR_AT_ONCE = 1000 };
+
+static void look_for_outputs(struct verifying *v)
+{
+    const struct sc_artifact **artifacts = sc_calloc(v->outputs.count + 1, sizeof *artifacts);
+    enum sc_rc *rets = sc_calloc(v->outputs.count + 1, sizeof *rets);
+    for (uint32_t i = 0; i < v->outputs.count; i++)
+        artifacts[i] = &v->outputs.items[i].artifact;
+    sc_objects_presence(v->queries->objects, artifacts, v->outputs.count, true, rets);
+    for (uint32_t i = 0; i < v->outputs.count; i++) {
+        if (rets[i] != SC_NOT_FOUND)
+            continue;
+        v->missing++;
+        problem(v, "missing", v->outputs.items[i].object, (const char *)v->outputs.items[i].text.ptr);
+    }
+    free(artifacts);
+    free(rets);
+    v->outputs.count = 0;
+    sc_arena_reset(&v->arena);
+    v->outputs.items = SC_NEW_ARRAY(&v->arena, LOOKED_FOR_AT_ONCE, struct output);
+}
+
+static void want_output(struct verifying *v, const struct query_read_record *read,
+                        const struct sc_record_output *output)
+{
+    if (v->outputs.count == LOOKED_FOR_AT_ONCE || !v->outputs.items)
+        look_for_outputs(v);
+    struct output *wanted = &v->outputs.items[v->outputs.count++];
+    sc_artifact_copy(&v->arena, &output->artifact, &wanted->artifact);
+    wanted->object = sc_arena_copy(&v->arena, read->name);
+    wanted->text = sc_arena_printf(
+        &v->arena, "output " SC_SLICE_FMT " of step " SC_SLICE_FMT " of pipeline " SC_SLICE_FMT " is gone",
+        SC_SLICE_ARG(output->name), SC_SLICE_ARG(read->record.step), SC_SLICE_ARG(read->record.pipeline));
+}
+
+static enum sc_rc verify_record(void *context, const struct query_read_record *read, struct sc_error *err)
+{
+    struct verifying *v = context;
     (void)err;
-    sc_arena_init(&arena);
-    if (v->seen++ % v->sample != 0)
-        return SC_OK;
     v->records++;
-    if (!query_name_digest(name, &key)) {
-        problem(v, "unknown", name, "no record has such a name");
+    if (read->rc == SC_NOT_FOUND)
+        return SC_OK;
+    if (read->rc != SC_OK && !sc_records_is_unreadable(read->rc)) {
+        problem(v, "unreadable", read->name, read->story.message);
         return SC_OK;
     }
-    enum sc_rc rc =
-        sc_records_get(v->queries->store, v->queries->config.domain, &key, &arena, &bytes, &record, &own);
-    if (rc == SC_NOT_FOUND)
-        return SC_OK;
-    if (rc != SC_OK && !sc_records_is_unreadable(rc)) {
-        problem(v, "unreadable", name, own.message);
-        return SC_OK;
-    }
-    if (rc != SC_OK) {
+    if (read->rc != SC_OK) {
         v->corrupt++;
-        problem(v, "corrupt", name, own.message);
-        if (rc == SC_CORRUPT || rc == SC_MALFORMED) {
-            remove_object(v, name);
-            sc_index_remove(sc_storage_index(v->queries->storage), &key);
+        problem(v, "corrupt", read->name, read->story.message);
+        if (read->rc == SC_CORRUPT || read->rc == SC_MALFORMED) {
+            remove_object(v, read->name);
+            sc_index_remove(sc_storage_index(v->queries->storage), &read->key);
         }
         return SC_OK;
     }
-    for (uint32_t i = 0; i < record.outputs.count; i++) {
-        const struct sc_artifact *artifact = &record.outputs.items[i].artifact;
-        enum sc_rc ret = SC_OK;
-        if (!artifact->has_inline)
-            sc_objects_presence(v->queries->objects, &artifact, 1, true, &ret);
-        if (ret != SC_NOT_FOUND)
-            continue;
-        v->missing++;
-        struct sc_slice text = sc_arena_printf(
-            &arena, "output " SC_SLICE_FMT " of step " SC_SLICE_FMT " of pipeline " SC_SLICE_FMT " is gone",
-            SC_SLICE_ARG(record.outputs.items[i].name), SC_SLICE_ARG(record.step),
-            SC_SLICE_ARG(record.pipeline));
-        problem(v, "missing", name, (const char *)text.ptr);
-    }
+    for (uint32_t i = 0; i < read->record.outputs.count; i++)
+        if (!read->record.outputs.items[i].artifact.has_inline)
+            want_output(v, read, &read->record.outputs.items[i]);
     return SC_OK;
 }
 
+static enum sc_rc verify_records(struct verifying *v, struct sc_error *err)
+{
+    struct query_records records = {
+        .queries = v->queries, .visit = verify_record, .context = v, .sample = v->sample};
+    enum sc_rc rc = query_each_record(&records, err);
+    if (v->outputs.count)
+        look_for_outputs(v);
+    if (records.strange)
+        problem(v, "unknown", sc_slice_str("key/"), "names below it are no records' names");
+    return rc;
+}
+
+// "N", or nothing.
 static enum sc_rc take_sample(const sc_text_list *args, uint64_t *ret_sample, struct sc_error *err)
 {
-    *ret_sample = 1;
-    if (args->count == 0)
-        return SC_OK;
-    struct sc_slice text = args->items[args->count - 1];
-    uint64_t n = 0;
+    struct sc_slice text = args->count == 1 ? args->items[0] : sc_slice(NULL, 0);
+    uint64_t n = args->count == 0;
     for (size_t i = 0; i < text.len && text.len < 10; i++)
         n = text.ptr[i] >= '0' && text.ptr[i] <= '9' ? n * 10 + (uint64_t)(text.ptr[i] - '0') : 0;
-    bool named = args->count == 1 || (args->count == 2 && sc_slice_eq_str(args->items[0], "--sample"));
-    if (n == 0 || !named)
+    if (n == 0)
         return sc_error_set(err, SC_INVALID,
-                            "cache verify: --sample N reads every Nth object; there is nothing else to name");
+                            "cache verify: which share is to be read? N for every Nth object");
     *ret_sample = n;
     return SC_OK;
+}
+
+static void end_row(struct verifying *v)
+{
+    json_t *row = json_object();
+    json_object_set_new(row, "state", json_string("ok"));
+    json_object_set_new(row, "objects", json_integer((json_int_t)v->objects));
+    json_object_set_new(row, "bytes", json_integer((json_int_t)v->bytes));
+    json_object_set_new(row, "records", json_integer((json_int_t)v->records));
+    json_object_set_new(row, "corrupt", json_integer((json_int_t)v->corrupt));
+    json_object_set_new(row, "missing", json_integer((json_int_t)v->missing));
+    json_array_append_new(v->rows, row);
 }
 
 enum sc_rc query_verify(struct sc_queries *queries, struct sc_job *job, struct sc_error *err)
@@ -165,26 +268,24 @@ enum sc_rc query_verify(struct sc_queries *queries, struct sc_job *job, struct s
     struct verifying v = {.queries = queries, .rows = json_array()};
     SC_AUTO_BUF struct sc_buf prefix;
     sc_buf_init(&prefix, 0);
+    sc_arena_init(&v.arena);
+    v.fetches = (struct query_fetches){.queries = queries, .visit = check_fetched, .context = &v};
     enum sc_rc rc = take_sample(&job->u.query.message.body.cache.args, &v.sample, err);
-    static const char *const areas[] = {"cas", "tree", "key"};
-    for (size_t i = 0; i < SC_COUNT(areas) && rc == SC_OK; i++) {
+    for (v.area = CAS; v.area < AREAS && rc == SC_OK; v.area++) {
         sc_buf_clear(&prefix);
-        sc_buf_printf(&prefix, "v1/" SC_SLICE_FMT "/%s/", SC_SLICE_ARG(queries->config.domain), areas[i]);
-        v.tree = i == 1;
+        sc_buf_printf(&prefix, "v1/" SC_SLICE_FMT "/%s/", SC_SLICE_ARG(queries->config.domain),
+                      area_names[v.area]);
         v.seen = 0;
-        rc = query_each_name(queries, sc_buf_slice(&prefix), i == 2 ? verify_record : verify_object, &v, err);
+        v.fetches.max_bytes = v.area == TREE ? SC_LIMIT_TREE_BYTES : WHOLE_BYTES;
+        rc = query_each_page(queries, sc_buf_slice(&prefix), verify_page, &v, err);
     }
+    if (rc == SC_OK)
+        rc = verify_records(&v, err);
     if (rc == SC_OK) {
-        json_t *row = json_object();
-        json_object_set_new(row, "state", json_string("ok"));
-        json_object_set_new(row, "objects", json_integer((json_int_t)v.objects));
-        json_object_set_new(row, "bytes", json_integer((json_int_t)v.bytes));
-        json_object_set_new(row, "records", json_integer((json_int_t)v.records));
-        json_object_set_new(row, "corrupt", json_integer((json_int_t)v.corrupt));
-        json_object_set_new(row, "missing", json_integer((json_int_t)v.missing));
-        json_array_append_new(v.rows, row);
+        end_row(&v);
         query_send_rows(queries, job, v.rows);
     }
     json_decref(v.rows);
+    sc_arena_done(&v.arena);
     return rc;
 }

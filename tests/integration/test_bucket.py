@@ -336,6 +336,63 @@ class Broken(Bucket):
             second.stop()
 
 
+class Whole(Bucket):
+    """Commands that look at the whole bucket."""
+
+    def rows(self, team, *args, code=0):
+        out = self.home.stepctl("cache", *args, "--json", "--coordinator", team.endpoint, code=code).out
+        return [json.loads(line) for line in out.splitlines()]
+
+    def put(self, key, data):
+        self.server.client().put(f"/team/{self.prefix}/v1/main/{key}", data)
+
+    def test_stats_count_what_is_there_and_what_was_asked(self):
+        project = self.project(self.pipeline())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        team.run(project)
+        stats, = self.rows(team, "stats")
+        sizes = [size for area in ("cas/", "tree/", "pack/") for size in self.keys(area).values()]
+        self.assertEqual((stats["objects"], stats["bytes"], stats["records"]), (len(sizes), sum(sizes), 3))
+        self.assertEqual((stats["hits"], stats["misses"], stats["hit_rate"]), (3, 3, 0.5))
+        self.assertGreater(stats["requests_price"], 0)
+        self.assertAlmostEqual(stats["storage_price_a_month"], sum(sizes) / (1 << 30) * 0.023, 6)
+        team.stop()
+        with open(os.path.join(team.root, "c", "requests.json"), encoding="utf-8") as file:
+            counted = json.load(file)
+        # The listings of this test are the test's own client's, and name no prefix in their path.
+        asked = collections.Counter()
+        for _, method, target, _ in self.server.requests():
+            if f"/{self.prefix}/" in target or (f"prefix={self.prefix}" in target and "start-after" not in target and "max-keys" in target):
+                lists = method == "GET" and "list-type" in target
+                asked["put" if method in ("PUT", "POST") or lists else "delete" if method == "DELETE" else "get"] += 1
+        self.assertEqual({name: counted[name] for name in ("put", "get", "delete")}, dict(asked))
+
+    def test_verify_reads_every_byte_and_names_what_is_wrong(self):
+        project = self.project(self.pipeline())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        clean, = self.rows(team, "verify")
+        self.assertEqual((clean["state"], clean["corrupt"], clean["missing"], clean["records"]), ("ok", 0, 0, 3))
+        self.assertGreater(clean["bytes"], 30000000)
+        wrong = [max(self.keys(area).items(), key=lambda item: item[1])[0] for area in ("cas/", "pack/", "tree/")]
+        for key in wrong:
+            body = bytearray(self.bytes_of(key))
+            body[len(body) // 2] ^= 1
+            self.put(key, bytes(body))
+        *found, end, error = self.rows(team, "verify", code=3)
+        self.assertEqual(error["code"], "corrupt")
+        self.assertEqual(sorted(row["object"].split("/v1/main/")[-1].removeprefix("v1/main/") for row in found if row["state"] == "corrupt"), sorted(wrong), str(found))
+        self.assertEqual(end["corrupt"], 3)
+        self.home.witness()
+        again = Team(self, "second", self.store)
+        made = again.run(project)
+        self.assertEqual(made.run["state"], "done")
+        self.assertIn("make", self.home.witness())
+        clean = self.rows(again, "verify")[-1]
+        self.assertEqual((clean["corrupt"], clean["missing"]), (0, 0))
+
+
 class Own(Bucket):
     """A user's own coordinator on a bucket: nothing but `stepctl run`."""
 

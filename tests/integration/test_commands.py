@@ -287,6 +287,16 @@ class Commands(lib.Case):
         self.assertRegex(text, r"dedup_ratio: 1\.999\n")
         self.assertRegex(rows, r'"dedup_ratio":1\.999[,}]')
 
+    def test_cache_verify_of_a_sample(self):
+        project = self.project(self.home.doc({f"s{i}": {"run": f'head -c 100000 /dev/zero > "${{outputs.o}}"; echo {i} >> "${{outputs.o}}"', "outputs": {"o": "o"}}
+                                              for i in range(20)}))
+        project.run()
+        every, some = (json.loads(self.ctl(project, "cache", "verify", "--json", *args).out) for args in ((), ("--sample", "5")))
+        self.assertEqual((every["records"], some["records"]), (20, 4))
+        self.assertLess(some["bytes"], every["bytes"] / 2)
+        self.assertIn("--sample N", self.ctl(project, "cache", "verify", "5", code=2).err)
+        self.assertIn("of cache verify", self.ctl(project, "cache", "ls", "--sample", "5", code=2).err)
+
     def test_cache_commands_on_an_empty_store_are_good(self):
         for op in ("ls", "stats", "verify"):
             self.ctl(None, "cache", op)
