@@ -63,8 +63,7 @@ class Document(lib.Case):
 
     def test_what_is_not_built_yet_is_refused_by_name(self):
         head = "stepcache: 1\nname: x\n"
-        for text, word in (("sources: {s: {uri: 's3://bucket/k', identity: version}}\nsteps: {a: {run: ls}}\n", "identity: version"),
-                           ("environment: {lock: r.lock}\nsteps: {a: {run: ls}}\n", "lock"),
+        for text, word in (("environment: {lock: r.lock}\nsteps: {a: {run: ls}}\n", "lock"),
                            ("environment: {image: 'n@sha256:" + "0" * 64 + "'}\nsteps: {a: {run: ls}}\n", "image"),
                            ("secrets: {S: {version: '1'}}\nsteps: {a: {run: ls}}\n", "secrets"),
                            ("steps: {a: {run: ls, when: true}}\n", "when"),
