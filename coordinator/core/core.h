@@ -85,6 +85,7 @@ struct sc_looked_up {
     const struct sc_core_record *previous;
     struct sc_slice message; // CORRUPT, ERROR
     bool may_pass;           // ERROR: worth asking again
+    bool withdrawn;          // ABSENT: it was there, and was removed by hand
 };
 
 struct sc_event {

@@ -189,7 +189,9 @@ static enum sc_reason judge(struct sc_core *core, struct step *step, const struc
 {
     switch (found->found) {
     case SC_FOUND_ABSENT:
-        return found->previous ? SC_REASON_CHANGED : SC_REASON_NEVER_SEEN;
+        return found->withdrawn  ? SC_REASON_VOIDED
+               : found->previous ? SC_REASON_CHANGED
+                                 : SC_REASON_NEVER_SEEN;
     case SC_FOUND_UNTRUSTED:
         return SC_REASON_UNTRUSTED;
     case SC_FOUND_CORRUPT:

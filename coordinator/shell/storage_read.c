@@ -240,6 +240,7 @@ static void tell_found(struct storage_reader *reader, struct sc_job *job, uint32
         out->message = sc_arena_copy(&job->arena, sc_slice_str(err->message));
         out->may_pass = storage_may_pass(err->rc, err->sys_errno);
     }
+    out->withdrawn = found == SC_FOUND_ABSENT && sc_index_voided(reader->storage->index, &item->key) > 0;
     if (found == SC_FOUND || found == SC_FOUND_VOIDED)
         out->record = core_record(record, &job->arena);
     if (found == SC_FOUND)
