@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "base/os/file.h"
+#include "base/os/log.h"
 
 enum { SOCKET_PATH_BYTES = 100, LONGEST_SOCKET_NAME = sizeof "/0123456789ab/client.sock" - 1 };
 
@@ -187,6 +188,15 @@ static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, c
     return SC_OK;
 }
 
+// Without it others' steps see the store, which harms no run.
+static void leave_link(struct sc_arena *arena, const struct sc_places *places)
+{
+    char *link = join(arena, places->logs, "/" SC_STORE_LINK);
+    if (strcmp(places->logs, places->state) != 0 && !is_bucket(places->store) &&
+        symlink(places->store, link) && errno != EEXIST)
+        sc_log(SC_LOG_DEBUG, "ignoring that %s was not made: %s", link, strerror(errno));
+}
+
 enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, struct sc_error *err)
 {
     struct sc_places places = {.runtime = runtime_folder(arena)};
@@ -216,7 +226,9 @@ enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, 
         rc = check_runtime(places.runtime, err);
     if (rc == SC_OK)
         rc = check_runtime(places.sockets, err);
-    if (rc == SC_OK)
-        *ret_places = places;
-    return rc;
+    if (rc != SC_OK)
+        return rc;
+    leave_link(arena, &places);
+    *ret_places = places;
+    return SC_OK;
 }

@@ -4,6 +4,8 @@
 
 // Below agent_state: a link whose target is the endpoint that the agent there works for.
 #define SC_AGENT_ENDPOINT_LINK "agent.endpoint"
+// In the logs' folder of a store that is a folder elsewhere: a link to it, by which other sessions' agents know what to hide.
+#define SC_STORE_LINK "store"
 
 #include "base/arena.h"
 #include "base/error.h"
