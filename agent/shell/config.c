@@ -223,9 +223,9 @@ static void hide_others(struct sc_arena *arena, struct sc_agent_config *config,
         if (len <= 0 || store[0] != '/')
             continue;
         store[len] = 0;
-        if (strcmp(store, places->store) != 0 &&
-            !add_hidden(config, MOST, (const char *)sc_arena_printf(arena, "%s/v1", store).ptr))
-            break;
+        static const char *const ours[] = {"v1", "tmp"};
+        for (size_t i = 0; i < SC_COUNT(ours) && strcmp(store, places->store) != 0; i++)
+            add_hidden(config, MOST, (const char *)sc_arena_printf(arena, "%s/%s", store, ours[i]).ptr);
     }
     if (dir)
         closedir(dir);

@@ -40,10 +40,11 @@ class Containment(lib.Case):
         project = self.project(self.home.doc({"a": {"run": 'echo > "${outputs.o}"', "outputs": {"o": "o"}}}))
         project.run("--store", other)
         self.assertTrue(os.path.isdir(f"{other}/v1/main"))
-        project.doc(self.home.doc({"a": {"run": f'ls {other}/v1 > "${{outputs.o}}"; touch {other}/v1/evil || true', "outputs": {"o": "o"}}}))
+        project.doc(self.home.doc({"a": {"run": f'ls {other}/v1 > "${{outputs.o}}"; touch {other}/v1/evil {other}/tmp/evil || true', "outputs": {"o": "o"}}}))
         project.run()
         self.assertEqual(project.get("a.o"), b"")
         self.assertFalse(os.path.exists(f"{other}/v1/evil"))
+        self.assertFalse(os.path.exists(f"{other}/tmp/evil"))
 
     def test_a_step_cannot_write_into_its_inputs(self):
         lib.need_root()
