@@ -113,7 +113,7 @@ struct sc_msg_hello {
     struct sc_slice software;  // version
     uint64_t pid;
 };
-// That were sent to the store since the agent began, by the classes of S3's price list (store/store.h).
+// That were sent to the store since the agent said hello, by the classes of S3's price list (store/store.h).
 struct sc_requests {
     uint64_t put, get, delete_;
 };

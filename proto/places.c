@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "base/os/file.h"
+#include "base/os/log.h"
 
 enum { SOCKET_PATH_BYTES = 100, LONGEST_SOCKET_NAME = sizeof "/0123456789ab/client.sock" - 1 };
 
@@ -45,6 +46,11 @@ static enum sc_rc home_folder(struct sc_arena *arena, char **ret_home, struct sc
     return rc;
 }
 
+static bool is_bucket(const char *store)
+{
+    return strncmp(store, "s3://", 5) == 0;
+}
+
 static enum sc_rc below_home(struct sc_arena *arena, const char *variable, const char *usual,
                              char **ret_folder, struct sc_error *err)
 {
@@ -77,6 +83,20 @@ static char *runtime_folder(struct sc_arena *arena)
     return sc_arena_cstr(arena, sc_arena_printf(arena, "/tmp/stepcache-%u-%.16s", (unsigned)geteuid(), hex));
 }
 
+// After `sudo -E` HOME may still be another user's: what root leaves in their folders they cannot open afterwards.
+static enum sc_rc check_own(const char *folder, struct sc_error *err)
+{
+    struct stat st;
+    if (stat(folder, &st) || st.st_uid == geteuid())
+        return SC_OK;
+    enum sc_rc rc = sc_error_set(err, SC_DENIED, "%s: it belongs to another user (%u, and we are %u)", folder,
+                                 (unsigned)st.st_uid, (unsigned)geteuid());
+    sc_error_hint(err,
+                  "set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME, to folders of this user's own; where sudo "
+                  "left it so: chown -R it to its user");
+    return rc;
+}
+
 static enum sc_rc check_runtime(const char *folder, struct sc_error *err)
 {
     struct stat st;
@@ -99,13 +119,48 @@ static enum sc_rc check_runtime(const char *folder, struct sc_error *err)
     return rc;
 }
 
-// What tells one store from another. The same address may be another bucket where the environment names the server.
+// A folder by its real path, whatever it was called by; what is not there yet is named below what is.
+static char *real_folder(struct sc_arena *arena, const char *folder)
+{
+    char *head = join(arena, folder, ""), *rest = join(arena, "", "");
+    for (;;) {
+        for (size_t len = strlen(head); len > 1 && head[len - 1] == '/'; len--)
+            head[len - 1] = 0;
+        SC_AUTO_FREE char *real = realpath(head, NULL);
+        if (!real && strcmp(head, "/") == 0)
+            return join(arena, folder, "");
+        if (real)
+            return *rest ? join(arena, real[1] ? real : "", rest) : join(arena, real, "");
+        char *slash = strrchr(head, '/');
+        rest = join(arena, slash, rest);
+        slash[slash == head] = 0;
+    }
+}
+
+// A bucket and its prefix, without the slash at the end that may stand there.
+static char *bucket_address(struct sc_arena *arena, const char *store)
+{
+    size_t place = strcspn(store, "?"), len = place;
+    while (len > strlen("s3://") && store[len - 1] == '/')
+        len--;
+    return sc_arena_cstr(arena, sc_arena_printf(arena, "%.*s%s", (int)len, store, store + place));
+}
+
+// What tells one store from another. The same address may be another bucket where the environment names the server, itself
+// or by a profile.
 static struct sc_slice identity_of(struct sc_arena *arena, const char *store)
 {
-    const char *s3 = getenv("AWS_ENDPOINT_URL_S3"), *any = getenv("AWS_ENDPOINT_URL");
-    if (strncmp(store, "s3://", 5) != 0)
+    static const char *const others[] = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE"};
+    if (!is_bucket(store))
         return sc_slice_str(store);
-    return sc_arena_printf(arena, "%s\n%s", store, s3 ? s3 : any ? any : "");
+    const char *s3 = getenv("AWS_ENDPOINT_URL_S3"), *any = getenv("AWS_ENDPOINT_URL");
+    struct sc_slice text = sc_arena_printf(arena, "%s\n%s", store, s3 ? s3 : any ? any : "");
+    for (size_t i = 0; i < SC_COUNT(others); i++) {
+        const char *value = getenv(others[i]);
+        if (value && *value)
+            text = sc_arena_printf(arena, SC_SLICE_FMT "\n%s=%s", SC_SLICE_ARG(text), others[i], value);
+    }
+    return text;
 }
 
 static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, const char **ret_part,
@@ -114,19 +169,32 @@ static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, c
     const char *asked = getenv("STEPCACHE_STORE");
     places->store = join(arena, places->cache, "/store");
     *ret_part = "";
-    if (!asked || !*asked || strcmp(asked, places->store) == 0)
+    if (!asked || !*asked)
         return sc_dir_make(places->store, 0700, err);
-    if (asked[0] != '/' && strncmp(asked, "dir:/", 5) != 0 && strncmp(asked, "s3://", 5) != 0) {
+    if (asked[0] != '/' && strncmp(asked, "dir:/", 5) != 0 && !is_bucket(asked)) {
         enum sc_rc rc = sc_error_set(err, SC_INVALID, "%s: not a store", asked);
         sc_error_hint(err, "STEPCACHE_STORE and --store take /absolute/folder or s3://bucket/prefix");
         return rc;
     }
+    char *store = is_bucket(asked) ? bucket_address(arena, asked)
+                                   : real_folder(arena, asked[0] == 'd' ? asked + strlen("dir:") : asked);
+    if (strcmp(store, real_folder(arena, places->store)) == 0)
+        return sc_dir_make(places->store, 0700, err);
     char hex[SC_DIGEST_HEX_BYTES];
-    struct sc_digest digest = sc_digest_of(identity_of(arena, asked));
+    struct sc_digest digest = sc_digest_of(identity_of(arena, store));
     sc_digest_hex(&digest, hex);
-    places->store = sc_arena_cstr(arena, sc_slice_str(asked[0] == 'd' ? asked + strlen("dir:") : asked));
+    places->store = store;
     *ret_part = sc_arena_cstr(arena, sc_arena_printf(arena, "/%.12s", hex));
     return SC_OK;
+}
+
+// Without it others' steps see the store, which harms no run.
+static void leave_link(struct sc_arena *arena, const struct sc_places *places)
+{
+    char *link = join(arena, places->logs, "/" SC_STORE_LINK);
+    if (strcmp(places->logs, places->state) != 0 && !is_bucket(places->store) &&
+        symlink(places->store, link) && errno != EEXIST)
+        sc_log(SC_LOG_DEBUG, "ignoring that %s was not made: %s", link, strerror(errno));
 }
 
 enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, struct sc_error *err)
@@ -136,6 +204,10 @@ enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, 
     enum sc_rc rc = below_home(arena, "XDG_STATE_HOME", "/.local/state/stepcache", &places.state, err);
     if (rc == SC_OK)
         rc = below_home(arena, "XDG_CACHE_HOME", "/.cache/stepcache", &places.cache, err);
+    if (rc == SC_OK)
+        rc = check_own(places.state, err);
+    if (rc == SC_OK)
+        rc = check_own(places.cache, err);
     if (rc == SC_OK)
         rc = find_store(arena, &places, &part, err);
     if (rc != SC_OK)
@@ -154,7 +226,9 @@ enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, 
         rc = check_runtime(places.runtime, err);
     if (rc == SC_OK)
         rc = check_runtime(places.sockets, err);
-    if (rc == SC_OK)
-        *ret_places = places;
-    return rc;
+    if (rc != SC_OK)
+        return rc;
+    leave_link(arena, &places);
+    *ret_places = places;
+    return SC_OK;
 }

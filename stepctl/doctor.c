@@ -107,22 +107,22 @@ static enum sc_rc try_store(const char *url, struct sc_error *err)
     return rc;
 }
 
-static void check_store(struct sc_doctor *doctor, const struct sc_places *places)
+static void check_store(struct sc_doctor *doctor, const char *store)
 {
     struct sc_error err = SC_ERROR_INIT;
     int64_t before = sc_clock_mono_ms();
-    if (try_store(places->store, &err) != SC_OK) {
+    if (try_store(store, &err) != SC_OK) {
         sc_doctor_say(doctor, SC_DOCTOR_FAIL, "store",
                       err.hint[0] ? err.hint : "make the folder writable, or set XDG_CACHE_HOME elsewhere",
-                      "%s: %s", places->store, err.message);
+                      "%s: %s", store, err.message);
         return;
     }
     struct statfs fs = {0};
-    statfs(places->store, &fs);
+    statfs(store, &fs);
     sc_doctor_say(doctor, SC_DOCTOR_OK, "store", NULL,
-                  "%s on %s: an object was written, made durable and read back in %lld ms", places->store,
+                  "%s on %s: an object was written, made durable and read back in %lld ms", store,
                   file_system((long)fs.f_type), (long long)(sc_clock_mono_ms() - before));
-    check_space(doctor, places->store);
+    check_space(doctor, store);
 }
 
 // The file system's clock against ours: the memo of unchanged files and expiry both rest on it.
@@ -244,14 +244,14 @@ int sc_command_doctor(const struct sc_options *options, struct sc_arena *arena)
     struct sc_places places;
     sc_out_init(&doctor.out, STDOUT_FILENO);
     bool mine = check_sockets(&doctor, arena, &places);
-    const char *store =
-        mine ? places.store : options->store; // the former is the latter, where that was given
-    if (store && strncmp(store, "s3://", 5) == 0) {
+    const char *store = options->store ? options->store : mine ? places.store : NULL;
+    bool in_s3 = store && strncmp(store, "s3://", 5) == 0;
+    if (in_s3)
         sc_doctor_bucket(&doctor, store);
-    } else if (mine) {
-        check_store(&doctor, &places);
+    else if (store)
+        check_store(&doctor, strncmp(store, "dir:", 4) == 0 ? store + 4 : store);
+    if (mine && !in_s3)
         check_clock(&doctor, &places);
-    }
     check_program(&doctor, "step-coordinator", "coordinator/shell", NULL);
     check_program(&doctor, "step-agent", "agent/shell", NULL);
     check_program(&doctor, "stepcache-runner", "agent/runner", "libexec/stepcache");

@@ -51,6 +51,11 @@ static enum sc_rc with_endpoint(const char *endpoint, struct sc_arena *arena, co
 static enum sc_rc make_absolute(struct sc_arena *arena, const char **store, struct sc_error *err)
 {
     char folder[4096];
+    if (*store && !**store) {
+        enum sc_rc rc = sc_error_set(err, SC_INVALID, "--store is empty");
+        sc_error_hint(err, "name a folder or s3://bucket/prefix; is a variable not set?");
+        return rc;
+    }
     if (!*store || **store == '/' || is_bucket(*store) || strncmp(*store, "dir:", 4) == 0)
         return SC_OK;
     if (!getcwd(folder, sizeof folder))

@@ -1,6 +1,6 @@
 // What data in a bucket is by its versions, for keys of steps (3-FORMATS, input.<n>): the bytes of a version never change,
 // so its id says as much as their digest. It is the id together with all that it is an id in: version ids are unique in
-// their key, bucket names on their server (AWS is one). Pure.
+// their key, bucket names on their server (of AWS, in a partition). Pure.
 #pragma once
 
 #include "base/buf.h"
@@ -8,7 +8,7 @@
 
 struct sc_identity_of {
     const char *
-        server; // sc_store_server; "aws" is not written, since who reads AWS under another name reads the same
+        server; // sc_store_server; "aws" is not written (FORMATS): whatever its endpoint, one who reads it reads the same
     struct sc_slice bucket, key; // key: an object's, or a prefix without its slash
 };
 

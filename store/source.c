@@ -173,6 +173,11 @@ static enum sc_rc explain_absent(const struct sc_source *source, struct sc_slice
     sc_store_op_done(&op);
     if (rc == SC_UNREACHABLE) // no such bucket, or nobody there
         return rc;
+    if (source->identity.len) {
+        (void)sc_source_wrong(source, key, SC_NOT_FOUND, "the version that the run began with is gone", err);
+        sc_error_hint(err, "start the run again");
+        return SC_NOT_FOUND;
+    }
     (void)sc_source_wrong(source, key, SC_NOT_FOUND,
                           version.len ? "there is no such version" : "there is no such object", err);
     sc_error_hint(err, is_prefix ? "it is a prefix: write it with a trailing slash" : "correct `sources`");

@@ -34,7 +34,7 @@ enum sc_rc sc_source_wrong(const struct sc_source *source, struct sc_slice key, 
 bool sc_source_believes(const struct sc_source *source)
 {
     const char *server = sc_store_server(source->from), *at = source->believed ? source->believed : "";
-    if (strcmp(server, "aws") == 0)
+    if (!strstr(server, "://")) // AWS
         return true;
     while (*at) {
         size_t len = strcspn(at, ", ");

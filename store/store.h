@@ -139,8 +139,9 @@ const char *sc_store_url(const struct sc_store *store);
 // Whether if_absent holds only while nobody else writes the same name at the same moment: several of many racers may get
 // SC_OK then. So with client=libs3.
 bool sc_store_is_for_one_writer(const struct sc_store *store);
-// The server that it is on, as text to compare: what is on the same one is copied there. "aws": AWS itself, by TLS; else
-// "https://host" or "http://host". NULL: a folder.
+// The server that it is on, as text to compare: what is on the same one is copied there. "aws", "aws-cn", "aws-us-gov": AWS
+// itself, by TLS, one of the partitions in each of which names of buckets are unique; else "https://host" or "http://host".
+// NULL: a folder.
 const char *sc_store_server(const struct sc_store *store);
 
 // What a handle did, for reports and benches.

@@ -18,7 +18,7 @@ struct sc_agent_config {
     uint64_t memory_bytes;
     uint64_t layout_max_bytes; // 0: no bound
     SC_LIST(struct sc_named_text, labels);
-    const char *hidden[8]; // more folders that steps must not see; those that are not there are passed over
+    const char *hidden[48]; // more folders that steps must not see; those that are not there are passed over
     const char
         *coordinator_lock; // the agent leaves when nobody holds it; NULL: it waits for a coordinator for ever
     int64_t lock_wait_ms;  // for another agent that is just leaving

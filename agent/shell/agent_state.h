@@ -22,6 +22,8 @@ struct sc_agent {
     struct sc_workers *workers;
     struct sc_runner *runner;
     struct sc_bus *bus;
+    struct sc_store_requests requests_from,
+        requests_told; // what it had sent when it last said hello, and told last
     struct sc_presence presence;
     uint64_t incarnation;
     int epoll_fd, signal_fd;

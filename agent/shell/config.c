@@ -5,10 +5,11 @@
 #include "base/memory.h"
 #include "proto/places.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100 };
+enum { PRIVATE_LOCK_WAIT_MS = 5000, LABELS_MOST = 100, HIDE_MOST = 6 };
 
 struct parser {
     struct sc_arena *arena;
@@ -100,10 +101,9 @@ static void add_label(struct parser *p, struct sc_slice name, struct sc_slice va
         (struct sc_named_text){sc_arena_copy(p->arena, name), sc_arena_copy(p->arena, value)};
 }
 
-// Leaves room for the sockets' folder.
-static bool add_hidden(struct sc_agent_config *config, const char *folder)
+static bool add_hidden(struct sc_agent_config *config, size_t most, const char *folder)
 {
-    for (size_t i = 0; i < SC_COUNT(config->hidden) - 2; i++) {
+    for (size_t i = 0; i < most; i++) {
         if (config->hidden[i])
             continue;
         config->hidden[i] = folder;
@@ -156,7 +156,7 @@ static enum sc_rc set_key(struct parser *p, struct sc_slice key, struct sc_slice
             return wrong(p, err, "`log` is info or debug", value);
         c->trace = sc_slice_eq_str(value, "debug");
     } else if (sc_slice_eq_str(key, "hide")) {
-        if (value.ptr[0] != '/' || !add_hidden(c, sc_arena_cstr(p->arena, value)))
+        if (value.ptr[0] != '/' || !add_hidden(c, HIDE_MOST, sc_arena_cstr(p->arena, value)))
             return wrong(p, err, "`hide` is the absolute path of a folder, at most six times", value);
     } else if (sc_slice_starts(key, "labels.") && key.len > 7 && c->labels.count < LABELS_MOST) {
         add_label(p, sc_slice_from(key, 7), value);
@@ -204,6 +204,33 @@ enum sc_rc sc_agent_config_parse(struct sc_slice text, const char *shown, struct
     return SC_OK;
 }
 
+// The user's other sessions: sockets where a login has them, when this one has its own elsewhere, and stores in folders of
+// their own. Of such a folder only what is Stepcache's: it may be one in which the user works. (The last place is for
+// hide_sockets.)
+static void hide_others(struct sc_arena *arena, struct sc_agent_config *config,
+                        const struct sc_places *places)
+{
+    enum { MOST = SC_COUNT(config->hidden) - 2 };
+    const char *login =
+        (const char *)sc_arena_printf(arena, "/run/user/%u/stepcache", (unsigned)geteuid()).ptr;
+    if (strcmp(login, places->runtime) != 0)
+        add_hidden(config, MOST, login);
+    DIR *dir = opendir(places->state);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        char store[SC_LIMIT_PATH_BYTES];
+        SC_AUTO_FREE char *link = sc_asprintf("%s/%s/" SC_STORE_LINK, places->state, entry->d_name);
+        ssize_t len = readlink(link, store, sizeof store - 1);
+        if (len <= 0 || store[0] != '/')
+            continue;
+        store[len] = 0;
+        static const char *const ours[] = {"v1", "tmp"};
+        for (size_t i = 0; i < SC_COUNT(ours) && strcmp(store, places->store) != 0; i++)
+            add_hidden(config, MOST, (const char *)sc_arena_printf(arena, "%s/%s", store, ours[i]).ptr);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 enum sc_rc sc_agent_config_private(struct sc_arena *arena, struct sc_agent_config *config,
                                    struct sc_error *err)
 {
@@ -217,6 +244,7 @@ enum sc_rc sc_agent_config_private(struct sc_arena *arena, struct sc_agent_confi
     config->hidden[0] = places.runtime;
     config->hidden[1] = places.state; // the coordinator's, and the logs of both
     config->hidden[2] = places.cache;
+    hide_others(arena, config, &places);
     config->coordinator_lock =
         (const char *)sc_arena_printf(arena, "%s/coordinator.lock", places.coordinator_state).ptr;
     config->lock_wait_ms = PRIVATE_LOCK_WAIT_MS;

@@ -53,6 +53,7 @@ static void say_hello(struct sc_agent *agent, const struct sc_agent_effect *effe
     hello->assurance = agent->worker_config.sandbox;
     hello->software = sc_slice_str(SC_RELEASE);
     hello->pid = (uint64_t)getpid();
+    agent->requests_from = agent->requests_told;
     send(agent, &message);
 }
 
@@ -62,10 +63,13 @@ static bool has_untold(const struct sc_agent_task *task)
     return task->logs.listened && (s[0].told < s[0].bytes || s[1].told < s[1].bytes);
 }
 
-static struct sc_requests requests(void)
+// Since the hello: a coordinator that starts again has kept what it was told before.
+static struct sc_requests requests(struct sc_agent *agent)
 {
-    struct sc_store_requests sent = sc_store_requests();
-    return (struct sc_requests){sent.put, sent.get, sent.delete_};
+    const struct sc_store_requests *from = &agent->requests_from;
+    agent->requests_told = sc_store_requests();
+    return (struct sc_requests){agent->requests_told.put - from->put, agent->requests_told.get - from->get,
+                                agent->requests_told.delete_ - from->delete_};
 }
 
 // The monotonic clock stands still while the machine sleeps, the other one may be set back: the larger counts.
@@ -81,7 +85,7 @@ static void send_reported(struct sc_agent *agent, struct sc_agent_task *task)
 {
     struct sc_message message = {.type = SC_MESSAGE_REPORTED,
                                  .body.reported = {.attempt = task->attempt,
-                                                   .requests = requests(),
+                                                   .requests = requests(agent),
                                                    .stored_ms = stored_ms(task),
                                                    .result = task->result}};
     send(agent, &message);
@@ -185,7 +189,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
         message.type = SC_MESSAGE_RENEW;
         message.body.renew.held.items = effect->held.items;
         message.body.renew.held.count = effect->held.count;
-        message.body.renew.requests = requests();
+        message.body.renew.requests = requests(agent);
         break;
     case SC_AGENT_SAY_ACCEPTED:
         message.type = SC_MESSAGE_ACCEPTED;
@@ -218,7 +222,7 @@ void sc_agent_speak(struct sc_agent *agent, const struct sc_agent_effect *effect
     case SC_AGENT_LEAVE:
         message.type = SC_MESSAGE_GOODBYE;
         message.body.goodbye.reason = effect->text;
-        message.body.goodbye.requests = requests();
+        message.body.goodbye.requests = requests(agent);
         break;
     case SC_AGENT_PREPARE:
     case SC_AGENT_LAUNCH:

@@ -427,14 +427,18 @@ static bool is_by_version(const struct run *run, uint32_t source)
 }
 
 // NULL: the answer is of the source as this run has pinned it, or pins it now.
-static const char *why_no_pin(const struct run *run, uint32_t source, const struct sc_msg_probed *probed)
+static const char *why_no_pin(const struct run *run, const struct request *request,
+                              const struct sc_msg_probed *probed)
 {
+    uint32_t source = request->source;
     const struct source_pin *pin = &run->pins[source];
     bool unread = sc_digest_is_zero(&probed->artifact.digest), by_version = is_by_version(run, source);
     if (by_version ? !sc_key_identity_is_sound(probed->identity) : unread)
         return "the agent's answer tells no content or version; update it to this coordinator's version";
     if (by_version && pin->known && !sc_slice_eq(pin->identity, probed->identity))
         return "its versions are others than when the run began; start the run again";
+    if (unread && request->reads) // it would be asked for ever
+        return "the agent's answer tells no content; update it to this coordinator's version";
     if (pin->heals && !unread && !sc_artifact_same(&pin->artifact, &probed->artifact))
         return "it is another than when the run began, and what it was is gone from the store; start the run "
                "again";
@@ -460,7 +464,7 @@ static void pin_probed(struct sc_core *core, struct request *request, const stru
         fail_pin(run, request->source, probed->message);
         return;
     }
-    const char *why = why_no_pin(run, request->source, probed);
+    const char *why = why_no_pin(run, request, probed);
     if (why) {
         fail_pin(run, request->source, sc_slice_str(why));
         return;
@@ -594,6 +598,7 @@ static void ask_pin(struct sc_core *core, struct run *run, uint32_t source, bool
     effect->u.send_agent.message = message;
     request->run = run->number;
     request->source = source;
+    request->reads = message->body.probe.store;
     request->agent = own_text(agent->name);
     run->pins[source].asked = true;
 }

@@ -339,6 +339,7 @@ struct request {
     uint32_t object_count;
     struct need *need;
     uint32_t source;
+    bool reads;            // its bytes were asked for
     struct sc_slice agent; // on the heap
     uint64_t asked;        // sc_core.epoch
     UT_hash_handle hh;

@@ -92,12 +92,12 @@ static bool event_of(const struct sc_message *message, struct sc_event *event)
     return false;
 }
 
-// The agent counts from its own beginning. One that is new under an old number counts from nothing again.
+// The agent counts from its hello on.
 static void hear_requests(struct sc_loop *loop, struct sc_peer *agent, const struct sc_requests *now)
 {
     struct sc_requests last = agent->requests;
     if (now->put < last.put || now->get < last.get || now->delete_ < last.delete_)
-        last = (struct sc_requests){0};
+        return; // not an agent of ours
     struct sc_requests more = {now->put - last.put, now->get - last.get, now->delete_ - last.delete_};
     agent->requests = *now;
     sc_spending_add(loop->spending, &more);
@@ -139,9 +139,11 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
         sc_peers_mark_gone(&loop->agents, agent); // told to the core with the others
         return;
     }
-    if (event.kind == SC_EVENT_HELLO)
+    if (event.kind == SC_EVENT_HELLO) {
+        agent->requests = (struct sc_requests){0};
         sc_log(SC_LOG_INFO, "part=bus agent=" SC_SLICE_FMT " says hello",
                SC_SLICE_ARG(message->body.hello.agent));
+    }
     sc_loop_feed(loop, &event);
 }
 

@@ -707,7 +707,7 @@ enum sc_rc sc_store_s3_open_by(const struct sc_s3_wire_kind *wire, const char *u
     }
     const struct sc_s3_endpoint *endpoint = &s3->settings.endpoint;
     s3->server = endpoint->aws && endpoint->tls
-                     ? sc_strdup("aws")
+                     ? sc_strdup(sc_s3_partition(sc_slice_str(s3->settings.url.region)))
                      : sc_asprintf("%s://" SC_SLICE_FMT SC_SLICE_FMT, endpoint->tls ? "https" : "http",
                                    SC_SLICE_ARG(endpoint->host), SC_SLICE_ARG(endpoint->base));
     s3->mover = sc_s3_mover_new(s3->client, wire->sizes);

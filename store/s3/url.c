@@ -270,6 +270,13 @@ enum sc_rc sc_s3_endpoint_parse(const char *text, enum sc_s3_style style, struct
     return SC_OK;
 }
 
+const char *sc_s3_partition(struct sc_slice region)
+{
+    return sc_slice_starts(region, "cn-")       ? "aws-cn"
+           : sc_slice_starts(region, "us-gov-") ? "aws-us-gov"
+                                                : "aws";
+}
+
 void sc_s3_target_init(struct sc_s3_target *target)
 {
     *target = (struct sc_s3_target){.host = {NULL, 0}};

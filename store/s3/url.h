@@ -46,6 +46,9 @@ SC_MUST_USE enum sc_rc sc_s3_endpoint_parse(const char *text, enum sc_s3_style s
                                             struct sc_error *err);
 
 bool sc_s3_region_is_valid(const char *region);
+// The part of AWS that a region belongs to: "aws", "aws-cn" or "aws-us-gov". A bucket's name is unique in its partition, and
+// may be somebody else's in another (S3 User Guide, "General purpose bucket naming rules").
+const char *sc_s3_partition(struct sc_slice region);
 
 struct sc_s3_param {
     struct sc_slice name, value; // not encoded

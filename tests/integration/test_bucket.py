@@ -139,6 +139,23 @@ class Shared(Bucket):
         said = self.home.stepctl("uri", "--coordinator", first.endpoint, "report", code=0).out.strip()
         self.assertEqual(f"{said}/a%20b.txt", f"s3://team/{self.prefix}/v1/main/{published['a%20b.txt']}")
 
+    def test_requests_are_counted_once_whatever_starts_again(self):
+        project = self.project(self.pipeline())
+        team = Team(self, "first", self.store)
+        team.run(project)
+        for _ in range(2):  # the agent lives on, and goes on counting
+            team.coordinator.signal(signal.SIGTERM)
+            team.coordinator.wait()
+            team.coordinator = self.home.start("--config", f"{team.root}/coordinator.conf", name="step-coordinator")
+            team.coordinator.says("ready")
+            team.run(project, "--refresh")
+        team.stop()
+        with open(f"{team.root}/c/requests.json", encoding="utf-8") as file:
+            told = json.load(file)
+        answered = sum(self.requests().values())
+        self.assertLessEqual(told["put"] + told["get"] + told["delete"], answered)
+        self.assertGreater(told["put"] + told["get"] + told["delete"], 0.9 * answered)
+
     def test_a_withdrawn_result_is_a_miss_for_the_other_team(self):
         project = self.project(self.pipeline())
         first, second = Team(self, "first", self.store), Team(self, "second", self.store)

@@ -265,6 +265,21 @@ class Commands(lib.Case):
         self.assertNotEqual(said.code, 0, str(said))
         self.assertIn("run/stepcache", said.out + said.err)
 
+    def test_doctor_looks_at_the_store_it_is_given_whatever_coordinator_the_environment_names(self):
+        said = self.ctl(None, "doctor", "--store", self.home.path("other"), env={"STEPCACHE_COORDINATOR": f"ipc://{self.home.path('nobody.sock')}"})
+        self.assertIn(f"{self.home.path('other')} on ", said.out)
+        self.assertTrue(os.path.exists(self.home.path("other/stepcache.json")))
+
+    def test_a_store_is_the_same_by_any_of_its_names(self):
+        project = self.small()
+        os.makedirs(self.home.path("a b/é"))
+        os.symlink(self.home.path("a b"), self.home.path("link"))
+        self.ctl(project, "run", "--store", "../a b/é/store", "pipeline.yaml")
+        for name in (self.home.path("a b/é/store"), "dir:" + self.home.path("a b/é/store"), self.home.path("link/é/store//")):
+            said = self.ctl(project, "runs", "--store", name)
+            self.assertIn("done", said.out, name)
+        self.assertIn("--store is empty", self.ctl(project, "run", "--store", "", "pipeline.yaml", code=2).err)
+
     # ---- cache
 
     def test_cache_commands_tell_what_is_there(self):

@@ -34,6 +34,18 @@ class Containment(lib.Case):
         except FileNotFoundError:
             return []
 
+    def test_a_step_cannot_write_into_another_store_of_its_user(self):
+        lib.need_root()
+        other = self.home.path("other")
+        project = self.project(self.home.doc({"a": {"run": 'echo > "${outputs.o}"', "outputs": {"o": "o"}}}))
+        project.run("--store", other)
+        self.assertTrue(os.path.isdir(f"{other}/v1/main"))
+        project.doc(self.home.doc({"a": {"run": f'ls {other}/v1 > "${{outputs.o}}"; touch {other}/v1/evil {other}/tmp/evil || true', "outputs": {"o": "o"}}}))
+        project.run()
+        self.assertEqual(project.get("a.o"), b"")
+        self.assertFalse(os.path.exists(f"{other}/v1/evil"))
+        self.assertFalse(os.path.exists(f"{other}/tmp/evil"))
+
     def test_a_step_cannot_write_into_its_inputs(self):
         lib.need_root()
         project = self.project(self.home.doc({

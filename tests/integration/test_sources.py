@@ -288,6 +288,55 @@ class Version(Sources):
             self.assertRegex(said.out, r"source raw \(line \d+\)")
         self.assertEqual([row for row in self.asked() if row.startswith("GET")], [])
 
+    def versioning(self, bucket, state):
+        answer = self.server.client().call("PUT", f"/{bucket}", {"versioning": ""}, body=b"<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>" % state)
+        self.assertEqual(answer.status, 200, answer)
+
+    def test_where_versioning_was_suspended_only_what_has_a_version_is_taken(self):
+        self.server.bucket("suspended", versioned=True)
+        real = self.put("a", b"1", "suspended")
+        self.put("d/old", b"1", "suspended")
+        self.put("d/x", b"1", "suspended")
+        self.versioning("suspended", b"Suspended")
+        team = Team(self, "first", self.store)
+        projects = [self.project(self.document(self.by_version(self.address("a", "suspended"))), "file"),
+                    self.project(self.folder(self.by_version(self.address("d/", "suspended"))), "folder")]
+        for project in projects:
+            self.assertEqual(team.run(project).run["misses"], 1)
+        self.put("a", b"2", "suspended")
+        self.put("d/x", b"2", "suspended")
+        for project in projects:
+            self.assertIn("it has no version id", team.run(project, code=1).out)
+        old = self.by_version(self.address("a", "suspended") + f"?versionId={real}")
+        self.assertEqual(team.run(self.project(self.document(old), "old")).says, {"use": "hit"})
+
+    def test_a_version_that_is_a_removal_is_said(self):
+        self.put("a", b"1", "kept")
+        marker = self.server.client().delete(f"/kept/{self.prefix}/a").headers.get("x-amz-version-id")
+        self.assertTrue(marker)
+        team = Team(self, "first", self.store)
+        for name, address in (("content", self.address("a", "kept") + f"?versionId={marker}"), ("version", self.by_version(self.address("a", "kept") + f"?versionId={marker}"))):
+            said = team.run(self.project(self.document(address), name), code=1)
+            self.assertIn("there is no such version", said.out)
+
+    def test_a_version_that_is_gone_before_it_is_read_is_said(self):
+        version = self.put("a", b"1", "kept")
+        project = self.project(self.document(self.by_version(self.address("a", "kept"))))
+        proxy = faultproxy.FaultProxy(self.server.options["port"])
+        self.addCleanup(proxy.stop)
+        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
+        team, said = Team(self, "first", self.store), []
+        proxy.rules({"fault": "internal", "method": "GET", "path": "/a"})
+        run = threading.Thread(target=lambda: said.append(team.run(project, code=1)))
+        run.start()
+        proxy.wait(count=1, fault="internal")
+        self.server.client().call("DELETE", f"/kept/{self.prefix}/a", {"versionId": version})
+        proxy.rules()
+        run.join()
+        self.assertRegex(said[0].out, r"source raw \(line \d+\)")
+        self.assertIn("start the run again", said[0].out)
+        self.assertNotIn("correct `sources`", said[0].out)
+
     def test_bytes_that_are_gone_from_the_store_are_put_again(self):
         body = b"v" * 300000
         self.put("a", body, "kept")

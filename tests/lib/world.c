@@ -227,7 +227,7 @@ static void tell_file(struct world *world, const char *agent, const struct sc_ms
         probe->by_version && !probe->store ? " by version" : "", probe->force ? " with force" : "");
     if (probe->by_version && world->version)
         probed->identity = identity(&world->arena, world->version);
-    if (!probe->by_version || probe->store)
+    if (!probe->by_version || (probe->store && !world->never_reads))
         probed->artifact = (struct sc_artifact){
             .digest = sc_digest_of(sc_slice_str(world->source)), .bytes = strlen(world->source), .files = 1};
 }

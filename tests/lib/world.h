@@ -54,6 +54,7 @@ struct world {
     const char *hello_class; // packages that a hello tells, or NULL for none
     const char *source;      // what a file holds that a probe asks for
     const char *version;     // and its version id; NULL: the agent knows of no versions
+    bool never_reads;        // a source by version, whatever is asked
     bool empty_answers;      // probes are answered with nothing in them
     bool deaf;               // probes are not answered
     bool hold_probes;        // PROBE's answer, of the moment of the question, comes with world_record_answers

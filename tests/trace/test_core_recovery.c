@@ -545,6 +545,15 @@ static void test_an_agent_that_knows_no_versions_fails_the_step(void **state)
     assert_true(world_says(&w, "0: a failed probe"));
 }
 
+static void test_an_agent_that_never_reads_a_source_by_version_is_not_asked_for_ever(void **state)
+{
+    WORLD;
+    w.never_reads = true;
+    world_agent(&w, "a1", 2);
+    world_submit(&w, by_version, NULL);
+    assert_true(world_says(&w, "0: a failed probe"));
+}
+
 static void test_a_source_that_is_lost_again_and_again_fails_the_step(void **state)
 {
     WORLD;
@@ -874,6 +883,7 @@ int main(void)
         cmocka_unit_test(test_a_source_by_version_is_read_where_a_step_is_to_run_and_never_for_a_hit),
         cmocka_unit_test(test_a_source_by_version_that_is_gone_is_put_again_as_it_was),
         cmocka_unit_test(test_a_source_by_version_is_after_a_restart_what_it_was_before),
+        cmocka_unit_test(test_an_agent_that_never_reads_a_source_by_version_is_not_asked_for_ever),
         cmocka_unit_test(test_an_agent_that_knows_no_versions_fails_the_step),
         cmocka_unit_test(test_healing_finds_the_instance_whose_output_is_gone),
         cmocka_unit_test(test_healing_makes_all_that_is_gone_again_and_nothing_else),

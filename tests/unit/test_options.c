@@ -176,6 +176,9 @@ static void test_stores_that_do_not_go_together_are_said(void **state)
     assert_null(chosen(NULL, "run --coordinator ipc:///c --store /x"));
     assert_contains(err.message, "ipc:///c has a store of its own");
     assert_string_equal(chosen("/mine", "run --coordinator ipc:///c"), "/mine"); // its own, and not asked for
+    assert_null(
+        chosen("/mine", "run --store=")); // a variable that is not set: the current folder is no store
+    assert_contains(err.message, "--store is empty");
 }
 
 static int setup(void **state)

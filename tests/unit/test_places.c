@@ -14,7 +14,10 @@ static const char *const variables[] = {"HOME",
                                         "XDG_CACHE_HOME",
                                         "STEPCACHE_STORE",
                                         "AWS_ENDPOINT_URL_S3",
-                                        "AWS_ENDPOINT_URL"};
+                                        "AWS_ENDPOINT_URL",
+                                        "AWS_PROFILE",
+                                        "AWS_DEFAULT_PROFILE",
+                                        "AWS_CONFIG_FILE"};
 
 struct fixture {
     char *folder, *runtime, *saved[SC_COUNT(variables)];
@@ -240,6 +243,80 @@ static void test_places_each_store_has_its_own(void **state)
     assert_string_not_equal(f->places.sockets, usual); // another server
 }
 
+static void assert_same(struct fixture *f, const char *store, const char *other)
+{
+    setenv("STEPCACHE_STORE", store, 1);
+    assert_ok(find(f), f->err);
+    char *sockets = f->places.sockets, *name = f->places.store;
+    setenv("STEPCACHE_STORE", other, 1);
+    assert_ok(find(f), f->err);
+    assert_string_equal(f->places.sockets, sockets);
+    assert_string_equal(f->places.store, name);
+}
+
+// One store by two names has one journal, one index and one coordinator.
+static void test_places_a_store_is_one_whatever_it_is_called_by(void **state)
+{
+    struct fixture *f = *state;
+    SC_AUTO_FREE char *real = sc_scratch_path(f->folder, "b \303\251/store"),
+                      *link = sc_scratch_path(f->folder, "link");
+    SC_AUTO_FREE char *parent = sc_scratch_path(f->folder, "b \303\251"),
+                      *slashes = sc_asprintf("%s//", real);
+    SC_AUTO_FREE char *dir = sc_asprintf("dir:%s", real);
+    SC_AUTO_FREE char *below = sc_asprintf("%s//store/", link);
+    assert_int_equal(mkdir(parent, 0700), 0);
+    assert_int_equal(symlink(parent, link), 0);
+    assert_same(f, real, slashes);
+    assert_same(f, real, dir);
+    assert_same(f, real, below);
+    assert_string_equal(f->places.store, real);
+    SC_AUTO_FREE char *sockets = sc_strdup(f->places.sockets);
+    assert_int_equal(mkdir(real, 0700), 0);
+    assert_same(f, real, below);
+    assert_same(f, link, parent);
+    setenv("STEPCACHE_STORE", below, 1);
+    assert_ok(find(f), f->err);
+    assert_string_equal(f->places.sockets, sockets); // as before it was made
+    assert_same(f, "s3://bucket/prefix/?region=eu", "s3://bucket/prefix?region=eu");
+    assert_same(f, "s3://bucket/", "s3://bucket");
+    SC_AUTO_FREE char *usual = sc_scratch_path(f->folder, ".cache/stepcache/store/");
+    assert_same(f, "", usual);
+    assert_same(f, "/", "//");
+}
+
+// A profile may name the server.
+static void test_places_another_profile_is_another_store(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE"};
+    setenv("STEPCACHE_STORE", "s3://bucket/prefix", 1);
+    for (size_t i = 0; i < SC_COUNT(names); i++) {
+        assert_ok(find(f), f->err);
+        char *usual = f->places.sockets;
+        setenv(names[i], "other", 1);
+        assert_ok(find(f), f->err);
+        assert_string_not_equal(f->places.sockets, usual);
+        unsetenv(names[i]);
+    }
+}
+
+static void test_places_of_another_user_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {".local/state/stepcache", ".cache/stepcache"};
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < SC_COUNT(names); i++) {
+        SC_AUTO_FREE char *folder = sc_scratch_path(f->folder, names[i]);
+        assert_ok(find(f), f->err);
+        assert_int_equal(chown(folder, 65534, 65534), 0);
+        assert_rc(find(f), SC_DENIED);
+        assert_contains(f->err.message, folder);
+        assert_contains(f->err.hint, "sudo");
+        assert_int_equal(chown(folder, 0, 0), 0);
+    }
+}
+
 static void test_places_what_is_no_store_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -277,6 +354,9 @@ int main(void)
         TEST(test_places_another_users_runtime_folder_is_left_alone),
         TEST(test_places_runtime_folder_with_a_long_name_gets_a_short_one),
         TEST(test_places_each_store_has_its_own),
+        TEST(test_places_a_store_is_one_whatever_it_is_called_by),
+        TEST(test_places_another_profile_is_another_store),
+        TEST(test_places_of_another_user_are_refused),
         TEST(test_places_what_is_no_store_is_refused),
         TEST(test_places_need_no_home_when_nothing_lies_below_it),
     };

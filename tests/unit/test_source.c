@@ -5,6 +5,7 @@
 
 #include "store/s3/s3.h"
 #include "store/source.h"
+#include "store/source_read.h"
 
 #include <openssl/evp.h>
 
@@ -220,6 +221,30 @@ static void test_large_objects_below_a_prefix_are_asked_about_once(void **state)
     }
 }
 
+// A name of a bucket is one bucket's in one partition of AWS alone.
+static void test_a_partition_of_aws_is_a_server_of_its_own(void **state)
+{
+    static const char *const cases[][2] = {
+        {"region=eu-west-1", "aws"},
+        {"region=cn-north-1", "aws-cn"},
+        {"region=us-gov-west-1", "aws-us-gov"},
+        {"endpoint=https://s3.cn-northwest-1.amazonaws.com.cn", "aws-cn"},
+        {"endpoint=https://s3.us-gov-east-1.amazonaws.com", "aws-us-gov"},
+        {"endpoint=http://s3.eu-west-1.amazonaws.com", "http://s3.eu-west-1.amazonaws.com"},
+    };
+    (void)state;
+    for (size_t i = 0; i < SC_COUNT(cases); i++) {
+        SC_AUTO_FREE char *url = sc_asprintf("s3://bkt?%s", cases[i][0]);
+        struct sc_store *store;
+        struct sc_error err = SC_ERROR_INIT;
+        assert_ok(sc_store_s3_open(url, &store, &err), err);
+        assert_string_equal(sc_store_server(store), cases[i][1]);
+        const struct sc_source source = {.from = store};
+        assert_int_equal(sc_source_believes(&source), strncmp(cases[i][1], "aws", 3) == 0);
+        sc_store_close(store);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -231,6 +256,7 @@ int main(void)
         T(test_what_is_not_of_the_whole_object_is_no_digest),
         T(test_an_object_that_was_read_before_and_was_another_is_read),
         T(test_large_objects_below_a_prefix_are_asked_about_once),
+        cmocka_unit_test(test_a_partition_of_aws_is_a_server_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
