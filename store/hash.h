@@ -9,6 +9,7 @@
 struct sc_hash_options {
     struct sc_memo *memo; // or NULL
     uint32_t threads;     // 0: as many as processors
+    bool linked;          // a new hardlink is not a change: as sc_reader_digest takes it
     // Leaves out what this says false for (paths relative, folders with a trailing '/'), or NULL. For code patterns.
     // Called on the caller's thread alone; what lies in a folder that is not wanted is not looked at.
     bool (*wants)(void *context, struct sc_slice path, bool dir);

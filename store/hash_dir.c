@@ -443,7 +443,7 @@ static enum sc_rc read_item(struct worker *self, int folder_fd, struct sc_hash_i
     const struct sc_volume *volume = item->parent->volume;
     int64_t taken_ns = w->options->memo ? sc_memo_moment(fd, volume) : SC_MEMO_NEVER;
     bool settled = !w->options->ret_settled || sc_lease_is_free(fd, volume);
-    enum sc_rc rc = sc_reader_digest(&self->reader, fd, shown, false, &st, &item->digest, err);
+    enum sc_rc rc = sc_reader_digest(&self->reader, fd, shown, w->options->linked, &st, &item->digest, err);
     if (rc != SC_OK)
         return rc;
     if (!settled || (uint64_t)st.st_dev != volume->dev)

@@ -3,7 +3,7 @@
 //     trees/<root digest>          a folder laid out once; its files are hardlinks of objects where the file system allows
 //     trees/<root digest>.bytes    what it counts for, as text; touched when it is used
 //     files/<digest>[-x]           executable copies, inline bytes, objects of a store that is not on this machine
-//     pins                         locked byte by byte: who uses what
+//     pins                         locked byte by byte: who uses what, who judges what
 //     tmp/                         what is being built or removed
 //
 // Several handles and processes may share the folder. A pin is a shared lock (F_OFD_SETLK) on the byte that an entry's
@@ -402,26 +402,49 @@ static void note_tree(struct sc_layout *entry, const char *path)
         entry->id = sc_file_id(&st);
 }
 
-// One that was laid out earlier: hashed again, which costs a look at each file where the memo knows them.
-static bool check_tree(struct sc_objects *objects, struct sc_layout *entry, const char *path)
+// One that was laid out earlier: hashed again, which costs a look at each file where the memo knows them. SC_NOT_FOUND,
+// SC_CORRUPT.
+static enum sc_rc check_tree(struct sc_objects *objects, struct sc_layout *entry, const char *path)
 {
     struct stat st;
-    if (lstat(path, &st) || !S_ISDIR(st.st_mode))
-        return false;
+    if (lstat(path, &st))
+        return errno == ENOENT ? SC_NOT_FOUND : SC_CORRUPT;
+    if (!S_ISDIR(st.st_mode))
+        return SC_CORRUPT;
     struct sc_file_id id = sc_file_id(&st);
     if (entry->checked && entry->id.dev == id.dev && entry->id.ino == id.ino)
-        return true;
+        return SC_OK;
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
     struct sc_tree tree;
-    struct sc_hash_options options = {.memo = objects->memo};
+    // Another handle may link its files into other folders just now.
+    struct sc_hash_options options = {.memo = objects->memo, .linked = true};
     if (sc_hash_dir(path, &options, &arena, &tree, NULL) != SC_OK ||
         !sc_digest_eq(&tree.nodes.items[0].digest, &entry->digest))
-        return false;
+        return SC_CORRUPT;
     note_tree(entry, path);
     SC_AUTO_FREE char *bytes_path = sc_asprintf("%s.bytes", path);
     (void)!utimensat(AT_FDCWD, bytes_path, NULL, 0);
-    return true;
+    return SC_OK;
+}
+
+// Whether it lies there, whole. One that is damaged is moved away; what other handles use of it stays theirs: a mount keeps
+// the folder that it was made of. One handle judges at a time, or what it moves away could be the one that another has laid
+// out since: what has its place keeps it but for this, as long as it is pinned.
+static enum sc_rc find_tree(struct sc_objects *objects, struct sc_layout *entry, const char *path,
+                            bool *ret_found, struct sc_error *err)
+{
+    struct sc_layouts *l = objects->layouts;
+    enum sc_rc rc = sc_layout_judge(l, entry, err);
+    if (rc != SC_OK)
+        return rc;
+    enum sc_rc checked = check_tree(objects, entry, path);
+    *ret_found = checked == SC_OK;
+    entry->checked &= *ret_found;
+    if (checked == SC_CORRUPT && !sc_layout_discard(l, SC_LAYOUT_TREE, &entry->digest))
+        rc = sc_error_errno(err, errno, "move %s away", path);
+    sc_layout_judged(l, entry);
+    return rc;
 }
 
 static enum sc_rc provide_tree(struct sc_objects *objects, struct sc_layout *entry, struct building *b,
@@ -430,15 +453,12 @@ static enum sc_rc provide_tree(struct sc_objects *objects, struct sc_layout *ent
     struct sc_layouts *l = objects->layouts;
     enum { TRIES = 3 };
     for (int i = 0; i < TRIES; i++) {
-        if (check_tree(objects, entry, path))
-            return SC_OK;
-        entry->checked = false;
-        // Damaged, or not there. What other handles use of it stays theirs: a mount keeps the folder that it was made of.
-        if (access(path, F_OK) == 0 && !sc_layout_discard(l, SC_LAYOUT_TREE, &entry->digest))
-            return sc_error_errno(err, errno, "move %s away", path);
-        bool exists = false;
+        bool found = false, exists = false;
+        enum sc_rc rc = find_tree(objects, entry, path, &found, err);
+        if (rc != SC_OK || found)
+            return rc;
         b->bytes = 0;
-        enum sc_rc rc = make_tree(l, b, path, &exists, err);
+        rc = make_tree(l, b, path, &exists, err);
         if (rc != SC_OK)
             return rc;
         if (!exists) {

@@ -65,23 +65,29 @@ void sc_layout_path(const struct sc_layouts *l, enum sc_layout_kind kind, const 
                   kind == SC_LAYOUT_EXEC ? "-x" : "");
 }
 
-static bool set_lock(const struct sc_layouts *l, enum sc_layout_kind kind, const struct sc_digest *digest,
-                     short type)
+static bool lock_byte(const struct sc_layouts *l, off_t at, short type, bool wait)
 {
-    uint64_t at;
-    memcpy(&at, digest->bytes, sizeof at);
-    struct flock lock = {
-        .l_type = type,
-        .l_whence = SEEK_SET,
-        .l_start = (off_t)((at >> 4) + (uint64_t)kind), // two entries on one byte only keep each other longer
-        .l_len = 1,
-    };
-    int command = type == F_RDLCK ? F_OFD_SETLKW : F_OFD_SETLK;
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+    int command = wait ? F_OFD_SETLKW : F_OFD_SETLK;
     int rc;
     do {
         rc = fcntl(l->pins_fd, command, &lock);
     } while (rc && errno == EINTR);
     return rc == 0;
+}
+
+// Two entries on one byte only keep each other longer.
+static off_t byte_of(enum sc_layout_kind kind, const struct sc_digest *digest)
+{
+    uint64_t at;
+    memcpy(&at, digest->bytes, sizeof at);
+    return (off_t)((at >> 4) + (uint64_t)kind);
+}
+
+static bool set_lock(const struct sc_layouts *l, enum sc_layout_kind kind, const struct sc_digest *digest,
+                     short type)
+{
+    return lock_byte(l, byte_of(kind, digest), type, type == F_RDLCK);
 }
 
 // Forgets what is not in use; it is checked again when it is used again.
@@ -129,6 +135,20 @@ void sc_layout_unpin(struct sc_layouts *l, struct sc_layout *entry)
     SC_ASSERT(entry->pins > 0);
     if (--entry->pins == 0)
         set_lock(l, entry->kind, &entry->digest, F_UNLCK);
+}
+
+#define JUDGING ((off_t)1 << 61) // beyond the bytes of all pins
+
+enum sc_rc sc_layout_judge(struct sc_layouts *l, const struct sc_layout *entry, struct sc_error *err)
+{
+    return lock_byte(l, JUDGING + byte_of(entry->kind, &entry->digest), F_WRLCK, true)
+               ? SC_OK
+               : sc_error_errno(err, errno, "lock %s/pins", l->root);
+}
+
+void sc_layout_judged(struct sc_layouts *l, const struct sc_layout *entry)
+{
+    lock_byte(l, JUDGING + byte_of(entry->kind, &entry->digest), F_UNLCK, false);
 }
 
 #define GONE "gone-" // what of the scratch folder is only to be removed

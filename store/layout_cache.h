@@ -44,6 +44,10 @@ void sc_layout_path(const struct sc_layouts *layouts, enum sc_layout_kind kind,
 SC_MUST_USE enum sc_rc sc_layout_pin(struct sc_layouts *layouts, struct sc_layout *entry,
                                      struct sc_error *err);
 void sc_layout_unpin(struct sc_layouts *layouts, struct sc_layout *entry);
+// While an entry is judged, which is pinned: no other handle judges it. One at a time.
+SC_MUST_USE enum sc_rc sc_layout_judge(struct sc_layouts *layouts, const struct sc_layout *entry,
+                                       struct sc_error *err);
+void sc_layout_judged(struct sc_layouts *layouts, const struct sc_layout *entry);
 // Moves it out of its place, whoever uses it: a mount keeps what it was made of. False, with errno, when it cannot.
 bool sc_layout_discard(struct sc_layouts *layouts, enum sc_layout_kind kind, const struct sc_digest *digest);
 // Takes note that so much was added. The least recently used go until the bound holds; never one that this or another

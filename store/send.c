@@ -15,7 +15,7 @@ struct send {
     struct sc_buf name, body;
     char *path; // or NULL: body
     bool asking, asked;
-    bool over;                // it is there, and too old to count on
+    bool over;                // it is there, and too old to count on, or cannot be read
     struct send *prev, *next; // in the list of those that were answered
 };
 
@@ -83,7 +83,9 @@ static void fail(struct sc_sends *sends, struct send *send, enum sc_rc rc)
 static void take_answer(struct sc_sends *sends, struct send *send)
 {
     enum sc_rc rc = send->op.rc;
-    bool absent = send->asking && (rc == SC_NOT_FOUND || (rc == SC_OK && send->op.archived));
+    bool archived = send->asking && rc == SC_OK && send->op.archived;
+    bool absent = archived || (send->asking && rc == SC_NOT_FOUND);
+    send->over |= archived;
     if (!send->asking && rc == SC_EXISTS)
         rc = SC_OK; // another was faster
     if (rc == SC_OK && !absent && send->asking)

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "coordinator/core/fact.h"
 #include "coordinator/shell/open_run.h"
 #include "pipeline/plan.h"
 #include "store/names.h"
@@ -323,6 +324,7 @@ static enum sc_rc add_plan(struct gc *gc, const struct sc_digest *digest, struct
 struct open_plans { // read one by one after the pages, since each needs the store itself
     struct gc *gc;
     SC_LIST(struct sc_digest, plans);
+    bool own; // some are of this coordinator
 };
 
 static void note_open(struct open_plans *open, const struct sc_digest *plan, int64_t since_ms)
@@ -370,6 +372,7 @@ static enum sc_rc add_own_runs(struct open_plans *open, struct sc_error *err)
         if (sqlite3_column_bytes(s, 0) != SC_DIGEST_BYTES)
             continue;
         memcpy(plan.bytes, sqlite3_column_blob(s, 0), SC_DIGEST_BYTES);
+        open->own |= sqlite3_column_int(s, 1);
         if (sqlite3_column_int(s, 1) && gc->queries->config.name.len == 0)
             note_open(open, &plan, sqlite3_column_int64(s, 2));
         else
@@ -381,12 +384,46 @@ static enum sc_rc add_own_runs(struct open_plans *open, struct sc_error *err)
                : sc_error_set(err, SC_IO, "read the journal's runs: %s", sqlite3_errmsg(gc->queries->db));
 }
 
+static void add_fact(struct gc *gc, struct sc_slice bytes)
+{
+    SC_AUTO_ARENA struct sc_arena arena;
+    struct sc_fact fact = {0};
+    sc_arena_init(&arena);
+    if (sc_decode(&sc_schema_fact, bytes, SC_DECODE_LENIENT, &arena, &fact, NULL) != SC_OK)
+        return;
+    if (fact.kind == SC_FACT_PIN)
+        add_artifact(gc, &gc->kept, &fact.artifact);
+    if (fact.kind != SC_FACT_REPORT)
+        return;
+    for (uint32_t i = 0; i < fact.result.outputs.count; i++)
+        add_artifact(gc, &gc->kept, &fact.result.outputs.items[i].artifact);
+    add_artifact(gc, &gc->kept, &fact.result.stdout_);
+    add_artifact(gc, &gc->kept, &fact.result.stderr_);
+}
+
+// What the journal alone tells of: results of steps that are not cached, or whose record is another's or was replaced
+// since, and what agents found in sources. It holds what was told since the oldest run began that is open, and more.
+static enum sc_rc add_facts(struct gc *gc, struct sc_error *err)
+{
+    sqlite3_stmt *s;
+    int got = sqlite3_prepare_v2(gc->queries->db, "SELECT fact FROM facts", -1, &s, NULL);
+    if (got == SQLITE_OK)
+        while ((got = sqlite3_step(s)) == SQLITE_ROW)
+            add_fact(gc, sc_slice(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0)));
+    sqlite3_finalize(s);
+    return got == SQLITE_DONE
+               ? SC_OK
+               : sc_error_set(err, SC_IO, "read the journal's facts: %s", sqlite3_errmsg(gc->queries->db));
+}
+
 static enum sc_rc add_runs(struct gc *gc, struct sc_error *err)
 {
     struct open_plans open = {.gc = gc};
     enum sc_rc rc = read_all(gc, "open/", OPEN_RUN_BYTES, visit_open, &open, err);
     if (rc == SC_OK)
         rc = add_own_runs(&open, err);
+    if (rc == SC_OK && open.own)
+        rc = add_facts(gc, err);
     for (uint32_t i = 0; i < open.plans.count && rc == SC_OK; i++)
         rc = add_plan(gc, &open.plans.items[i], err);
     return rc;

@@ -30,6 +30,8 @@ struct batch {
     bool *stored;     // its objects lie in the store
     enum sc_rc later; // the first rc that may pass, with its story
     struct sc_error err;
+    struct sc_digest_map
+        held; // keys of records that are left for the next try: what comes after them waits, too
 };
 
 static void gather(struct batch *batch, struct sc_job **list)
@@ -53,12 +55,20 @@ static void finish(struct batch *batch, uint32_t i, enum sc_rc rc, const struct 
         batch->jobs[i]->err = *err;
 }
 
+static void hold(struct batch *batch, uint32_t i)
+{
+    sc_digest_map_put(&batch->held, &batch->jobs[i]->u.write_record.record.key, batch->jobs[i]);
+}
+
 // What came of a job in this try: finished, or left for the next.
 static void settle(struct batch *batch, uint32_t i, enum sc_rc rc, const struct sc_error *err)
 {
     if (rc == SC_OK || batch->jobs[i]->kind == SC_JOB_PUT || !storage_may_pass(rc, err->sys_errno)) {
         finish(batch, i, rc, err);
-    } else if (batch->later == SC_OK) {
+        return;
+    }
+    hold(batch, i);
+    if (batch->later == SC_OK) {
         batch->later = rc;
         batch->err = *err;
     }
@@ -277,9 +287,12 @@ static void put_records(struct storage_writer *writer, struct batch *batch)
 {
     struct wave wave = {.writes = SC_NEW_ARRAY(&batch->arena, batch->count, struct sc_record_write),
                         .jobs = SC_NEW_ARRAY(&batch->arena, batch->count, uint32_t)};
+    sc_digest_map_done(&batch->held); // none is in front of the first
     for (uint32_t i = 0; i < batch->count; i++) {
         struct sc_error err = SC_ERROR_INIT;
         struct sc_job *job = batch->jobs[i];
+        if (!batch->stored[i] && !batch->done[i])
+            hold(batch, i);
         if (!batch->stored[i])
             continue;
         if (job->kind != SC_JOB_WRITE_RECORD) {
@@ -294,6 +307,8 @@ static void put_records(struct storage_writer *writer, struct batch *batch)
         bool absent = job->u.write_record.mode == SC_WRITE_IF_ABSENT;
         if (!absent || sc_digest_map_get(&wave.keys, &job->u.write_record.record.key))
             put_wave(writer, batch, &wave);
+        if (sc_digest_map_get(&batch->held, &job->u.write_record.record.key))
+            continue;
         if (absent) {
             add_to_wave(writer, &wave, i, job);
             continue;
@@ -362,6 +377,7 @@ static void write_batch(struct storage_writer *writer, struct sc_job **list)
     }
     for (uint32_t i = 0; i < batch.count; i++)
         answer(writer, batch.jobs[i]);
+    sc_digest_map_done(&batch.held);
     sc_arena_done(&batch.arena);
 }
 

@@ -171,6 +171,26 @@ class Folder(OnFolder, lib.Case):
         self.assertEqual(live.event("run.finished")["state"], "done")
         self.assertEqual(set(project.run().says.values()), {"hit"})
 
+    def test_an_open_run_keeps_what_no_record_names(self):
+        gate = self.home.pipe("gate")
+        project = self.project(self.home.doc({
+            "first": {"run": 'mkdir -p "${outputs.d}"; head -c 5000 /dev/zero | tr "\\0" a > "${outputs.d}/a"; echo made > "${outputs.o}"', "cache": {"enabled": False}, "outputs": {"o": "o", "d": "d/"}},
+            "second": {"run": 'read line < "$W/gate"; echo > "${outputs.o}"', "inputs": {"o": "first.o"}, "outputs": {"o": "o"}},
+            "third": {"run": 'cat "${inputs.o}" "${inputs.d}"/a "${inputs.s}" > "${outputs.o}"', "inputs": {"o": "first.o", "d": "first.d", "s": "second.o"}, "outputs": {"o": "o"}}}))
+        live = project.start()
+        live.event("step.started", step="second")
+        self.age(30)
+        before = self.files("cas", "tree")
+        self.assertGreater(len(before), 2)
+        _, row = self.gc("--delete")
+        self.assertEqual((row["open_runs"], row["objects"]), (1, 0), row)
+        self.assertEqual(self.files("cas", "tree"), before)
+        self.home.witness()
+        gate.let()
+        live.wait()
+        self.assertEqual(live.event("run.finished")["state"], "done")
+        self.assert_witness("third")
+
     def test_a_writer_whose_output_lies_there_unreached_and_old_has_it(self):
         gate = self.home.pipe("gate")
         output = self.orphan("y" * 3000, days=30)

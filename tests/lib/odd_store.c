@@ -51,6 +51,8 @@ static uint32_t odd_dispatch(struct sc_store *store, int wait_ms)
         op->done(op);
         return 1;
     }
+    op->archived =
+        odd->archived && op->kind == SC_STORE_HEAD && memmem(op->name.ptr, op->name.len, "/cas/", 5);
     odd->real->submit(store, op);
     return odd->real->dispatch(store, wait_ms);
 }

@@ -17,6 +17,7 @@ struct odd_store {
     char refused[128];
     enum sc_rc refuse_rc;
     uint32_t refuse_count;
+    bool archived;         // objects' bytes: they are told of, and cannot be read
     char *log[ODD_LOGGED]; // what was done: "put v1/main/…", "sync "
     uint32_t log_count;
 };

@@ -261,11 +261,11 @@ static void test_lay_new_file_is_asked_for_only_where_it_is_large(void **state)
     }
 }
 
-static ino_t inode_of_pack(struct world *w, const struct sc_digest *pack)
+static ino_t inode_of(struct world *w, enum sc_object_area area, const struct sc_digest *digest)
 {
     struct stat st;
     SC_AUTO_FREE char *path =
-        sc_asprintf("%s/" SC_SLICE_FMT, w->url, SC_SLICE_ARG(sc_object_name(w->objects, SC_AREA_PACK, pack)));
+        sc_asprintf("%s/" SC_SLICE_FMT, w->url, SC_SLICE_ARG(sc_object_name(w->objects, area, digest)));
     assert_int_equal(lstat(path, &st), 0);
     return st.st_ino;
 }
@@ -291,7 +291,7 @@ static void test_lay_small_pack_is_put_unasked_whatever_is_there(void **state)
         assert_int_equal(odd_store_count(&w->odd, "put "), 2);
         assert_ok(sc_objects_get_tree(w->objects, digest, &w->arena, &stored, &err), err);
         assert_int_equal(stored.packs.count, 1);
-        inodes[life] = inode_of_pack(w, &stored.packs.items[0].digest);
+        inodes[life] = inode_of(w, SC_AREA_PACK, &stored.packs.items[0].digest);
         struct sc_slice name = sc_object_name(w->objects, SC_AREA_TREE, digest);
         SC_AUTO_FREE char *path = sc_asprintf("%s/" SC_SLICE_FMT, w->url, SC_SLICE_ARG(name));
         assert_int_equal(unlink(path), 0);
@@ -299,6 +299,23 @@ static void test_lay_small_pack_is_put_unasked_whatever_is_there(void **state)
         begin_life(w);
     }
     assert_true(inodes[0] != inodes[1]); // put again, so that its age is new
+}
+
+static void test_lay_archived_file_of_a_folder_is_put_over(void **state)
+{
+    struct world *w = *state;
+    struct sc_error err = SC_ERROR_INIT;
+    ino_t inodes[LARGE];
+    SC_AUTO_FREE char *path =
+        sc_asprintf("%s/" SC_SLICE_FMT, w->url,
+                    SC_SLICE_ARG(sc_object_name(w->objects, SC_AREA_TREE, &w->folder.digest)));
+    for (int i = 0; i < LARGE; i++)
+        inodes[i] = inode_of(w, SC_AREA_CAS, &w->files[i].digest);
+    assert_int_equal(unlink(path), 0);
+    w->odd.archived = true;
+    assert_ok(sc_objects_put_tree(w->objects, w->root, &w->tree, false, false, &err), err);
+    for (int i = 0; i < LARGE; i++)
+        assert_true(inode_of(w, SC_AREA_CAS, &w->files[i].digest) != inodes[i]);
 }
 
 int main(void)
@@ -313,6 +330,7 @@ int main(void)
         T(test_lay_extract_has_large_files_come_four_at_once_and_is_whole_or_not_there),
         T(test_lay_new_file_is_asked_for_only_where_it_is_large),
         T(test_lay_small_pack_is_put_unasked_whatever_is_there),
+        T(test_lay_archived_file_of_a_folder_is_put_over),
     };
     return cmocka_run_group_tests_name("lay", tests, NULL, NULL);
 }

@@ -837,22 +837,51 @@ static void test_objects_layout_pinned_by_another_process_stays_until_that_dies(
 static int lay_out(void *context)
 {
     struct other_handle *o = context;
-    struct sc_store *store;
-    struct sc_objects *objects;
+    struct sc_store *store = NULL;
+    struct sc_objects *objects = NULL;
     struct sc_error err = SC_ERROR_INIT;
+    struct stat first, last;
+    char byte = 1;
     SC_AUTO_BUF struct sc_buf path;
     sc_buf_init(&path, 0);
-    if (sc_store_open(o->w->url, &store, &err) != SC_OK)
-        return 1;
+    enum sc_rc rc = sc_store_open(o->w->url, &store, &err);
     struct sc_objects_config config = {.store = store, .domain = MAIN, .layout_folder = o->w->layout};
-    enum sc_rc rc = sc_objects_new(&config, &objects, &err);
+    if (rc == SC_OK)
+        rc = sc_objects_new(&config, &objects, &err);
     if (rc == SC_OK)
         rc = sc_objects_local(objects, &o->pinned, &path, NULL, &err);
     if (rc != SC_OK)
         fprintf(stderr, "%s\n", err.message);
+    // It lies there, the same one, until all others have theirs, too.
+    bool there = rc == SC_OK && lstat(sc_buf_cstr(&path), &first) == 0;
+    bool told = write(o->ready_fd, &byte, 1) == 1 && read(o->end_fd, &byte, 1) == 1;
+    bool stays = there && told && lstat(sc_buf_cstr(&path), &last) == 0 && last.st_ino == first.st_ino;
     sc_objects_free(objects);
     sc_store_close(store);
-    return rc == SC_OK ? 0 : 2;
+    return rc != SC_OK ? 2 : stays ? 0 : 3;
+}
+
+static void lay_out_at_once(struct world *w, const struct sc_artifact *artifact)
+{
+    enum { HANDLES = 6 };
+    pid_t pids[HANDLES];
+    int ready[2], finish[2];
+    char byte;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(finish, O_CLOEXEC), 0);
+    for (int i = 0; i < HANDLES; i++) {
+        struct other_handle other = {w, *artifact, ready[1], finish[0]};
+        pids[i] = start_child(lay_out, &other);
+    }
+    for (int i = 0; i < HANDLES; i++)
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(write(finish[1], "finish", HANDLES), HANDLES);
+    for (int i = 0; i < HANDLES; i++)
+        assert_int_equal(wait_child(pids[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(finish[i]);
+    }
 }
 
 static void test_objects_folder_laid_out_by_several_at_once_is_whole(void **state)
@@ -860,16 +889,11 @@ static void test_objects_folder_laid_out_by_several_at_once_is_whole(void **stat
     struct world *w = *state;
     struct sc_tree tree;
     struct sc_artifact artifact = put_folder(w, "input", &tree);
-    for (int round = 0; round < 5; round++) {
-        struct other_handle other = {.w = w, .pinned = artifact};
-        pid_t pids[6];
+    for (int round = 0; round < 20; round++) {
         SC_AUTO_FREE char *trees = sc_scratch_path(w->layout, "trees");
         struct sc_error err = SC_ERROR_INIT;
         assert_ok(sc_dir_remove(trees, &err), err);
-        for (int i = 0; i < 6; i++)
-            pids[i] = start_child(lay_out, &other);
-        for (int i = 0; i < 6; i++)
-            assert_int_equal(wait_child(pids[i]), 0);
+        lay_out_at_once(w, &artifact);
     }
     SC_AUTO_FREE char *path = local(w, &artifact);
     assert_tree_at(path, &artifact);

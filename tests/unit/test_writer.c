@@ -188,6 +188,30 @@ static void test_writer_records_of_one_key_keep_their_order(void **state)
     done(&p);
 }
 
+static void test_writer_what_is_tried_again_does_not_overtake_what_came_later(void **state)
+{
+    for (int of_object = 0; of_object < 2; of_object++) {
+        struct place p;
+        SC_AUTO_FREE char *folder = sc_asprintf("%s/%d", (char *)*state, of_object);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        make(&p, folder);
+        struct sc_job *jobs[] = {record(&p.s, "k", "older"), record(&p.s, "other", "c"),
+                                 record(&p.s, "k", "newer")};
+        jobs[0]->u.write_record.mode = jobs[2]->u.write_record.mode = SC_WRITE_REPLACE;
+        const struct sc_record *older = &jobs[0]->u.write_record.record;
+        odd_store_refuse(&p.odd, of_object ? &older->outputs.items[0].artifact.digest : &older->key,
+                         SC_UNREACHABLE, 1);
+        write_together(&p, jobs, SC_COUNT(jobs));
+        for (uint32_t i = 0; i < SC_COUNT(jobs); i++)
+            assert_ok(jobs[i]->rc, jobs[i]->err);
+        assert_holds(&p.s, "k", "newer");
+        shell_restart(&p.s);
+        assert_holds(&p.s, "k", "newer");
+        free_all(jobs, SC_COUNT(jobs));
+        done(&p);
+    }
+}
+
 static void test_writer_what_one_record_is_refused_does_not_disturb_the_others(void **state)
 {
     for (int of_object = 0; of_object < 2; of_object++) {
@@ -273,6 +297,7 @@ int main(void)
         T(test_writer_records_go_together_after_their_objects_are_durable),
         T(test_writer_equal_outputs_go_once),
         T(test_writer_records_of_one_key_keep_their_order),
+        T(test_writer_what_is_tried_again_does_not_overtake_what_came_later),
         T(test_writer_what_one_record_is_refused_does_not_disturb_the_others),
         T(test_writer_what_may_pass_is_tried_again_alone),
         T(test_writer_told_to_end_answers_what_is_under_way),
