@@ -188,6 +188,16 @@ static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, c
     return SC_OK;
 }
 
+// Of what lies in these very folders: another HOME below the same runtime folder is another session.
+static char *sockets_folder(struct sc_arena *arena, const struct sc_places *places, const char *part)
+{
+    char hex[SC_DIGEST_HEX_BYTES];
+    struct sc_digest digest = sc_digest_of(sc_arena_printf(
+        arena, "%s\n%s\n%s", real_folder(arena, places->state), real_folder(arena, places->cache), part));
+    sc_digest_hex(&digest, hex);
+    return sc_arena_cstr(arena, sc_arena_printf(arena, "%s/%.12s", places->runtime, hex));
+}
+
 // Without it others' steps see the store, which harms no run.
 static void leave_link(struct sc_arena *arena, const struct sc_places *places)
 {
@@ -212,7 +222,7 @@ enum sc_rc sc_places_find(struct sc_arena *arena, struct sc_places *ret_places, 
         rc = find_store(arena, &places, &part, err);
     if (rc != SC_OK)
         return rc;
-    places.sockets = join(arena, places.runtime, part);
+    places.sockets = sockets_folder(arena, &places, part);
     places.client_endpoint = join(arena, "ipc://", join(arena, places.sockets, "/client.sock"));
     places.agent_endpoint = join(arena, "ipc://", join(arena, places.sockets, "/agent.sock"));
     places.tether = join(arena, places.sockets, "/tether.sock");

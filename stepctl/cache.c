@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { SHOWN_RESULTS = 20 }; // before they are removed
+
 static void ls_row(struct sc_buf *out, const json_t *row)
 {
     const char *key = sc_row_text(row, "key");
@@ -80,16 +82,25 @@ static void tree(struct sc_buf *out, const json_t *object, uint32_t indent)
 }
 
 // What deletes asks; where nobody can be asked it needs --yes.
-static enum sc_rc ask(const struct sc_options *options, uint32_t count, struct sc_error *err)
+static enum sc_rc ask(const struct sc_options *options, const json_t *meant, struct sc_error *err)
 {
-    if (options->yes)
+    size_t count = json_array_size(meant);
+    if (options->yes || count == 0)
         return SC_OK;
     if (!isatty(STDIN_FILENO)) {
-        enum sc_rc rc = sc_error_set(err, SC_INVALID, "cache rm removes results for good");
+        enum sc_rc rc = sc_error_set(err, SC_INVALID, "cache rm removes %zu result%s for good", count,
+                                     count == 1 ? "" : "s");
         sc_error_hint(err, "say --yes when that is what you want");
         return rc;
     }
-    fprintf(stderr, "Remove %u result%s? The steps will run again. [y/N] ", count, count == 1 ? "" : "s");
+    SC_AUTO_BUF struct sc_buf text;
+    sc_buf_init(&text, 0);
+    for (size_t i = 0; i < count && i < SHOWN_RESULTS; i++)
+        ls_row(&text, json_array_get(meant, i));
+    if (count > SHOWN_RESULTS)
+        sc_buf_printf(&text, "and %zu more\n", count - SHOWN_RESULTS);
+    fprintf(stderr, "%sRemove %zu result%s? The steps will run again. [y/N] ", sc_buf_cstr(&text), count,
+            count == 1 ? "" : "s");
     char answer[16] = "";
     if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
         return sc_error_set(err, SC_CANCELLED, "nothing was removed");
@@ -139,7 +150,7 @@ static enum sc_rc check(const struct sc_options *options, struct sc_error *err)
         if (strcmp(options->args[0], ops[i].op) != 0)
             continue;
         if (options->arg_count - 1 >= ops[i].least)
-            return strcmp(ops[i].op, "rm") == 0 ? ask(options, options->arg_count - 1, err) : SC_OK;
+            return SC_OK;
         return sc_error_set(err, SC_INVALID, "cache %s: name a key", ops[i].op);
     }
     rc = sc_error_set(err, SC_INVALID, "cache has no operation \"%s\"", options->args[0]);
@@ -207,7 +218,13 @@ static void gc_row(struct sc_buf *out, const json_t *row)
 static void print(const struct sc_options *options, const json_t *rows, struct sc_buf *out)
 {
     size_t count = json_array_size(rows);
-    bool ls = is_op(options, "ls") || is_op(options, "pin") || is_op(options, "unpin");
+    bool ls =
+        is_op(options, "ls") || is_op(options, "rm") || is_op(options, "pin") || is_op(options, "unpin");
+    if (!is_op(options, "ls") && ls)
+        sc_buf_printf(out, "%s:\n",
+                      is_op(options, "rm")    ? "removed"
+                      : is_op(options, "pin") ? "pinned"
+                                              : "unpinned");
     for (size_t i = 0; i < count; i++) {
         if (is_op(options, "gc"))
             gc_row(out, json_array_get(rows, i));
@@ -240,6 +257,19 @@ static void gc_args(const struct sc_options *options, struct sc_arena *arena, sc
         args->items[args->count++] = sc_slice_str("delete");
 }
 
+// Those that rm would remove, as the coordinator understands the names.
+static enum sc_rc ask_for_those(const struct sc_options *options, struct sc_client *client,
+                                struct sc_message message, struct sc_error *err)
+{
+    struct sc_rows meant = {0};
+    message.body.cache.op = sc_slice_str("ls");
+    enum sc_rc rc = options->yes ? SC_OK : sc_rows_ask(client, &message, NULL, &meant, err);
+    if (rc == SC_OK)
+        rc = ask(options, meant.items, err);
+    sc_rows_done(&meant);
+    return rc;
+}
+
 int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
 {
     struct sc_error err = SC_ERROR_INIT;
@@ -257,6 +287,8 @@ int sc_command_cache(const struct sc_options *options, struct sc_arena *arena)
     if (is_op(options, "gc"))
         gc_args(options, arena, &message.body.cache.args);
     enum sc_rc rc = sc_client_open(&client, options, false, &err);
+    if (rc == SC_OK && is_op(options, "rm"))
+        rc = ask_for_those(options, &client, message, &err);
     if (rc == SC_OK)
         rc = sc_rows_ask(&client, &message, NULL, &rows, &err);
     sc_client_done(&client);

@@ -56,7 +56,9 @@ static enum sc_rc make_absolute(struct sc_arena *arena, const char **store, stru
         sc_error_hint(err, "name a folder or s3://bucket/prefix; is a variable not set?");
         return rc;
     }
-    if (!*store || **store == '/' || is_bucket(*store) || strncmp(*store, "dir:", 4) == 0)
+    // "s3:/bucket", "http://…", "S3://…" are no folders here; sc_places_find says what they are not.
+    if (!*store || memchr(*store, ':', strcspn(*store, "/")) || **store == '/' || is_bucket(*store) ||
+        strncmp(*store, "dir:", 4) == 0)
         return SC_OK;
     if (!getcwd(folder, sizeof folder))
         return sc_error_errno(err, errno, "--store %s: the current folder", *store);

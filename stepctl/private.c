@@ -140,16 +140,22 @@ enum sc_rc sc_private_begin(struct sc_private *private, const struct sc_peer_id 
     return SC_OK;
 }
 
-// The child's end, when it has ended. A coordinator that finds another one's lock ends with 0.
-static bool ended(pid_t *pid)
+// The child's end, when it has ended: once with its status, then with 0.
+static bool ended_with(pid_t *pid, int *ret_status)
 {
-    int status;
+    *ret_status = 0;
     if (*pid <= 0)
         return true;
-    if (waitpid(*pid, &status, WNOHANG) != *pid)
+    if (waitpid(*pid, ret_status, WNOHANG) != *pid)
         return false;
     *pid = 0;
     return true;
+}
+
+static bool ended(pid_t *pid)
+{
+    int status;
+    return ended_with(pid, &status);
 }
 
 // What the coordinator wrote since we started it, its last lines.
@@ -192,9 +198,11 @@ enum sc_rc sc_private_await(struct sc_private *private, const struct sc_peer_id 
             log_tail(private, err);
             return SC_UNREACHABLE;
         }
-        // It left without listening: another one that is just going holds the lock, or it cannot start at all.
-        if (ended(&private->coordinator)) {
-            if (private->starts > 40) {
+        // It left without listening: another one that is just going holds the lock (0), or it cannot start at all.
+        int status;
+        if (ended_with(&private->coordinator, &status)) {
+            bool gave_up = WIFEXITED(status) && WEXITSTATUS(status); // not one that was killed
+            if (gave_up || private->starts > 40) {
                 sc_error_set(err, SC_UNREACHABLE, "the coordinator does not start");
                 log_tail(private, err);
                 return SC_UNREACHABLE;

@@ -83,14 +83,16 @@ static void assert_private(const char *path)
 static void test_places_below_home_and_the_runtime_folder(void **state)
 {
     struct fixture *f = *state;
-    SC_AUTO_FREE char *client = sc_asprintf("ipc://%s/stepcache/client.sock", f->runtime);
-    SC_AUTO_FREE char *agent = sc_asprintf("ipc://%s/stepcache/agent.sock", f->runtime);
     assert_ok(find(f), f->err);
+    SC_AUTO_FREE char *client = sc_asprintf("ipc://%s/client.sock", f->places.sockets);
+    SC_AUTO_FREE char *agent = sc_asprintf("ipc://%s/agent.sock", f->places.sockets);
+    SC_AUTO_FREE char *tether = sc_asprintf("%s/tether.sock", f->places.sockets);
     assert_below(f, f->places.runtime, "run/stepcache");
     assert_below(f, f->places.state, ".local/state/stepcache");
     assert_below(f, f->places.cache, ".cache/stepcache");
     assert_below(f, f->places.store, ".cache/stepcache/store");
-    assert_below(f, f->places.tether, "run/stepcache/tether.sock");
+    assert_string_equal(f->places.tether, tether);
+    assert_int_equal(strncmp(f->places.sockets, f->places.runtime, strlen(f->places.runtime)), 0);
     assert_below(f, f->places.coordinator_state, ".local/state/stepcache/coordinator");
     assert_below(f, f->places.agent_state, ".cache/stepcache/agent");
     assert_string_equal(f->places.client_endpoint, client);
@@ -100,6 +102,21 @@ static void test_places_below_home_and_the_runtime_folder(void **state)
     assert_private(f->places.coordinator_state);
     assert_private(f->places.agent_state);
     assert_ok(find(f), f->err); // again, with everything there
+}
+
+// Two of one user below one runtime folder: neither's run is to be joined to the other's store.
+static void test_places_another_home_is_another_session(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"};
+    for (size_t i = 0; i < SC_COUNT(names); i++) {
+        assert_ok(find(f), f->err);
+        SC_AUTO_FREE char *before = sc_strdup(f->places.sockets);
+        SC_AUTO_FREE char *other = sc_scratch_path(f->folder, names[i]);
+        setenv(names[i], other, 1);
+        assert_ok(find(f), f->err);
+        assert_string_not_equal(f->places.sockets, before);
+    }
 }
 
 static void test_places_xdg_variables_win_and_relative_ones_do_not_count(void **state)
@@ -346,6 +363,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_places_below_home_and_the_runtime_folder),
+        TEST(test_places_another_home_is_another_session),
         TEST(test_places_xdg_variables_win_and_relative_ones_do_not_count),
         TEST(test_places_runtime_folder_open_to_others_is_refused),
         TEST(test_places_runtime_folder_of_another_user_is_refused),
