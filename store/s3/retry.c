@@ -8,6 +8,7 @@ enum {
     FIRST_WAIT_MS = 50,
     SLOW_WAIT_MS = 200,
     LONGEST_WAIT_MS = 5000,
+    STRANGER_MS = 8000, // the patience with what never answered
     LONGEST_RETRY_AFTER_MS = 30000,
     CUT_EVERY_MS = 200,    // of 503s that come together one halves
     BUDGET = 100 * 1000,   // milli-tokens; a retry takes 1,000
@@ -212,7 +213,8 @@ static int64_t wait_of(const struct sc_s3_attempt *a, struct sc_s3_pace *pace, i
 
 static bool is_out_of_patience(const struct sc_s3_attempt *a, const struct sc_s3_pace *pace)
 {
-    return a->failed_ms && a->now_ms - a->failed_ms >= pace->patience_ms;
+    bool stranger = !pace->met && pace->patience_ms > STRANGER_MS;
+    return a->failed_ms && a->now_ms - a->failed_ms >= (stranger ? STRANGER_MS : pace->patience_ms);
 }
 
 static struct sc_s3_verdict again(const struct sc_s3_attempt *a, struct sc_s3_pace *pace, int64_t first_ms,
@@ -450,6 +452,7 @@ struct sc_s3_verdict sc_s3_judge(const struct sc_s3_attempt *a, struct sc_s3_pac
 {
     if (a->failure != SC_S3_CAME)
         return failed(a, pace);
+    pace->met |= a->from_s3 || a->status / 100 == 2;
     bool is_good = a->status >= 200 && a->status < 300;
     if (is_good && a->code.len == 0)
         return good(a, pace);

@@ -116,6 +116,8 @@ struct sc_s3_pace {
     int64_t milli_tokens;        // of the retry budget; negative: retries wait
     int64_t filled_ms;
     int64_t patience_ms; // from the first failure of a request to its end
+    bool
+        met; // something of S3 has answered: before, a wrong address is likelier than a server that is away for long
     struct sc_random random;
 };
 void sc_s3_pace_init(struct sc_s3_pace *pace, uint32_t window_max, int64_t patience_ms, uint64_t seed,

@@ -291,6 +291,7 @@ static void test_s3_retry_of_what_did_not_come_goes_by_its_failure(void **state)
         struct sc_s3_pace pace;
         struct sc_s3_attempt a = attempt_of(SC_S3_PUT);
         begin(&pace);
+        pace.met = true;
         a.failure = failures[i].failure;
         a.own = (struct sc_error){.rc = SC_FULL, .message = "write: no space"};
         struct sc_s3_verdict v = sc_s3_judge(&a, &pace);
@@ -304,6 +305,29 @@ static void test_s3_retry_of_what_did_not_come_goes_by_its_failure(void **state)
         a.failed_ms++; // a moment of patience is left
         assert_int_equal(sc_s3_judge(&a, &pace).action, failures[i].action);
     }
+}
+
+static void test_s3_retry_of_what_never_answered_ends_sooner(void **state)
+{
+    (void)state;
+    struct sc_s3_pace pace;
+    struct sc_s3_attempt a = attempt_of(SC_S3_GET), answer = attempt_of(SC_S3_GET);
+    begin(&pace);
+    a.failure = SC_S3_NO_CONNECT;
+    a.failed_ms = now_ms - 8000;
+    assert_int_equal(sc_s3_judge(&a, &pace).action, SC_S3_FINAL);
+    a.failed_ms++;
+    assert_int_equal(sc_s3_judge(&a, &pace).action, SC_S3_AGAIN);
+    answer.status = 503; // of a proxy
+    answer.from_s3 = false;
+    sc_s3_judge(&answer, &pace);
+    a.failed_ms = now_ms - 8000;
+    assert_int_equal(sc_s3_judge(&a, &pace).action, SC_S3_FINAL);
+    answer.status = 404;
+    answer.from_s3 = true;
+    sc_s3_judge(&answer, &pace);
+    assert_int_equal(sc_s3_judge(&a, &pace).action,
+                     SC_S3_AGAIN); // it is known now, and may be away for a while
 }
 
 static void test_s3_retry_corrects_the_clock_by_the_date_and_not_by_nonsense(void **state)
@@ -518,6 +542,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_s3_retry_goes_by_the_rule_row_by_row),
         cmocka_unit_test(test_s3_retry_of_what_did_not_come_goes_by_its_failure),
+        cmocka_unit_test(test_s3_retry_of_what_never_answered_ends_sooner),
         cmocka_unit_test(test_s3_retry_corrects_the_clock_by_the_date_and_not_by_nonsense),
         cmocka_unit_test(test_s3_retry_waits_with_full_jitter_and_never_longer_than_its_bound),
         cmocka_unit_test(test_s3_retry_waits_as_long_as_the_server_asks_within_reason),
