@@ -39,6 +39,8 @@ enum sc_rc sc_client_begin(struct sc_client *client, const struct sc_options *op
     client->endpoint = options->coordinator ? options->coordinator : getenv("STEPCACHE_COORDINATOR");
     if (client->endpoint && !*client->endpoint)
         client->endpoint = NULL;
+    if (client->endpoint)
+        unsetenv("STEPCACHE_STORE"); // that coordinator has its own
     enum sc_rc rc = sc_places_find(&client->arena, &client->places, err);
     if (rc != SC_OK) // folders that cannot be used: nothing of the request is wrong
         return sc_rc_exit_code(rc) == 3 ? rc : (err->rc = SC_IO);

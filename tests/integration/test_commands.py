@@ -280,6 +280,13 @@ class Commands(lib.Case):
             self.assertIn("done", said.out, name)
         self.assertIn("--store is empty", self.ctl(project, "run", "--store", "", "pipeline.yaml", code=2).err)
 
+    def test_beside_a_coordinator_the_environments_store_counts_for_nothing(self):
+        nobody = f"ipc://{self.home.path('nobody.sock')}"
+        for store in ("results", self.home.path("other")):
+            said = self.ctl(None, "runs", "--coordinator", nobody, env={"STEPCACHE_STORE": store}, code=3)
+            self.assertIn("no coordinator at", said.err)
+        self.assertEqual([name for name in os.listdir(self.home.path("state/stepcache")) if name != "coordinator"], [])
+
     # ---- cache
 
     def test_cache_commands_tell_what_is_there(self):

@@ -504,6 +504,24 @@ static void test_a_source_by_version_is_read_where_a_step_is_to_run_and_never_fo
     assert_contains(world_said(&w), "2: a miss changed");
 }
 
+static void test_a_source_by_version_is_not_read_for_a_run_that_may_not_make_anything(void **state)
+{
+    WORLD;
+    struct sc_run_options only = {.cached_only = true};
+    world_agent(&w, "a1", 2);
+    world_submit(&w, by_version, &only);
+    const char *said = world_said(&w);
+    assert_contains(said, "0: a failed not-cached");
+    assert_null(strstr(said, "ask a1 for s3://bucket/key\n"));
+    world_submit(&w, by_version, NULL);
+    world_report(&w, "a", "one");
+    world_said(&w);
+    world_submit(&w, by_version, &only);
+    said = world_said(&w);
+    assert_contains(said, "2: a hit");
+    assert_null(strstr(said, "ask a1 for s3://bucket/key\n"));
+}
+
 static void test_a_source_by_version_that_is_gone_is_put_again_as_it_was(void **state)
 {
     WORLD;
@@ -881,6 +899,7 @@ int main(void)
         cmocka_unit_test(test_a_source_that_is_gone_and_another_by_now_fails_the_step),
         cmocka_unit_test(test_a_source_that_is_lost_again_and_again_fails_the_step),
         cmocka_unit_test(test_a_source_by_version_is_read_where_a_step_is_to_run_and_never_for_a_hit),
+        cmocka_unit_test(test_a_source_by_version_is_not_read_for_a_run_that_may_not_make_anything),
         cmocka_unit_test(test_a_source_by_version_that_is_gone_is_put_again_as_it_was),
         cmocka_unit_test(test_a_source_by_version_is_after_a_restart_what_it_was_before),
         cmocka_unit_test(test_an_agent_that_never_reads_a_source_by_version_is_not_asked_for_ever),
