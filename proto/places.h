@@ -17,6 +17,7 @@
 struct sc_places {
     char *runtime, *state, *cache;
     char *store;           // $STEPCACHE_STORE, else <cache>/store
+    bool shared_store;     // the former: others may use it, too
     char *sockets;         // <runtime>[/<digest12>]: client.sock, agent.sock, tether.sock
     char *client_endpoint; // ipc://…
     char *agent_endpoint;  // ipc://…
