@@ -183,6 +183,7 @@ static enum sc_rc find_store(struct sc_arena *arena, struct sc_places *places, c
     char hex[SC_DIGEST_HEX_BYTES];
     struct sc_digest digest = sc_digest_of(identity_of(arena, store));
     sc_digest_hex(&digest, hex);
+    places->shared_store = true;
     places->store = store;
     *ret_part = sc_arena_cstr(arena, sc_arena_printf(arena, "/%.12s", hex));
     return SC_OK;

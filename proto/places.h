@@ -19,8 +19,9 @@
 // and what of the environment says on which server that is.
 struct sc_places {
     char *runtime, *state, *cache;
-    char *store;           // $STEPCACHE_STORE (a folder by its real path), else <cache>/store
-    char *sockets;         // <runtime>[/<digest12>]: client.sock, agent.sock, tether.sock
+    char *store;       // $STEPCACHE_STORE (a folder by its real path), else <cache>/store
+    bool shared_store; // the former: others may use it, too
+    char *sockets;     // <runtime>/<digest12 of state, cache and store>: client.sock, agent.sock, tether.sock
     char *client_endpoint; // ipc://…
     char *agent_endpoint;  // ipc://…
     char *tether;

@@ -337,6 +337,7 @@ enum sc_rc sc_config_private(struct sc_arena *arena, struct sc_config *ret_confi
         .private_ = true,
         .state = places.coordinator_state,
         .store = places.store,
+        .shared_store = places.shared_store,
         .domain = "main",
         .client = places.client_endpoint,
         .agent = places.agent_endpoint,

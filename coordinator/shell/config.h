@@ -12,7 +12,10 @@ struct sc_config {
     const char *state; // absolute folder
     const char *store; // URL or absolute folder
     const char *domain;
-    const char *name; // who this coordinator is in the store, over losses of its disk; NULL of a private one
+    // Who this coordinator is in the store, over losses of its disk. NULL of a private one: it is called by its journal in
+    // a store that others may use, and has no name there where it has the store to itself.
+    const char *name;
+    bool shared_store;  // a private one's
     const char *client; // ipc:// endpoints
     const char *agent;
     const char *tether; // path of the tether socket: beside the client's socket

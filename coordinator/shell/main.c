@@ -103,12 +103,15 @@ static enum sc_rc open_workers(struct program *program, struct sc_error *err)
     enum sc_rc rc = sc_journal_open(journal, &loop->journal, err);
     if (rc != SC_OK)
         return rc;
+    const char *id = sc_arena_cstr(&program->arena, sc_journal_id(loop->journal));
+    if (config->shared_store) // so that collections of others know of its open runs
+        loop->config.name = id;
     struct sc_storage_config storage = {
         .warm = loop->config.private_,
         .url = config->store,
         .domain = sc_slice_str(config->domain),
-        .name = sc_slice_str(config->name ? config->name : ""),
-        .coordinator = sc_arena_copy(&program->arena, sc_journal_id(loop->journal)),
+        .name = sc_slice_str(loop->config.name ? loop->config.name : ""),
+        .coordinator = sc_slice_str(id),
         .journal_path = journal,
         .scratch = (const char *)sc_arena_printf(&program->arena, "%s/scratch", config->state).ptr,
         .patience_ms = config->store_patience_ms,

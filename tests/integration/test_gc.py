@@ -206,6 +206,35 @@ class Folder(OnFolder, lib.Case):
         self.assertEqual(live.event("run.finished")["state"], "done")
 
 
+class Shared(OnFolder, lib.Case):
+    """Users' own coordinators with a store in common."""
+
+    def test_an_open_run_of_another_user_loses_nothing(self):
+        gate, store = self.home.pipe("gate"), self.home.path("shared")
+        project = self.project(self.home.doc({
+            "first": {"run": 'echo made > "${outputs.o}"; read line < "$W/gate"', "outputs": {"o": "o"}},
+            "second": {"run": 'sh tool.sh "${inputs.o}" "${inputs.data}" > "${outputs.o}"', "code": ["tool.sh"], "inputs": {"o": "first.o", "data": "sources.data"}, "outputs": {"o": "o"}}},
+            sources={"data": "data.txt"}))
+        project.write("tool.sh", "cat $1 $2\n" + "#" * 5000)
+        project.write("data.txt", "d" * 5000)
+        live = project.start("--store", store)
+        live.event("step.started", step="first")
+        then = time.time() - 30 * DAY
+        for folder, _, names in os.walk(os.path.join(store, "v1")):
+            for name in names:
+                os.utime(os.path.join(folder, name), (then, then))
+        other = {name: self.home.path("other", name) for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME")}
+        for path in other.values():
+            os.makedirs(path, mode=0o700)
+        _, row = rows(self.home.stepctl("cache", "gc", "--json", "--delete", "--store", store, env=other, code=0))
+        self.assertEqual((row["open_runs"], row["objects"]), (1, 0), row)
+        gate.let()
+        live.wait()
+        self.assertEqual(live.event("run.finished")["state"], "done")
+        _, row = rows(self.home.stepctl("cache", "gc", "--json", "--store", store, env=other, code=0))
+        self.assertEqual(row["open_runs"], 0)
+
+
 class Folders(OnFolder, lib.ByHand):
     def ready(self):
         live = self.coordinator()
