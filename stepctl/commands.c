@@ -10,8 +10,8 @@ const struct sc_command sc_commands[SC_COMMAND_COUNT] = {
     [SC_COMMAND_RUN] =
         {"run", "FILE", "run a pipeline to its end",
          "Steps whose result is known are not run. Ctrl-C cancels the run and waits for its steps to end; a "
-         "second one leaves at\n"
-         "once. On a terminal: a live view; else plain lines.",
+         "second one kills them\n"
+         "at once, a third leaves without waiting. On a terminal: a live view; else plain lines.",
          SC_OPTIONS_RUN | SC_OPTIONS_OUTPUT | ANY_COORDINATOR, 1, 1},
     [SC_COMMAND_PLAN] = {"plan", "FILE", "tell each step's verdict, and run nothing", NULL,
                          SC_OPTIONS_RUN | JSON | SC_OPTION_BIT(QUIET) | ANY_COORDINATOR, 1, 1},
