@@ -337,7 +337,10 @@ static int finish(struct state *s)
     }
     if (s->stop_signal)
         return sc_rc_exit_code(s->stop_signal == SIGINT ? SC_INTERRUPTED : SC_CANCELLED);
-    return s->follow->dry || s->follow->once ? 0 : sc_model_exit_code(&s->model);
+    if (s->follow->once ||
+        (s->follow->dry && s->model.end.failed == 0)) // a plan fails by what it could not tell
+        return 0;
+    return sc_model_exit_code(&s->model);
 }
 
 // The run is over, and the terminal's size is nobody's business any more: only who asks to stop is heard.

@@ -45,8 +45,8 @@ static void agent_row(struct sc_buf *out, const json_t *row, int64_t now)
     (void)now;
     cell(out, sc_row_text(row, "agent"), 32);
     sc_buf_printf(
-        out, "%g of %g cpus busy, %llu attempt%s, ", json_number_value(json_object_get(row, "used_cpus")),
-        json_number_value(json_object_get(row, "cpus")), (unsigned long long)sc_row_uint(row, "attempts"),
+        out, "%g of %g cpus busy, %llu attempt%s, ", (double)sc_row_uint(row, "used_cpus_milli") / 1000,
+        (double)sc_row_uint(row, "cpus_milli") / 1000, (unsigned long long)sc_row_uint(row, "attempts"),
         sc_row_uint(row, "attempts") == 1 ? "" : "s");
     sc_text_bytes(out, sc_row_uint(row, "memory_bytes"));
     sc_buf_add_str(out, ", isolation by ");

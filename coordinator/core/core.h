@@ -303,7 +303,7 @@ struct sc_core_agent_view {
     struct sc_slice name, assurance, software;
     uint32_t cpus_milli, used_cpus_milli, attempts, gpus;
     uint64_t memory_bytes;
-    int64_t heard_ms;
+    int64_t heard_ms; // ago
 };
 void sc_core_agents(const struct sc_core *core,
                     void (*visit)(void *context, const struct sc_core_agent_view *agent), void *context);

@@ -40,7 +40,6 @@ struct agent_rows {
     struct sc_arena *arena;
     struct sc_slice *rows;
     uint32_t count;
-    int64_t now_ms;
 };
 
 static void agent_row(void *context, const struct sc_core_agent_view *agent)
@@ -59,7 +58,7 @@ static void agent_row(void *context, const struct sc_core_agent_view *agent)
     json_object_set_new(row, "gpus", json_integer(agent->gpus));
     json_object_set_new(row, "memory_bytes", json_integer((json_int_t)agent->memory_bytes));
     json_object_set_new(row, "attempts", json_integer(agent->attempts));
-    json_object_set_new(row, "heard_ms_ago", json_integer(rows->now_ms - agent->heard_ms));
+    json_object_set_new(row, "heard_ms_ago", json_integer(agent->heard_ms));
     char *text = json_dumps(row, JSON_COMPACT);
     json_decref(row);
     if (text)
@@ -71,9 +70,7 @@ static void list_agents(struct sc_loop *loop, uint64_t client, const struct sc_m
 {
     SC_AUTO_ARENA struct sc_arena arena;
     sc_arena_init(&arena);
-    struct agent_rows rows = {.arena = &arena,
-                              .rows = SC_NEW_ARRAY(&arena, SC_LIMIT_PEERS, struct sc_slice),
-                              .now_ms = loop->mono_ms};
+    struct agent_rows rows = {.arena = &arena, .rows = SC_NEW_ARRAY(&arena, SC_LIMIT_PEERS, struct sc_slice)};
     sc_core_agents(loop->core, agent_row, &rows);
     struct sc_message page = {.type = SC_MESSAGE_PAGE, .id = message->id};
     page.body.page.rows = (sc_text_list){rows.rows, rows.count};

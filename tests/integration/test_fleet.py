@@ -42,7 +42,9 @@ class Fleet(lib.ByHand):
         self.assertIn("node-1", str(watcher.seen))
         again = self.home.stepctl("submit", "--json", "--watch", "pipeline.yaml", cwd=project.root, code=0)
         self.assertEqual(again.says, {"a": "hit", "b": "hit"})
-        self.assertIn("node-1", self.home.stepctl("agents", cwd=project.root, code=0).out)
+        said = self.home.stepctl("agents", cwd=project.root, code=0).out
+        self.assertRegex(said, r"node-1 +[0-9.]+ of [0-9.]*[1-9][0-9.]* cpus busy")
+        self.assertLess(json.loads(self.home.stepctl("agents", "--json", cwd=project.root, code=0).out.splitlines()[0])["heard_ms_ago"], 60000)
 
     def test_get_and_diff_find_the_store_of_a_coordinator_by_hand(self):
         with open(self.coordinator_file, "a", encoding="utf-8") as file:
