@@ -105,6 +105,8 @@ enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err)
         sc_store_op_init(&op, SC_STORE_REMOVE, gc_name(gc, "gc/sweep"));
         op.before_ms = marker.mtime_ms + 1; // not another's that was quicker
         rc = sc_store_wait(gc->queries->store, &op);
+        if (rc != SC_OK && err)
+            *err = op.err;
         sc_store_op_done(&op);
         if (rc == SC_OK)
             rc = put(gc, gc->first_shard, true, err);
@@ -112,7 +114,8 @@ enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err)
             return busy(&marker, err);
     }
     gc->marked = rc == SC_OK;
-    return rc;
+    // No room for the marker: room is what a collection makes, and two at once are only twice the work.
+    return rc == SC_FULL ? SC_OK : rc;
 }
 
 enum sc_rc gc_marker_move(struct gc *gc, uint32_t shard, struct sc_error *err)
@@ -126,7 +129,9 @@ enum sc_rc gc_marker_move(struct gc *gc, uint32_t shard, struct sc_error *err)
         gc->marked = false; // it is not ours to drop
         return busy(&marker, err);
     }
-    return rc == SC_OK || rc == SC_NOT_FOUND ? put(gc, shard, false, err) : rc;
+    if (rc == SC_OK || rc == SC_NOT_FOUND)
+        rc = put(gc, shard, false, err);
+    return rc == SC_FULL ? SC_OK : rc;
 }
 
 enum sc_rc gc_marker_renew(struct gc *gc, struct sc_error *err)

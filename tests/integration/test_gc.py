@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import faultproxy
@@ -288,6 +289,23 @@ class Folders(OnFolder, lib.ByHand):
         _, row = self.gc("--delete")
         self.assertEqual(row["objects"], 1)
         self.assertEqual(self.files("cas", "gc"), {})
+
+
+    def test_a_full_disk_is_no_hindrance(self):
+        store = self.home.path("cache/stepcache/store")
+        os.mkdir(store)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", store], check=False, capture_output=True).returncode:
+            self.skipTest("no file system of its own can be mounted")
+        self.addCleanup(subprocess.run, ["umount", "-l", store], check=True)
+        self.ready()
+        self.home.stepctl("cache", "gc", "--delete", code=0)
+        orphan = self.orphan("o" * 1000000)
+        with self.assertRaises(OSError), open(os.path.join(store, "filler"), "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        _, row = self.gc("--delete")
+        self.assertEqual((row["objects"], row["bytes"]), (1, 1000000), row)
+        self.assertNotIn(orphan, self.files("cas"))
 
 
 class Horizons(OnFolder, lib.ByHand):
