@@ -5,6 +5,9 @@
 #include "base/os/file.h"
 #include "coordinator/shell/storage_parts.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 enum { WRITE_EVERY_MS = 100, WRITE_AT_ONCE = 256 };
 
 static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_store **ret_store,
@@ -15,6 +18,22 @@ static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_
         return rc;
     struct sc_objects_config objects = {.store = *ret_store, .domain = config->domain};
     return sc_objects_new(&objects, ret_objects, err);
+}
+
+// A folder of another user's, who let us read: every run would wait for the store to be mended.
+static enum sc_rc check_writable(const struct sc_store *store, struct sc_error *err)
+{
+    static const char *const folders[] = {"", "/tmp", "/v1"};
+    const char *root = sc_store_local_root(store);
+    for (size_t i = 0; root && i < SC_COUNT(folders); i++) {
+        SC_AUTO_FREE char *folder = sc_asprintf("%s%s", root, folders[i]);
+        if (access(folder, W_OK | X_OK) == 0 || errno == ENOENT)
+            continue;
+        enum sc_rc rc = sc_error_errno(err, errno, "the store cannot be written to: %s", folder);
+        sc_error_hint(err, "a store in a folder is one user's: take another folder, or share a bucket");
+        return rc;
+    }
+    return SC_OK;
 }
 
 enum sc_rc sc_storage_open(const struct sc_storage_config *config, struct sc_storage **ret_storage,
@@ -35,6 +54,8 @@ enum sc_rc sc_storage_open(const struct sc_storage_config *config, struct sc_sto
         rc = open_handle(config, &storage->reader.store, &storage->reader.objects, err);
     if (rc == SC_OK)
         rc = open_handle(config, &storage->writer.store, &storage->writer.objects, err);
+    if (rc == SC_OK)
+        rc = check_writable(storage->writer.store, err);
     if (rc == SC_OK)
         rc = sc_latest_reader_open(storage->latest, config->journal_path, &storage->reader.latest, err);
     if (rc != SC_OK) {

@@ -280,6 +280,18 @@ class Commands(lib.Case):
             self.assertIn("done", said.out, name)
         self.assertIn("--store is empty", self.ctl(project, "run", "--store", "", "pipeline.yaml", code=2).err)
 
+    def test_a_store_of_another_user_that_cannot_be_written_is_said_at_once(self):
+        lib.need_root()
+        project = self.small()
+        self.ctl(project, "run", "--store", self.home.path("shared"), "pipeline.yaml")
+        folders = {}
+        for variable in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            folders[variable] = self.home.path("other-" + variable)
+            os.mkdir(folders[variable], 0o700)
+            os.chown(folders[variable], 65534, 65534)
+        said = self.ctl(project, "run", "--store", self.home.path("shared"), "pipeline.yaml", user=65534, env=folders, code=3)
+        self.assertIn(f"the store cannot be written to: {self.home.path('shared')}", said.err)
+
     def test_beside_a_coordinator_the_environments_store_counts_for_nothing(self):
         nobody = f"ipc://{self.home.path('nobody.sock')}"
         for store in ("results", self.home.path("other")):
