@@ -151,7 +151,7 @@ void run_plan_loaded(struct sc_core *core, struct run *run, struct sc_loaded_pla
     }
     struct sc_slice bad, why;
     if (allow_refuses(&core->config, plan->plan, &core->effects.arena, &why)) {
-        reject(core, run, SC_DENIED, why);
+        reject(core, run, SC_INVALID, why); // the request was wrong
         return;
     }
     if (run_bad_option(run, &bad)) {

@@ -385,7 +385,7 @@ class Allowed(Sources):
         self.assertEqual(team.run(self.project(self.document(self.address("a/x")))).run["state"], "done")
         self.asked()
         for number, address in enumerate((self.address("b/x"), "file:///etc/hostname")):
-            said = team.run(self.project(self.document(address), f"project-{number}"), code=3)
+            said = team.run(self.project(self.document(address), f"project-{number}"), code=2)
             for word in ("source raw (line ", address.removeprefix("file://"), "namespace default", self.address("a"), self.home.path("files")):
                 self.assertIn(word, said.out + said.err)
         self.assertEqual(self.asked(), [])
