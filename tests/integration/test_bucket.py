@@ -422,6 +422,7 @@ class Own(Bucket):
         self.assertTrue(self.keys("out/"), "published in the bucket")
         again = project.run("--store", address, "--endpoint-url", endpoint)
         self.assertEqual(again.run["hits"], 3, str(again))
+        self.assertEqual(self.home.wait_gone(), {}, "the agent is still tidying")
         for folder in ("cache", "state"):
             shutil.rmtree(self.home.path(folder))
         by_variable = project.run(env={"STEPCACHE_STORE": f"{address}?endpoint={endpoint}"})
