@@ -20,14 +20,15 @@ static enum sc_rc open_handle(const struct sc_storage_config *config, struct sc_
     return sc_objects_new(&objects, ret_objects, err);
 }
 
-// A folder of another user's, who let us read: every run would wait for the store to be mended.
+// A folder of another user, who lets us read: every run would wait for it to be mended. A read-only file system is told by
+// the steps that need the store.
 static enum sc_rc check_writable(const struct sc_store *store, struct sc_error *err)
 {
     static const char *const folders[] = {"", "/tmp", "/v1"};
     const char *root = sc_store_local_root(store);
     for (size_t i = 0; root && i < SC_COUNT(folders); i++) {
         SC_AUTO_FREE char *folder = sc_asprintf("%s%s", root, folders[i]);
-        if (access(folder, W_OK | X_OK) == 0 || errno == ENOENT)
+        if (access(folder, W_OK | X_OK) == 0 || errno != EACCES)
             continue;
         enum sc_rc rc = sc_error_errno(err, errno, "the store cannot be written to: %s", folder);
         sc_error_hint(err, "a store in a folder is one user's: take another folder, or share a bucket");
