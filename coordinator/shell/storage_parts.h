@@ -69,12 +69,22 @@ void storage_read_job(struct storage_reader *reader, struct sc_job *job);
 void storage_write_jobs(struct storage_writer *writer, struct sc_job *jobs); // answers each
 void storage_writer_done(struct storage_writer *writer);
 
-// open_runs.c
+// open_objects.c
 // Durable when it returns.
 enum sc_rc storage_put_open_run(struct storage_reader *reader, const struct sc_open_run *open,
                                 struct sc_error *err);
 enum sc_rc storage_end_open_run(struct storage_writer *writer, const struct sc_job *job,
                                 struct sc_error *err);
+// Its texts are in the arena. SC_NOT_FOUND when absent; else as sc_open_run_decode.
+enum sc_rc storage_get_open_run(struct sc_store *store, struct sc_slice name, struct sc_arena *arena,
+                                struct sc_open_run *ret_open, struct sc_error *err);
+struct storage_names {
+    struct sc_slice *items; // the caller frees it, when the listing failed, too
+    uint32_t count, room;
+};
+// The names of this coordinator's, in order, behind what `names` has already; the texts are in the arena.
+enum sc_rc storage_list_open_runs(struct sc_storage *storage, struct sc_arena *arena,
+                                  struct storage_names *names, struct sc_error *err);
 
 // upload.c
 enum sc_rc storage_put(struct storage_writer *writer, struct sc_job *job, bool *ret_stored,

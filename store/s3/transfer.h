@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/s3/client.h"
+#include "store/s3/sizes.h"
 
 // What a request is about. Empty version and etag: what is there.
 struct sc_s3_place {
@@ -53,15 +54,6 @@ struct sc_s3_transfer {
 void sc_s3_transfer_init(struct sc_s3_transfer *transfer, enum sc_s3_way way);
 void sc_s3_transfer_done(struct sc_s3_transfer *transfer);
 
-// Where parts begin, and how large they are. Copies have S3's own limits: CopyObject takes 5 GiB.
-struct sc_s3_sizes {
-    uint64_t single; // goes up in one request
-    uint64_t part;   // of the others, at least; uploads have at most 10,000. 0: nothing goes in parts
-    uint64_t copy_single, copy_part;
-    bool md5; // bodies that go up have an MD5, too, for a server that is not told their SHA-256
-};
-extern const struct sc_s3_sizes sc_s3_usual_sizes;
-
 struct sc_s3_mover; // all transfers of a client
 struct sc_s3_mover *sc_s3_mover_new(struct sc_s3_client *client, const struct sc_s3_sizes *sizes);
 void sc_s3_mover_free(struct sc_s3_mover *mover); // nothing is under way
@@ -69,6 +61,5 @@ void sc_s3_mover_submit(struct sc_s3_mover *mover, struct sc_s3_transfer *transf
 // Starts what may start and hashes for a while; `done` may be called. True: there is more to hash, do not wait.
 bool sc_s3_mover_turn(struct sc_s3_mover *mover);
 
-uint64_t sc_s3_part_bytes(uint64_t size, uint64_t least); // so that there are at most 10,000 of them
 // Whether an object that is there cannot be read before it is restored.
 bool sc_s3_is_archived(const struct sc_s3_answer *answer);

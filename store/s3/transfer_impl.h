@@ -1,4 +1,5 @@
-// What the files of sc_s3_transfer share: transfer.c (which one may go on), download.c, upload.c (up and across).
+// What the files of sc_s3_transfer share: transfer.c (which one may go on) above download.c and upload.c (up and across), and
+// mover.c below them.
 #pragma once
 
 #include "store/s3/transfer.h"
@@ -19,6 +20,8 @@ void sc_s3_download_start(struct sc_s3_transfer *transfer);
 bool sc_s3_download_work(struct sc_s3_transfer *transfer);
 void sc_s3_upload_start(struct sc_s3_transfer *transfer);
 bool sc_s3_upload_work(struct sc_s3_transfer *transfer);
+
+// ---- mover.c
 
 // How many parts of one transfer may be under way at once.
 uint32_t sc_s3_mover_share(const struct sc_s3_mover *mover);
