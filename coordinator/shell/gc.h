@@ -76,6 +76,8 @@ enum { GC_SHARDS = 16 }; // an object's first digit
     } while (0)
 
 // gc_marker.c
+// A name below v1/<domain>/, from the arena.
+struct sc_slice gc_name(struct gc *gc, const char *below);
 // SC_BUSY, naming it, when another collects; one that has said nothing for ten minutes is dead, as is one of our own name.
 enum sc_rc gc_marker_take(struct gc *gc, struct sc_error *err);
 // Says that we are alive, and have come to this shard. SC_BUSY when another has taken over.
@@ -85,8 +87,6 @@ enum sc_rc gc_marker_renew(struct gc *gc, struct sc_error *err);
 void gc_marker_drop(struct gc *gc);
 
 // gc_mark.c
-// A name below v1/<domain>/, from the arena.
-struct sc_slice gc_name(struct gc *gc, const char *below);
 enum sc_rc gc_mark(struct gc *gc, struct sc_error *err);
 // The newest void of a key, or NULL.
 struct gc_void *gc_find_void(const struct gc *gc, const struct sc_digest *key);

@@ -13,11 +13,6 @@
 
 enum { OPEN_RUN_BYTES = 2 * SC_LIMIT_MESSAGE_USER_BYTES };
 
-struct sc_slice gc_name(struct gc *gc, const char *below)
-{
-    return sc_arena_printf(&gc->arena, "v1/" SC_SLICE_FMT "/%s", SC_SLICE_ARG(gc->domain), below);
-}
-
 // ---- withdrawals
 
 static int by_key(const void *a, const void *b)

@@ -7,6 +7,11 @@
 
 #include <sys/random.h>
 
+struct sc_slice gc_name(struct gc *gc, const char *below)
+{
+    return sc_arena_printf(&gc->arena, "v1/" SC_SLICE_FMT "/%s", SC_SLICE_ARG(gc->domain), below);
+}
+
 enum { DEAD_MS = 10 * 60 * 1000, RENEW_MS = 60 * 1000, MARKER_BYTES = 4096 };
 
 static struct sc_slice owner_of(const struct gc *gc)

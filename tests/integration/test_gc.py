@@ -23,6 +23,16 @@ def rows(result):
 class OnFolder:
     """What the tests of a folder share: looking at it and ageing it without asking Stepcache."""
 
+    def two_steps(self):
+        """The first stands at the gate with its output made; the second needs that, code and a source."""
+        project = self.project(self.home.doc({
+            "first": {"run": 'echo made > "${outputs.o}"; read line < "$W/gate"', "outputs": {"o": "o"}},
+            "second": {"run": 'sh tool.sh "${inputs.o}" "${inputs.data}" > "${outputs.o}"', "code": ["tool.sh"], "inputs": {"o": "first.o", "data": "sources.data"}, "outputs": {"o": "o"}}},
+            sources={"data": "data.txt"}))
+        project.write("tool.sh", "cat $1 $2\n" + "#" * 5000)
+        project.write("data.txt", "d" * 5000)
+        return project
+
     def files(self, *areas):
         found = {}
         for area in areas or ("",):
@@ -153,12 +163,7 @@ class Folder(OnFolder, lib.Case):
 
     def test_a_run_that_is_open_loses_nothing(self):
         gate = self.home.pipe("gate")
-        project = self.project(self.home.doc({
-            "first": {"run": 'echo made > "${outputs.o}"; read line < "$W/gate"', "outputs": {"o": "o"}},
-            "second": {"run": 'sh tool.sh "${inputs.o}" "${inputs.data}" > "${outputs.o}"', "code": ["tool.sh"], "inputs": {"o": "first.o", "data": "sources.data"}, "outputs": {"o": "o"}}},
-            sources={"data": "data.txt"}))
-        project.write("tool.sh", "cat $1 $2\n" + "#" * 5000)
-        project.write("data.txt", "d" * 5000)
+        project = self.two_steps()
         live = project.start()
         live.event("step.started", step="first")
         self.age(30)
@@ -212,12 +217,7 @@ class Shared(OnFolder, lib.Case):
 
     def test_an_open_run_of_another_user_loses_nothing(self):
         gate, store = self.home.pipe("gate"), self.home.path("shared")
-        project = self.project(self.home.doc({
-            "first": {"run": 'echo made > "${outputs.o}"; read line < "$W/gate"', "outputs": {"o": "o"}},
-            "second": {"run": 'sh tool.sh "${inputs.o}" "${inputs.data}" > "${outputs.o}"', "code": ["tool.sh"], "inputs": {"o": "first.o", "data": "sources.data"}, "outputs": {"o": "o"}}},
-            sources={"data": "data.txt"}))
-        project.write("tool.sh", "cat $1 $2\n" + "#" * 5000)
-        project.write("data.txt", "d" * 5000)
+        project = self.two_steps()
         live = project.start("--store", store)
         live.event("step.started", step="first")
         then = time.time() - 30 * DAY

@@ -257,17 +257,22 @@ class Version(Sources):
         self.assertEqual(team.run(self.project(self.folder(self.by_version(self.address("d/", "kept"))))).says, {"use": "miss never-seen"})
         self.assertEqual(self.output(team), b".\n./many\n./z\n1002\nz\n", last)
 
-    def test_a_prefix_that_changed_before_it_was_read_fails_the_step(self):
-        self.put("d/x", b"1", "kept")
-        project = self.project(self.folder(self.by_version(self.address("d/", "kept"))))
+    def stopped_before_reading(self, project, path):
+        """A run that is to fail: its sources are known, and no body comes until the proxy has no rules."""
         proxy = faultproxy.FaultProxy(self.server.options["port"])
         self.addCleanup(proxy.stop)
         self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
         team, said = Team(self, "first", self.store), []
-        proxy.rules({"fault": "internal", "method": "GET", "path": "/x"})
+        proxy.rules({"fault": "internal", "method": "GET", "path": path})
         run = threading.Thread(target=lambda: said.append(team.run(project, code=1)))
         run.start()
         proxy.wait(count=1, fault="internal")
+        return proxy, run, said
+
+    def test_a_prefix_that_changed_before_it_was_read_fails_the_step(self):
+        self.put("d/x", b"1", "kept")
+        project = self.project(self.folder(self.by_version(self.address("d/", "kept"))))
+        proxy, run, said = self.stopped_before_reading(project, "/x")
         versions = self.server.client().call("GET", "/kept", {"versions": "", "prefix": self.prefix}).body.decode()
         version = versions.partition("<VersionId>")[2].partition("<")[0]
         self.server.client().call("DELETE", f"/kept/{self.prefix}/d/x", {"versionId": version})
@@ -322,14 +327,7 @@ class Version(Sources):
     def test_a_version_that_is_gone_before_it_is_read_is_said(self):
         version = self.put("a", b"1", "kept")
         project = self.project(self.document(self.by_version(self.address("a", "kept"))))
-        proxy = faultproxy.FaultProxy(self.server.options["port"])
-        self.addCleanup(proxy.stop)
-        self.home.env["AWS_ENDPOINT_URL"] = proxy.endpoint
-        team, said = Team(self, "first", self.store), []
-        proxy.rules({"fault": "internal", "method": "GET", "path": "/a"})
-        run = threading.Thread(target=lambda: said.append(team.run(project, code=1)))
-        run.start()
-        proxy.wait(count=1, fault="internal")
+        proxy, run, said = self.stopped_before_reading(project, "/a")
         self.server.client().call("DELETE", f"/kept/{self.prefix}/a", {"versionId": version})
         proxy.rules()
         run.join()
