@@ -349,31 +349,40 @@ bool flight_is_too_late(const struct sc_core *core, const struct sc_result *resu
            core->wall_ms - result->stored_at > core->config.record_within_ms;
 }
 
+// What was reported, with its times by our clock, or the failure that takes its place.
+static struct sc_result judge_report(const struct sc_core *core, const struct flight *flight,
+                                     const struct sc_msg_reported *reported)
+{
+    const struct step *owner = flight->waiters;
+    uint64_t stored_ms = reported->stored_ms < INT64_MAX / 2 ? reported->stored_ms : INT64_MAX / 2;
+    struct sc_result result = reported->result;
+    result.ended_at = ended_by_our_clock(core, &reported->result);
+    result.stored_at = core->wall_ms - (int64_t)stored_ms;
+    if (result.outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), &result))
+        return (struct sc_result){
+            .outcome = SC_OUTCOME_INTERNAL,
+            .message =
+                sc_slice_str("the agent reported other outputs than it was asked for, or in another form; "
+                             "update it to this coordinator's version")};
+    if (flight_is_too_late(core, &result))
+        return (struct sc_result){
+            .outcome = SC_OUTCOME_STORE,
+            .message =
+                sc_slice_str("the report came so long after the outputs were stored that they may have been "
+                             "collected; they are made again")};
+    return result;
+}
+
 void flight_reported(struct sc_core *core, struct attempt *attempt, const struct sc_msg_reported *reported)
 {
-    const struct sc_result *result = &reported->result;
     struct flight *flight = attempt->flight;
     if (!flight) { // revoked, and it was faster
         attempt_move(core, attempt, ATTEMPT_REPORTED);
         attempt_release(core, attempt);
         return;
     }
-    struct sc_result broken = {.outcome = SC_OUTCOME_INTERNAL,
-                               .message = sc_slice_str("the agent reported other outputs than it was asked "
-                                                       "for, or in another form; update it to this "
-                                                       "coordinator's version")};
-    struct step *owner = flight->waiters;
-    struct sc_result timed = *result;
-    struct sc_result late = {.outcome = SC_OUTCOME_STORE,
-                             .message =
-                                 sc_slice_str("the report came so long after the outputs were stored "
-                                              "that they may have been collected; they are made again")};
-    timed.ended_at = ended_by_our_clock(core, result);
-    timed.stored_at =
-        core->wall_ms - (int64_t)(reported->stored_ms < INT64_MAX / 2 ? reported->stored_ms : INT64_MAX / 2);
-    result = result->outcome == SC_OUTCOME_OK && owner && !fits_plan(step_plan(owner), result) ? &broken
-             : flight_is_too_late(core, &timed)                                                ? &late
-                                                                                               : &timed;
+    const struct step *owner = flight->waiters;
+    const struct sc_result judged = judge_report(core, flight, reported), *result = &judged;
     struct sc_fact fact = {
         .kind = SC_FACT_REPORT,
         .attempt = attempt->id,
