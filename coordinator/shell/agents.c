@@ -124,6 +124,7 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
         say_hello_first(loop, from, message->id);
         return;
     }
+    bool known = agent != NULL; // one that hears nothing says hello again, every few seconds
     if (!agent && !(agent = sc_peers_get(&loop->agents, from))) {
         stranger(loop, from);
         return;
@@ -141,7 +142,7 @@ void sc_loop_agent_message(struct sc_loop *loop, const struct sc_peer_id *from,
     }
     if (event.kind == SC_EVENT_HELLO) {
         agent->requests = (struct sc_requests){0};
-        sc_log(SC_LOG_INFO, "part=bus agent=" SC_SLICE_FMT " says hello",
+        sc_log(known ? SC_LOG_DEBUG : SC_LOG_INFO, "part=bus agent=" SC_SLICE_FMT " says hello",
                SC_SLICE_ARG(message->body.hello.agent));
     }
     sc_loop_feed(loop, &event);
